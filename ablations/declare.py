@@ -1,0 +1,53 @@
+"""What a study is: a question, and grids of arms x conditions x seeds that answer it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from esbn_core.config import PAPER
+from esbn_core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Every arm at every condition, on the same seeds, so that arms are paired.
+
+    Attributes:
+        arms: what each arm changes in the paper's ESBN, by setting; ``{}`` is the baseline. Settings an arm does not
+            name follow the paper's protocol for the condition (epochs, learning rate, problem sets).
+        conditions: task -> numbers of withheld objects m.
+        seeds: networks per variant; the seeds are 0 .. seeds - 1.
+        keys: whether to record what the trained networks write to and read from memory.
+    """
+
+    arms: Sequence[Mapping[str, Any]]
+    conditions: Mapping[str, Sequence[int]]
+    seeds: int = 10
+    keys: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seeds, bool) or not isinstance(self.seeds, int) or self.seeds < 1:
+            raise ConfigError(f"seeds={self.seeds!r} must be a whole number of at least 1")
+        if not self.arms or not self.conditions:
+            raise ConfigError("a grid needs at least one arm ({} is the baseline) and one condition")
+        for arm in self.arms:
+            reserved = sorted({"task", "withheld", "seed", "images", "n_objects"} & set(arm))
+            if reserved:
+                raise ConfigError(f"arm {dict(arm)!r} sets {', '.join(reserved)}; these belong to conditions and seeds")
+            for task, withheld in self.each_condition():
+                PAPER.with_(task=task, withheld=withheld, **arm).resolve()
+
+    def each_condition(self) -> list[tuple[str, int]]:
+        """(task, withheld) pairs in declared order."""
+        return [(task, m) for task, numbers in self.conditions.items() for m in numbers]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A question and the trials that answer it."""
+
+    name: str
+    question: str
+    grids: Sequence[Grid]
+    source: str = ""
+    """Table or figure of the paper."""

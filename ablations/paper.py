@@ -1,0 +1,46 @@
+"""The ESBN's part of the paper: 17 conditions, ten networks each, arms that differ in one thing."""
+
+from ablations.declare import Grid, Study
+
+CONDITIONS = {
+    "same_different": (0, 50, 85, 95, 98),
+    "rmts": (0, 50, 85, 95),
+    "distribution_of_three": (0, 50, 85, 95),
+    "identity_rules": (0, 50, 85, 95),
+}
+"""Tasks and numbers of withheld objects of the paper (Tables 1-4)."""
+
+WITHHELD = Study(
+    name="withheld",
+    question="How does accuracy on withheld objects fall as fewer objects are left for training?",
+    source="Figure 3, Tables 9-12",
+    grids=[Grid(arms=[{}], conditions=CONDITIONS)],
+)
+
+ENCODERS = Study(
+    name="encoders",
+    question="Does generalisation depend on the encoder, or on training it at all?",
+    source="Figure 6, Tables 15-18",
+    grids=[Grid(arms=[{}, {"encoder": "mlp"}, {"encoder": "random"}], conditions=CONDITIONS)],
+)
+
+TCN = Study(
+    name="tcn",
+    question="Does generalisation need temporal context normalisation?",
+    source="Tables 9-12",
+    grids=[Grid(arms=[{}, {"tcn": "none"}], conditions=CONDITIONS)],
+)
+
+CONFIDENCE = Study(
+    name="confidence",
+    question="Does the controller need to know how well a retrieval matched, or is a default memory enough?",
+    source="Figures 7-8, Tables 19-20",
+    grids=[Grid(arms=[{}, {"confidence": "off"}, {"confidence": "default_memory"}], conditions=CONDITIONS)],
+)
+
+KEYS = Study(
+    name="keys",
+    question="Do the learned keys behave like symbols, the same for training and withheld objects?",
+    source="Figure 9",
+    grids=[Grid(arms=[{}], conditions={"distribution_of_three": (95,)}, keys=True)],
+)

@@ -1,0 +1,16 @@
+"""The one exception of this room."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class AnalysisError(Exception):
+    """Results cannot be read, asked or drawn as wanted; one sentence that says what is wrong and what would do."""
+
+
+def choices(wanted: str, there: Iterable[str]) -> str:
+    """What there is instead of an unknown name: ``"did you mean 'b'? there are: a, b"``."""
+    names = sorted(there)
+    close = difflib.get_close_matches(wanted, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}there are: {', '.join(names) or 'none'}"

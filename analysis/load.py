@@ -1,0 +1,165 @@
+"""Rows of the result store as frames; missing, failed and doubled trials are told apart before anything is averaged.
+
+The store is RESULTS/<table>/<name>.parquet, under a local folder or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``.
+Its columns are those of the Parquet files.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from analysis.errors import AnalysisError, choices
+
+TABLES = ("trials", "curves", "keys", "objects", "plans")
+VARIANT = ["task", "withheld", "arm"]
+
+_FILE = "__filename"  # pyarrow's name for the file a row came from
+_TORN = "{} is not a whole Parquet file; delete it and run the study again"
+
+
+def load(results: str = "results", table: str = "trials", columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """All rows of one table of the store, whatever the study.
+
+    Args:
+        results: folder or URI the studies were run into.
+        table: trials, curves, keys, objects or plans. Whole, keys takes 0.2 GB per trial: `query` can ask for less.
+        columns: which columns; None: all.
+    Returns:
+        A row per row of the store; accuracy is a fraction.
+    Raises:
+        AnalysisError: there is no such folder, table or column, the table has no rows, or a file is torn.
+    """
+    return read(results, table, columns).to_pandas()
+
+
+def load_study(results: str, study: str) -> pd.DataFrame:
+    """One row per planned trial of a study, trained or not.
+
+    Args:
+        results: folder or URI the study was run into.
+        study: name of the study; its plan is the union of all its plan files.
+    Returns:
+        The columns of plans (``arm`` is this study's), then those of trials. ``status`` is completed, failed or
+        missing. Rows keep the order of the plan, and so the declared order of tasks and arms.
+    Raises:
+        AnalysisError: the study is unknown; a trial is doubled; a completed trial has no accuracy; a file is torn.
+    """
+    plan = _plan(results, study)
+    frame = plan.merge(_trials(results, plan), on="trial_id", how="left", validate="one_to_one")
+    frame["status"] = frame["status"].fillna("missing")
+    empty = frame[(frame["status"] == "completed") & frame["test_accuracy"].isna()]
+    if len(empty):
+        name = empty["trial_id"].iloc[0]
+        raise AnalysisError(f"trial {name} is completed without a test_accuracy; delete its file and run {study} again")
+    return frame
+
+
+def _plan(results: str, study: str) -> pd.DataFrame:
+    columns = [*open_table(results, "plans").schema.names, _FILE]
+    plan = read(results, "plans", columns, pc.field("study") == study).to_pandas()
+    if plan.empty:
+        there = pc.unique(read(results, "plans", ["study"])["study"]).to_pylist()
+        raise AnalysisError(f"study={study!r} is not in results={results!r}; {choices(study, there)}")
+    _refuse_repeats(plan, [_FILE, "trial_id"], "a plan holds a trial twice", "delete that file and plan again")
+    plan = plan.sort_values("planned_at", kind="stable").drop(columns=_FILE)
+    plan = plan.drop_duplicates(["trial_id", *VARIANT, "seed"], ignore_index=True)
+    _refuse_repeats(plan, ["trial_id"], f"the plans of {study} give one trial two arms", "delete the stale plan file")
+    _refuse_repeats(plan, [*VARIANT, "seed"], f"{study} plans two trials in one place", "delete the stale plan file")
+    return plan
+
+
+def _trials(results: str, plan: pd.DataFrame) -> pd.DataFrame:
+    if "trials" not in tables_with_rows(results):  # planned, and nothing has ended yet
+        return pd.DataFrame({"trial_id": [], "status": [], "test_accuracy": []}, dtype=object)
+    wanted = pc.field("trial_id").isin(plan["trial_id"].tolist())
+    trials = read(results, "trials", rows=wanted).to_pandas()
+    _refuse_repeats(trials, ["trial_id"], "the trials table holds a trial twice", "delete one of the two files")
+    return trials[["trial_id", *(column for column in trials if column not in plan)]]
+
+
+def _refuse_repeats(frame: pd.DataFrame, columns: list[str], what: str, remedy: str) -> None:
+    repeated = frame[frame.duplicated(columns)]
+    if len(repeated):
+        names = ", ".join(f"{column}={repeated[column].iloc[0]}" for column in columns)
+        raise AnalysisError(f"{what} ({names}); {remedy}")
+
+
+def read(
+    results: str, table: str, columns: Sequence[str] | None = None, rows: pc.Expression | None = None
+) -> pa.Table:
+    """Rows of a table of the store that meet a condition, all by default; only they are held in memory.
+
+    Raises:
+        AnalysisError: there is no such folder, table or column, the table has no rows, or a file is torn.
+    """
+    dataset = open_table(results, table)
+    unknown = sorted(set(columns or ()) - {*dataset.schema.names, _FILE})
+    if unknown:
+        raise AnalysisError(f"table {table} has no column {unknown[0]!r}; {choices(unknown[0], dataset.schema.names)}")
+    try:
+        return dataset.to_table(columns=list(columns) if columns else None, filter=rows)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise unreadable([dataset], error) from None
+
+
+def tables_with_rows(results: str) -> list[str]:
+    """The tables of which the store has at least one file; raises `AnalysisError` if there is no such folder."""
+    fs, root = _connect(results)
+    return [table for table in TABLES if _paths(fs, f"{root}/{table}")]
+
+
+def open_table(results: str, table: str) -> ds.FileSystemDataset:
+    """A table of the store as a lazy dataset with the columns of its first file.
+
+    Raises:
+        AnalysisError: there is no such folder or table, the table has no rows, or its first file is torn.
+    """
+    if table not in TABLES:
+        raise AnalysisError(f"table={table!r} is unknown; {choices(table, TABLES)}")
+    fs, root = _connect(results)
+    paths = _paths(fs, f"{root}/{table}")
+    if not paths:
+        raise AnalysisError(f"results={results!r} has no rows of table {table} yet; run a study into it that makes some")
+    try:
+        schema = pq.read_schema(paths[0], filesystem=fs)
+    except (pa.ArrowInvalid, OSError):
+        raise AnalysisError(_TORN.format(paths[0])) from None
+    return ds.FileSystemDataset.from_paths(paths, schema=schema, format=ds.ParquetFileFormat(), filesystem=fs)
+
+
+def unreadable(datasets: Iterable[ds.FileSystemDataset], error: Exception) -> AnalysisError:
+    """The error to raise when reading datasets failed: it names the first torn file."""
+    for dataset in datasets:
+        for path in dataset.files:
+            try:
+                pq.read_metadata(path, filesystem=dataset.filesystem)
+            except (pa.ArrowInvalid, OSError):
+                return AnalysisError(_TORN.format(path))
+    return AnalysisError(f"the results cannot be read: {_first_line(error)}")
+
+
+def _connect(results: str) -> tuple[pafs.FileSystem, str]:
+    uri = results if "://" in results else os.path.abspath(results)
+    try:
+        fs, root = pafs.FileSystem.from_uri(uri)
+        kind = fs.get_file_info(root).type
+    except (pa.ArrowInvalid, OSError) as error:
+        raise AnalysisError(f"results={results!r} is not a folder or a URI to open: {_first_line(error)}") from None
+    if kind != pafs.FileType.Directory:
+        raise AnalysisError(f"results={results!r} is not a folder that is there; name one that a study was run into")
+    return fs, root
+
+
+def _paths(fs: pafs.FileSystem, folder: str) -> list[str]:
+    infos = fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+    return sorted(i.path for i in infos if i.base_name.endswith(".parquet") and not i.base_name.startswith("."))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

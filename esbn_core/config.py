@@ -1,0 +1,202 @@
+"""What one trial is: frozen configs, their checks, the paper's protocol and the trial's identity. No torch.
+
+A config starts partly open (``None`` means "as in the paper") and is closed by `TrialConfig.resolve`; only a resolved
+config has an identity.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self, get_args
+
+from esbn_core import protocol
+from esbn_core.errors import ConfigError
+from esbn_core.tasks import counts
+
+Encoder = Literal["conv", "mlp", "random"]
+TCN = Literal["none", "sequence", "segmented"]
+Confidence = Literal["on", "off", "default_memory"]
+
+IDENTITY_VERSION = 1  # raise it when a change to tasks, models or trainer makes earlier results incomparable
+
+
+def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
+
+
+def _require_at_least(name: str, value: Any, least: int) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+        raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskConfig:
+    """A task, its objects and the sizes of its problem sets (paper section 3.1, Tables 1-4)."""
+
+    name: str = "same_different"
+    withheld: int = 0
+    """m: objects kept out of training; for m > 0 the test problems use only these."""
+    n_objects: int = 100
+    images: str = "glyphs"
+    """The 100 rendered characters, or the hash of a folder of the user's own images."""
+    n_train: int | None = None
+    """Training problems; None: the paper's min(10,000, all there are)."""
+    n_test: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_choice("task", self.name, tuple(counts.SPECS))
+        for name, least in (("withheld", 0), ("n_objects", 1), ("n_train", 1), ("n_test", 1)):
+            _require_at_least(name, getattr(self, name), least)
+
+    @property
+    def spec(self) -> counts.TaskSpec:
+        """Steps, choices and windows of the task."""
+        return counts.SPECS[self.name]
+
+    def resolve(self) -> Self:
+        """Fills in the sizes; raises `ConfigError` where the objects do not suffice."""
+        n_train, n_test = counts.sizes(self.name, self.n_objects, self.withheld, self.n_train, self.n_test)
+        return dataclasses.replace(self, n_train=n_train, n_test=n_test)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ESBNConfig:
+    """The ESBN core (paper section 3.2): an LSTM controller and a two-column memory."""
+
+    name: ClassVar[str] = "esbn"
+    confidence: Confidence = "on"
+    """Confidence inputs: on, off (Table 19), or off with a learned default memory entry (Table 20)."""
+    key_size: int = 256
+    hidden_size: int = 512
+
+    def __post_init__(self) -> None:
+        _require_choice("confidence", self.confidence, get_args(Confidence))
+        _require_at_least("key_size", self.key_size, 1)
+        _require_at_least("hidden_size", self.hidden_size, 1)
+
+
+ModelConfig = ESBNConfig
+MODEL_CONFIGS = {config.name: config for config in (ESBNConfig,)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """The optimiser's settings (paper section 4.1); Adam, cross-entropy, no schedule."""
+
+    learning_rate: float | None = None
+    """Adam step size; None: the paper's for this model and TCN (Table 5)."""
+    batch_size: int = 32
+    epochs: int | None = None
+    """Passes over the training problems; None: the paper's for this task and m (Table 6)."""
+    updates: int | None = None
+    """Optimiser steps; the other way to say how long, so give one of the two at most."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "updates"):
+            _require_at_least(name, getattr(self, name), 1)
+        rate = self.learning_rate
+        if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1):
+            raise ConfigError(f"learning_rate={rate!r} must be a number between 0 and 1 (the paper's is 5e-4)")
+        if self.epochs is not None and self.updates is not None:
+            raise ConfigError(f"epochs={self.epochs} and updates={self.updates} say the same thing twice; give one")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialConfig:
+    """One network to train: a task, a model, a training protocol and a seed."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    model: ModelConfig = field(default_factory=ESBNConfig)
+    encoder: Encoder = "conv"
+    tcn: TCN | None = None
+    """Temporal context normalisation; None: the task's default (segmented for rmts, else sequence)."""
+    embedding_size: int = 128
+    train: TrainConfig = field(default_factory=TrainConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require_choice("encoder", self.encoder, get_args(Encoder))
+        if self.tcn is not None:
+            _require_choice("tcn", self.tcn, get_args(TCN))
+        if self.tcn == "segmented" and not self.task.spec.segmented:
+            raise ConfigError(f"tcn='segmented' is defined for rmts only; {self.task.name} takes none or sequence")
+        _require_at_least("embedding_size", self.embedding_size, 1)
+        _require_at_least("seed", self.seed, 0)
+
+    def with_(self, **changes: Any) -> "TrialConfig":
+        """Copies the config with some fields changed, named flatly as in the Parquet columns.
+
+        ``PAPER.with_(task="rmts", withheld=95, confidence="off")``. Changing ``model`` starts from that model's
+        defaults. Raises `ConfigError` for a field the config does not have or a value it refuses.
+        """
+        model = self.model
+        if "model" in changes:
+            _require_choice("model", changes["model"], tuple(MODEL_CONFIGS))
+            model = MODEL_CONFIGS[changes.pop("model")]()
+        if "task" in changes:
+            changes["name"] = changes.pop("task")
+        parts: dict[str, Any] = {"task": self.task, "model": model, "train": self.train}
+        updates: dict[str, dict[str, Any]] = {part: {} for part in (*parts, "")}
+        own = {f.name for f in dataclasses.fields(self)} - set(parts)
+        for name, value in changes.items():
+            owner = next((p for p, c in parts.items() if name in {f.name for f in dataclasses.fields(c)}), None)
+            if owner is None and name not in own:
+                known = sorted(set(self.flat()) | {"epochs"})
+                close = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+                raise ConfigError(f"{name}={value!r}: model {model.name} has no setting {name!r}; {hint}")
+            updates[owner or ""][name] = value
+        replaced = {part: dataclasses.replace(config, **updates[part]) for part, config in parts.items()}
+        return dataclasses.replace(self, **replaced, **updates[""])
+
+    def resolve(self) -> "TrialConfig":
+        """Fills in what the paper prescribes for this task, m and model, and checks that it can be had."""
+        task = self.task.resolve()
+        assert task.n_train is not None
+        tcn = self.tcn or ("segmented" if task.spec.segmented else "sequence")
+        rate = self.train.learning_rate or protocol.learning_rate(self.model.name, task.name, tcn)
+        updates = self.train.updates
+        if updates is None:
+            epochs = self.train.epochs or protocol.epochs(self.model.name, task.name, task.withheld)
+            updates = epochs * -(-task.n_train // self.train.batch_size)
+        train = dataclasses.replace(self.train, learning_rate=float(rate), epochs=None, updates=updates)
+        return dataclasses.replace(self, task=task, tcn=tcn, train=train)
+
+    def flat(self) -> dict[str, Any]:
+        """The settings by column name; `epochs` is left out, since a resolved config counts updates."""
+        task = dataclasses.asdict(self.task)
+        train = dataclasses.asdict(self.train)
+        del train["epochs"]
+        return {
+            "task": task.pop("name"),
+            **task,
+            "model": self.model.name,
+            "encoder": self.encoder,
+            "tcn": self.tcn,
+            "embedding_size": self.embedding_size,
+            **dataclasses.asdict(self.model),
+            **train,
+            "seed": self.seed,
+        }
+
+    def trial_id(self) -> str:
+        """The identity of the trial: a hash of its resolved settings and seed, the same on every machine."""
+        if self.train.updates is None or self.train.learning_rate is None:
+            raise ConfigError("a config has an identity only once it is resolved")
+        settings = {"identity_version": IDENTITY_VERSION, **self.flat()}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+PAPER = TrialConfig()
+"""The paper's ESBN: convolutional encoder, TCN, confidence on."""
+
+
+def arm_label(changes: Mapping[str, Any]) -> str:
+    """Names an arm by what it changes in the paper's ESBN: ``baseline``, ``encoder=mlp``, ``model=lstm,tcn=none``."""
+    order = [*PAPER.flat(), "epochs"]
+    names = sorted(changes, key=lambda name: order.index(name) if name in order else len(order))
+    return ",".join(f"{name}={changes[name]}" for name in names) or "baseline"

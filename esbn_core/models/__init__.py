@@ -1,0 +1,1 @@
+"""The networks: shared encoders and normalisation, one core per architecture."""

@@ -1,0 +1,61 @@
+"""Image encoders: [N, 1, 32, 32] -> [N, Z], a ReLU after every layer, the last included (paper section 3.3).
+
+Legend: N images, Z embedding, I inputs, O outputs.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from esbn_core.models.layers import Linear, draw
+from esbn_core.objects import SIZE
+
+
+class ConvEncoder(nn.Module):
+    """Three convolutions (32 channels, kernel 4, stride 2, padding 1), then 512 -> 256 -> Z."""
+
+    def __init__(self, n_features: int, generator: torch.Generator):
+        super().__init__()
+        self.kernels = nn.ParameterList(
+            draw(n_channels * 16, 32, "relu", generator).T.reshape(32, n_channels, 4, 4) for n_channels in (1, 32, 32)
+        )
+        self.biases = nn.ParameterList(torch.zeros(32) for _ in self.kernels)
+        self.layers = _layers((512, 256, n_features), generator)
+
+    def forward(self, x_N1HW: Tensor) -> Tensor:
+        x = x_N1HW
+        for kernel, bias in zip(self.kernels, self.biases, strict=True):
+            x = F.relu(F.conv2d(x, kernel, bias, stride=2, padding=1))  # 32 -> 16 -> 8 -> 4 pixels a side
+        return self.layers(x.flatten(1))
+
+
+class MLPEncoder(nn.Module):
+    """1,024 -> 512 -> 256 -> Z."""
+
+    def __init__(self, n_features: int, generator: torch.Generator):
+        super().__init__()
+        self.layers = _layers((SIZE * SIZE, 512, 256, n_features), generator)
+
+    def forward(self, x_N1HW: Tensor) -> Tensor:
+        return self.layers(x_N1HW.flatten(1))
+
+
+class RandomEncoder(nn.Module):
+    """1,024 -> Z, drawn once per network and never trained, so its weights are a buffer."""
+
+    weight_IO: Tensor
+
+    def __init__(self, n_features: int, generator: torch.Generator):
+        super().__init__()
+        self.register_buffer("weight_IO", draw(SIZE * SIZE, n_features, "relu", generator))
+
+    def forward(self, x_N1HW: Tensor) -> Tensor:
+        return F.relu(x_N1HW.flatten(1) @ self.weight_IO)
+
+
+def _layers(sizes: tuple[int, ...], generator: torch.Generator) -> nn.Sequential:
+    pairs = zip(sizes[:-1], sizes[1:], strict=True)
+    return nn.Sequential(*(part for a, b in pairs for part in (Linear(draw(a, b, "relu", generator)), nn.ReLU())))
+
+
+ENCODERS = {"conv": ConvEncoder, "mlp": MLPEncoder, "random": RandomEncoder}

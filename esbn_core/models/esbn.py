@@ -1,0 +1,91 @@
+"""The Emergent Symbol Binding Network (paper section 3.2).
+
+Legend: B problems, T steps, Z embedding, K key, R read (the key, and the confidence if it is on), H hidden, C choices,
+S memory entries: the default one if there is one, then one per step so far.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from esbn_core.config import ESBNConfig
+from esbn_core.models.layers import Linear, LSTMCell, draw
+
+
+class Read(NamedTuple):
+    """What a step gets back from memory."""
+
+    vector_BR: Tensor
+    """The gated read, as the controller gets it at the next step."""
+    gate_B1: Tensor
+    weights_BS: Tensor
+
+
+class Step(NamedTuple):
+    """What a step writes and reads; there is no read at the first. Parts equal for all problems have a batch of 1."""
+
+    key_BK: Tensor
+    read: Read | None
+
+
+class ESBN(nn.Module):
+    """An LSTM that writes a key beside each embedding and gets back the keys whose embeddings match the present one.
+
+        h_t, c_t = LSTM(r_{t-1}; h_{t-1}, c_{t-1})        k_t = relu(W_k h_t + b_k)        g_t = sig(w_g h_t + b_g)
+        w_t = softmax_i(z_t . z_i), i < t                 q_ti = sig(a z_t . z_i + b)
+        r_t = g_t [sum_i w_ti k_i ; sum_i w_ti q_ti]      logits = W_y h_{T+1} + b_y       r_0 = r_1 = h_0 = c_0 = 0
+
+    The controller gets no image, so steps 1 and 2 are the same for every problem and run on a batch of one; the values
+    are the embeddings, so one Gram matrix holds all similarities of a problem.
+    """
+
+    def __init__(self, config: ESBNConfig, n_features: int, n_choices: int, generator: torch.Generator):
+        super().__init__()
+        self.confidence = config.confidence
+        n_hidden, n_key = config.hidden_size, config.key_size
+        self.lstm = LSTMCell(n_key + (config.confidence == "on"), n_hidden, generator)
+        self.key = Linear(draw(n_hidden, n_key, "relu", generator))
+        self.gate = Linear(draw(n_hidden, 1, "linear", generator))
+        self.output = Linear(draw(n_hidden, n_choices, "linear", generator))
+        if config.confidence == "on":
+            self.confidence_gain = nn.Parameter(torch.ones(()))
+            self.confidence_bias = nn.Parameter(torch.zeros(()))
+        if config.confidence == "default_memory":
+            self.default_key_K = nn.Parameter(torch.zeros(n_key))
+            self.default_value_Z = nn.Parameter(torch.zeros(n_features))
+
+    def forward(self, z_BTZ: Tensor) -> Tensor:
+        """[B, T, Z] -> logits [B, C]."""
+        return self._run(z_BTZ)[0]
+
+    def trace(self, z_BTZ: Tensor) -> list[Step]:
+        """What each of the T steps writes and reads (paper section 5.4)."""
+        return self._run(z_BTZ)[1]
+
+    def _run(self, z_BTZ: Tensor) -> tuple[Tensor, list[Step]]:
+        similarity_BTS = z_BTZ @ z_BTZ.transpose(1, 2)
+        keys: list[Tensor] = []
+        if self.confidence == "default_memory":
+            similarity_BTS = torch.cat([(z_BTZ @ self.default_value_Z)[..., None], similarity_BTS], dim=-1)
+            keys = [self.default_key_K[None]]
+        read, state, steps = None, None, []
+        for t in range(z_BTZ.shape[1]):
+            state = self.lstm(read and read.vector_BR, state)
+            if t > 0:
+                read = self._read(state[0], similarity_BTS[:, t, : len(keys)], keys)
+            keys.append(F.relu(self.key(state[0])))
+            steps.append(Step(keys[-1], read))
+        h_BH, _ = self.lstm(read and read.vector_BR, state)
+        return self.output(h_BH), steps
+
+    def _read(self, h_BH: Tensor, similarity_BS: Tensor, keys: list[Tensor]) -> Read:
+        weights_BS = torch.softmax(similarity_BS, dim=-1)
+        parts = [weights_BS[:, i, None] * key_BK for i, key_BK in enumerate(keys)]
+        vector_BR = sum(parts[1:], start=parts[0])
+        if self.confidence == "on":
+            q_BS = torch.sigmoid(self.confidence_gain * similarity_BS + self.confidence_bias)
+            vector_BR = torch.cat([vector_BR, (weights_BS * q_BS).sum(-1, keepdim=True)], dim=-1)
+        gate_B1 = torch.sigmoid(self.gate(h_BH))
+        return Read(gate_B1 * vector_BR, gate_B1, weights_BS)

@@ -1,0 +1,1 @@
+"""The four tasks of the paper as problem sets over object numbers."""

@@ -1,0 +1,116 @@
+"""Closed-form problem counts, and the sizes of the problem sets a config can have (spec: paper Tables 1-4). No torch.
+
+k is the number of objects available to one set of problems; (k)_r = k (k-1) ... (k-r+1).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from esbn_core.errors import ConfigError
+
+CAP = 10_000
+"""Largest problem set of the paper's protocol (but for same/different at m = 0)."""
+
+TEST_SHARE = 0.05
+"""Of the same/different problems at m = 0, the share kept for testing (Table 1)."""
+
+
+def same_different(k: int) -> int:
+    """Ordered pairs of different objects, and as many same pairs."""
+    return 2 * math.perm(k, 2)
+
+
+def rmts(k: int) -> int:
+    """Twice the commoner of the two kinds of source pair; the rarer kind repeats."""
+    return 2 * max(2 * math.perm(k, 4), 2 * math.perm(k, 5))
+
+
+def distribution_of_three(k: int) -> int:
+    """Matrices: a row of three different objects and any order of the same three below it."""
+    return 6 * math.perm(k, 3)
+
+
+def identity_rules(k: int) -> int:
+    """Three times the problems of ABA or of ABB; those of AAA, half as many, repeat."""
+    return 72 * math.perm(k, 4)
+
+
+def identity_rules_unique(k: int) -> int:
+    """All different problems of the three rules."""
+    return 60 * math.perm(k, 4)
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """Shape of a task: steps T, choices C, and the smallest number of objects k a problem set needs."""
+
+    n_steps: int
+    n_choices: int
+    min_objects: int
+    count: Callable[[int], int]
+    multiple: int
+    """Problem sets come in multiples of this many, to be balanced exactly."""
+    segmented: bool = False
+    """Whether the steps come in pairs that TCN may normalise one by one."""
+
+
+SPECS = {
+    "same_different": TaskSpec(2, 2, 2, same_different, multiple=2),
+    "rmts": TaskSpec(6, 2, 5, rmts, multiple=4, segmented=True),
+    "distribution_of_three": TaskSpec(9, 4, 4, distribution_of_three, multiple=1),
+    "identity_rules": TaskSpec(9, 4, 4, identity_rules, multiple=1),
+}
+
+
+def split_same_different(k: int) -> tuple[int, int]:
+    """Different pairs of the m = 0 training and test sets: 9,405 and 495 of the 9,900 at k = 100 (Table 1)."""
+    n_test = max(1, round(TEST_SHARE * math.perm(k, 2)))
+    return math.perm(k, 2) - n_test, n_test
+
+
+def _available(task: str, n_objects: int, withheld: int) -> tuple[int, int]:
+    """Most training and test problems there can be."""
+    count = SPECS[task].count
+    if withheld:
+        return count(n_objects - withheld), count(withheld)
+    if task == "same_different":
+        n_train, n_test = split_same_different(n_objects)
+        return 2 * n_train, 2 * n_test
+    unique = {"rmts": 2 * math.perm(n_objects, 4) * 2, "identity_rules": 36 * math.perm(n_objects, 4)}
+    half = unique.get(task, count(n_objects)) // 2  # one pool of distinct problems, shared by the two sets
+    return half, half
+
+
+def sizes(task: str, n_objects: int, withheld: int, n_train: int | None, n_test: int | None) -> tuple[int, int]:
+    """Numbers of training and test problems.
+
+    Args:
+        n_train, n_test: as asked for; None: as many as there are, at most `CAP` (same/different at m = 0: all).
+    Raises:
+        ConfigError: the objects do not suffice for the task, or the problems for a size.
+    """
+    spec = SPECS[task]
+    k_train = n_objects - withheld
+    for k, what in ((k_train, "leaves"), (withheld if withheld else n_objects, "gives the test problems")):
+        if k < spec.min_objects:
+            least = f"{task} needs at least {spec.min_objects}"
+            if not withheld:
+                raise ConfigError(f"n_objects={n_objects} is too few; {least}")
+            high = n_objects - spec.min_objects
+            raise ConfigError(
+                f"withheld={withheld} {what} {max(k, 0)} objects; {least}, so withheld can be 0 or "
+                f"{spec.min_objects} to {high} of {n_objects}"
+            )
+    wanted = []
+    for name, size, available in zip(
+        ("n_train", "n_test"), (n_train, n_test), _available(task, n_objects, withheld), strict=True
+    ):
+        uncapped = task == "same_different" and not withheld
+        size = size if size is not None else available if uncapped else min(CAP, available)
+        if size > available:
+            raise ConfigError(f"{name}={size} is more than the {available} problems {task} has at withheld={withheld}")
+        if size % spec.multiple:
+            raise ConfigError(f"{name}={size} cannot be balanced; {task} needs a multiple of {spec.multiple}")
+        wanted.append(size)
+    return wanted[0], wanted[1]

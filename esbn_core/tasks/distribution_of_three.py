@@ -1,0 +1,31 @@
+"""Distribution of three: which object is missing from the second row? (paper section 3.1, Table 3)"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from esbn_core.tasks.problems import PERMUTATIONS, Problems, arrangement, draw_ranks
+
+
+def draw(k: int, sizes: Sequence[int], rng: np.random.Generator) -> list[Problems]:
+    """Draws disjoint problem sets over objects 0 .. k-1: a1 a2 a3 | b1 b2 | c1 c2 c3 c4.
+
+    A matrix is a row of three objects and an order of them for the second row; matrices do not repeat. The choices
+    are the three and one other object in random order; the target is the place of b3.
+
+    Returns: per size, indices [size, 9] and targets [size].
+    """
+    return [_problems(ranks, k, rng) for ranks in draw_ranks(6 * math.perm(k, 3), sizes, rng)]
+
+
+def _problems(ranks_P: np.ndarray, k: int, rng: np.random.Generator) -> Problems:
+    row, order = np.divmod(ranks_P, 6)
+    first_P3 = arrangement(row, k, 3)
+    second_P3 = np.take_along_axis(first_P3, PERMUTATIONS[3][order], axis=1)
+    other_P = rng.integers(k - 3, size=len(ranks_P))
+    for used_P in np.sort(first_P3, axis=1).T:
+        other_P += other_P >= used_P
+    choices_P4 = rng.permuted(np.column_stack([first_P3, other_P]), axis=1)
+    targets_P = np.argmax(choices_P4 == second_P3[:, 2:], axis=1)
+    return Problems(np.column_stack([first_P3, second_P3[:, :2], choices_P4]), targets_P)

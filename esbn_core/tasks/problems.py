@@ -1,0 +1,66 @@
+"""Problems as index tensors, and the combinatorial draws the tasks share.
+
+Legend: P problems, T steps, k objects available, r objects of one problem.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+PERMUTATIONS = {n: np.array(list(itertools.permutations(range(n)))) for n in (3, 4)}
+
+
+class Problems(NamedTuple):
+    """A set of problems: indices_PT [P, T] int64, object shown at each step; targets_P [P] int64, the right choice."""
+
+    indices_PT: np.ndarray
+    targets_P: np.ndarray
+
+
+class ProblemSets(NamedTuple):
+    """What one trial trains and tests on; `withheld` lists the objects no training problem shows, in drawn order."""
+
+    train: Problems
+    test: Problems
+    withheld: np.ndarray
+
+
+def draw_ranks(n_all: int, sizes: Sequence[int], rng: np.random.Generator) -> list[np.ndarray]:
+    """Draws problems by number out of 0 .. n_all - 1, a set per size, each set without repeats and all sets disjoint.
+
+    A single set larger than n_all holds every number size // n_all times, and a part of them once more.
+
+    Returns: one [size] int64 array per size, in random order.
+    """
+    assert len(sizes) == 1 or sum(sizes) <= n_all, f"{sum(sizes)} distinct problems wanted of {n_all}"
+    copies, rest = divmod(sum(sizes), n_all)
+    whole = [np.arange(n_all) for _ in range(copies)]
+    ranks = rng.permutation(np.concatenate([*whole, rng.choice(n_all, rest, replace=False)]))
+    return np.split(ranks, np.cumsum(sizes)[:-1])
+
+
+def arrangement(ranks_P: np.ndarray, k: int, r: int) -> np.ndarray:
+    """The arrangements of r different objects out of k that have these numbers, 0 .. (k)_r - 1: [P, r] int64.
+
+    A number is read in the mixed radix k, k-1, ..; digit i counts among the objects not yet used.
+    """
+    digits_rP = []
+    for i in reversed(range(r)):
+        ranks_P, digit_P = np.divmod(ranks_P, k - i)
+        digits_rP.append(digit_P)
+    chosen_Pr = np.stack(digits_rP[::-1], axis=1)
+    for i in range(1, r):
+        for used_P in np.sort(chosen_Pr[:, :i], axis=1).T:
+            chosen_Pr[:, i] += chosen_Pr[:, i] >= used_P
+    return chosen_Pr
+
+
+
+def concatenate(parts: Sequence[Problems], rng: np.random.Generator) -> Problems:
+    """Joins sets of problems and shuffles them."""
+    indices_PT = np.concatenate([part.indices_PT for part in parts])
+    order_P = rng.permutation(len(indices_PT))
+    return Problems(indices_PT[order_P], np.concatenate([part.targets_P for part in parts])[order_P])

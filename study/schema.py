@@ -1,0 +1,99 @@
+"""The tables of the result store: one explicit, versioned, nullable pyarrow schema each, every column documented.
+
+The documentation travels as field metadata into each Parquet file.
+"""
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+_TEXT, _INT, _FLOAT, _FLAG = pa.string(), pa.int32(), pa.float64(), pa.bool_()
+_TIME = pa.timestamp("us", tz="UTC")
+_VECTOR = pa.list_(pa.float32())
+
+
+def _schema(doc: str, *columns: tuple[str, pa.DataType, str]) -> pa.Schema:
+    fields = [pa.field(name, kind, nullable=True, metadata={"doc": text}) for name, kind, text in columns]
+    return pa.schema(fields, metadata={"doc": doc, "schema_version": str(SCHEMA_VERSION)})
+
+
+_VARIANT = (
+    ("trial_id", _TEXT, "identity of the trial: hash of its resolved settings and seed"),
+    ("task", _TEXT, "same_different, rmts, distribution_of_three or identity_rules"),
+    ("withheld", _INT, "m: objects kept out of training; 0: training and test share all objects"),
+    ("arm", _TEXT, "what the arm changes in the paper's ESBN; baseline: nothing"),
+    ("seed", _INT, "seed; the same seed has the same split and problems in every arm"),
+    ("model", _TEXT, "architecture, e.g. esbn"),
+    ("encoder", _TEXT, "conv, mlp or random"),
+    ("tcn", _TEXT, "temporal context normalisation: none, sequence or segmented"),
+    ("confidence", _TEXT, "ESBN: on, off or default_memory; null for other models"),
+)
+
+TABLES = {
+    "trials": _schema(
+        "one row per trained network, failed ones included",
+        *_VARIANT,
+        ("status", _TEXT, "completed or failed"),
+        ("failure", _TEXT, "why a failed trial failed; null if completed"),
+        ("test_accuracy", _FLOAT, "fraction of test problems answered correctly, after the last update"),
+        ("test_loss", _FLOAT, "mean cross-entropy over test problems, in nats"),
+        ("n_train", _INT, "training problems, as built"),
+        ("n_test", _INT, "test problems, as built"),
+        ("learning_rate", _FLOAT, "Adam step size"),
+        ("batch_size", _INT, "problems per update"),
+        ("updates", _INT, "optimiser steps taken"),
+        ("parameters", pa.int64(), "trained parameters of the network"),
+        ("config", _TEXT, "all resolved settings, as JSON"),
+        ("n_objects", _INT, "objects the trial drew from"),
+        ("images", _TEXT, "glyphs, or the hash of the user's own images"),
+        ("images_hash", _TEXT, "SHA-256 of the pixels; joins objects.images_hash"),
+        ("withheld_objects", pa.list_(_INT), "the split: objects kept out of training"),
+        ("pack_size", _INT, "networks trained together in the process"),
+        ("wall_seconds", _FLOAT, "training and evaluation of the whole pack, all attempts together"),
+        ("resumed", _INT, "times the pack went on from a checkpoint"),
+        ("started_at", _TIME, "UTC"),
+        ("finished_at", _TIME, "UTC"),
+        ("device", _TEXT, "cpu, or the name of the GPU"),
+        ("host", _TEXT, "machine that trained it"),
+        ("threads", _INT, "torch threads of the worker"),
+        ("commit", _TEXT, "commit of this project; null outside a checkout"),
+        ("dirty", _FLAG, "whether the checkout had uncommitted changes"),
+        *((f"{package}_version", _TEXT, f"version of {package}") for package in ("python", "torch", "numpy", "ray")),
+    ),
+    "curves": _schema(
+        "time course of training, every 10th update",
+        ("trial_id", _TEXT, "joins trials.trial_id"),
+        ("update", _INT, "updates made before this measurement"),
+        ("loss", _FLOAT, "cross-entropy of the training batch before its update, in nats"),
+        ("accuracy", _FLOAT, "fraction of the training batch answered correctly before its update"),
+    ),
+    "keys": _schema(
+        "what an ESBN wrote to and read from its memory, a row per problem and step (paper section 5.4, Figure 9)",
+        ("trial_id", _TEXT, "joins trials.trial_id"),
+        ("split", _TEXT, "train or test: which problem set"),
+        ("problem", _INT, "number of the problem within its set"),
+        ("step", pa.int8(), "t, from 1"),
+        ("object", pa.int16(), "the object shown at this step"),
+        ("key", _VECTOR, "key written at this step"),
+        ("read", _VECTOR, "gated key read at this step, without confidence; null at step 1"),
+        ("gate", pa.float32(), "gate of the read; null at step 1"),
+        ("weights", _VECTOR, "retrieval weights over steps 1..t-1, after the default entry if there is one"),
+    ),
+    "objects": _schema(
+        "the images the trials used",
+        ("images_hash", _TEXT, "joins trials.images_hash"),
+        ("object", _INT, "number of the object"),
+        ("name", _TEXT, "character and name, or file name"),
+        ("pixels", pa.list_(pa.uint8()), "32 x 32 grey values row by row; 0 black, 255 white"),
+    ),
+    "plans": _schema(
+        "what each study asks for, so that missing can be told from never planned",
+        ("study", _TEXT, "name of the study"),
+        ("question", _TEXT, "what the study asks"),
+        ("source", _TEXT, "table or figure of the paper"),
+        ("planned_at", _TIME, "UTC"),
+        *_VARIANT,
+        ("updates", _INT, "optimiser steps the trial takes"),
+        ("keys", _FLAG, "whether the study wants the keys table for this trial"),
+    ),
+}

@@ -1,0 +1,125 @@
+"""The result store: Parquet files that are written once, and checkpoints, under one folder or bucket.
+
+    RESULTS/<table>/<name>.parquet       one immutable file per trial (or plan) and table
+    RESULTS/checkpoints/<pack>.safetensors
+
+A trial counts as done once its file in ``trials`` exists, which is written last. Names are deterministic, so a trial
+that is run twice overwrites itself. Files are written aside and renamed, so a reader never meets half a file. Any
+number of processes may write different trials at the same time.
+"""
+
+import os
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from study.schema import TABLES
+
+
+class StoreError(Exception):
+    """The store cannot be read or written; the message names the file and what to do."""
+
+
+class Store:
+    """A result store at a local path or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``."""
+
+    def __init__(self, results: str):
+        self.uri = results if "://" in results else os.path.abspath(results)
+        try:
+            self.fs, self.root = pafs.FileSystem.from_uri(self.uri)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StoreError(f"results={results!r} is not a folder or a URI that pyarrow can open: {error}") from None
+
+    def prepare(self) -> None:
+        """Creates the folders and proves that they can be written; raises `StoreError` if not."""
+        try:
+            for folder in (*TABLES, "checkpoints"):
+                self.fs.create_dir(f"{self.root}/{folder}", recursive=True)
+            probe = f".probe-{uuid.uuid4().hex}"
+            self._put(probe, b"")
+            self.fs.delete_file(f"{self.root}/{probe}")
+        except OSError as error:
+            raise StoreError(
+                f"results={self.uri!r} cannot be written ({error}); name another place with --results"
+            ) from None
+
+    def write(self, table: str, name: str, rows: Iterable[Mapping[str, Any]] | pa.Table) -> None:
+        """Writes one file of a table whole or not at all; columns left out are null, unknown ones are refused."""
+        schema = TABLES[table]
+        if not isinstance(rows, pa.Table):
+            rows = list(rows)
+            unknown = {key for row in rows for key in row} - set(schema.names)
+            if unknown:
+                raise StoreError(f"table {table} has no columns {sorted(unknown)}")
+            rows = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+        sink = pa.BufferOutputStream()
+        pq.write_table(rows.cast(schema), sink, compression="zstd")
+        self._put(f"{table}/{name}.parquet", sink.getvalue())
+
+    def names(self, table: str) -> set[str]:
+        """Names of the files a table has, without opening them."""
+        return {path.rsplit("/", 1)[-1].removesuffix(".parquet") for path in self._files(table, ".parquet")}
+
+    def read(self, table: str, columns: Sequence[str] | None = None, names: Collection[str] | None = None) -> pa.Table:
+        """Reads a table, or only the named files of it; raises `StoreError` naming a file that is not whole."""
+        paths = self._files(table, ".parquet")
+        if names is not None:
+            wanted = {f"{name}.parquet" for name in names}
+            paths = [path for path in paths if path.rsplit("/", 1)[-1] in wanted]
+        try:
+            dataset = ds.dataset(paths, schema=TABLES[table], format="parquet", filesystem=self.fs)
+            return dataset.to_table(columns=list(columns) if columns else None)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StoreError(self._torn(paths) or f"table {table} of {self.uri} cannot be read: {error}") from None
+
+    def save_checkpoint(self, pack_id: str, data: bytes) -> None:
+        """Replaces the checkpoint of a pack."""
+        self._put(f"checkpoints/{pack_id}.safetensors", data)
+
+    def load_checkpoint(self, pack_id: str) -> bytes | None:
+        """The last checkpoint of a pack, or None."""
+        try:
+            with self.fs.open_input_stream(f"{self.root}/checkpoints/{pack_id}.safetensors") as stream:
+                return stream.read()
+        except FileNotFoundError:
+            return None
+
+    def drop_checkpoint(self, pack_id: str) -> None:
+        """Deletes the checkpoint of a pack that has ended, if there is one."""
+        if pack_id in self.checkpoints():
+            self.fs.delete_file(f"{self.root}/checkpoints/{pack_id}.safetensors")
+
+    def checkpoints(self) -> set[str]:
+        """Packs that have a checkpoint."""
+        return {path.rsplit("/", 1)[-1].removesuffix(".safetensors") for path in self._files("checkpoints", "")}
+
+    def _files(self, folder: str, suffix: str) -> list[str]:
+        selector = pafs.FileSelector(f"{self.root}/{folder}", allow_not_found=True)
+        try:
+            infos = self.fs.get_file_info(selector)
+        except OSError as error:
+            raise StoreError(f"results={self.uri!r} cannot be listed: {error}") from None
+        return sorted(i.path for i in infos if i.path.endswith(suffix) and not i.base_name.startswith("."))
+
+    def _put(self, path: str, data: bytes | pa.Buffer) -> None:
+        target = f"{self.root}/{path}"
+        local = isinstance(self.fs, pafs.LocalFileSystem)
+        folder, _, name = target.rpartition("/")
+        aside = f"{folder}/.{name}.{uuid.uuid4().hex}" if local else target  # an S3 object appears whole or not at all
+        with self.fs.open_output_stream(aside) as stream:
+            stream.write(data)
+        if local:
+            self.fs.move(aside, target)
+
+    def _torn(self, paths: Sequence[str]) -> str | None:
+        for path in paths:
+            try:
+                pq.ParquetFile(path, filesystem=self.fs).close()
+            except (pa.ArrowInvalid, OSError):
+                return f"{path} is not a whole Parquet file; delete it and run the study again to make its trial anew"
+        return None
