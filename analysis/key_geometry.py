@@ -3,12 +3,11 @@
 Dimensions: P problems, T steps of a problem, R reads, K key.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from analysis.errors import AnalysisError
 
@@ -20,35 +19,35 @@ class Trace(NamedTuple):
     """What one network wrote and read, training problems last."""
 
     trial_id: str
-    train_P: np.ndarray  # [P] bool, whether a training problem
-    objects_PT: np.ndarray  # [P, T] int, object shown
-    keys_PTK: np.ndarray  # [P, T, K] float32, key written
-    reads_PTK: np.ndarray  # [P, T-1, K] float32, gated read at steps 2..T
-    gates_PT: np.ndarray  # [P, T] float32, NaN at step 1
-    weights_PTT: np.ndarray  # [P, T, T] float32, weight on the entry written at each step; NaN where there is none
+    train: np.ndarray  # [P] bool, whether a training problem
+    objects: np.ndarray  # [P, T] int, object shown
+    keys: np.ndarray  # [P, T, K] float32, key written
+    reads: np.ndarray  # [P, T-1, K] float32, gated read at steps 2..T
+    gates: np.ndarray  # [P, T] float32, NaN at step 1
+    weights: np.ndarray  # [P, T, T] float32, weight on the entry written at each step; NaN where there is none
 
 
 class Reads(NamedTuple):
     """Reads at the second appearance of an object of the first row."""
 
-    train_R: np.ndarray  # [R] bool
-    role_R: np.ndarray  # [R] int, step o of the first appearance
-    read_RK: np.ndarray  # [R, K] float32, gated
-    key_RK: np.ndarray  # [R, K] float32, k_o
-    gate_R: np.ndarray  # [R] float32
-    weight_R: np.ndarray  # [R] float32, retrieval weight on entry o
+    train: np.ndarray  # [R] bool
+    role: np.ndarray  # [R] int, step o of the first appearance
+    read: np.ndarray  # [R, K] float32, gated
+    key: np.ndarray  # [R, K] float32, k_o
+    gate: np.ndarray  # [R] float32
+    weight: np.ndarray  # [R] float32, retrieval weight on entry o
 
 
 class Axes(NamedTuple):
     """The first two principal components of the written keys."""
 
-    mean_K: np.ndarray
-    axes_K2: np.ndarray  # orthonormal columns
-    variance_2: np.ndarray  # [2] share of the total variance
+    mean: np.ndarray  # [K]
+    axes: np.ndarray  # [K, 2] orthonormal columns
+    variance: np.ndarray  # [2] share of the total variance
 
     def project(self, keys_K: np.ndarray) -> np.ndarray:
         """[..., K] keys or reads to [..., 2] components."""
-        return (keys_K - self.mean_K) @ self.axes_K2
+        return keys_K @ self.axes.astype(keys_K.dtype) - self.mean @ self.axes
 
 
 def trace(keys: pa.Table) -> Trace:
@@ -59,34 +58,48 @@ def trace(keys: pa.Table) -> Trace:
     Raises:
         AnalysisError: rows of several trials, or a problem that lacks a step.
     """
-    trials = pc.unique(keys["trial_id"]).to_pylist()
+    trials = keys["trial_id"].unique().to_pylist()
     if len(trials) != 1:
         raise AnalysisError(f"keys hold the rows of {len(trials)} trials; give the rows of one")
-    rows = keys.sort_by([("split", "ascending"), ("problem", "ascending"), ("step", "ascending")])  # test, then train
+    rows = _in_order(keys)
     steps = rows["step"].to_numpy()
     T = int(steps.max())
     if len(steps) % T or (steps.reshape(-1, T) != np.arange(1, T + 1)).any():
         raise AnalysisError(f"keys of trial {trials[0]} lack steps of some problems; delete its files and run it again")
     return Trace(
         trial_id=trials[0],
-        train_P=pc.equal(rows["split"], "train").to_numpy()[::T],
-        objects_PT=rows["object"].to_numpy().reshape(-1, T),
-        keys_PTK=_vectors(rows["key"]).reshape(len(steps) // T, T, -1),
-        reads_PTK=_vectors(rows["read"]).reshape(len(steps) // T, T - 1, -1),
-        gates_PT=rows["gate"].to_numpy().reshape(-1, T),
-        weights_PTT=_entry_weights(rows["weights"], T),
+        train=_is_train(rows)[::T],
+        objects=rows["object"].to_numpy().reshape(-1, T),
+        keys=_vectors(rows["key"]).reshape(len(steps) // T, T, -1),
+        reads=_vectors(rows["read"]).reshape(len(steps) // T, T - 1, -1),
+        gates=rows["gate"].to_numpy().reshape(-1, T),
+        weights=_entry_weights(rows["weights"], T),
     )
+
+
+def _in_order(keys: pa.Table) -> pa.Table:
+    """The rows by split (test, then train), problem and step; left alone, and not copied, where they already are."""
+    places_N = _is_train(keys) * 10**9 + keys["problem"].to_numpy() * 10**2 + keys["step"].to_numpy()
+    return keys if (np.diff(places_N) > 0).all() else keys.take(np.argsort(places_N, kind="stable"))
+
+
+def _is_train(keys: pa.Table) -> np.ndarray:
+    return keys["split"].to_numpy() == "train"
 
 
 def _vectors(column: pa.ChunkedArray) -> np.ndarray:
     """[rows that are not null * K], the numbers of a list column one after the other."""
-    return pc.list_flatten(column).to_numpy()
+    return _lists(column).flatten().to_numpy()
+
+
+def _lists(column: pa.ChunkedArray) -> pa.ListArray:
+    return cast(pa.ListArray, column.combine_chunks())
 
 
 def _entry_weights(column: pa.ChunkedArray, T: int) -> np.ndarray:
     """[P, T, T]; the last t-1 weights at step t belong to entries 1..t-1, whether or not a default entry precedes."""
     flat = _vectors(column)
-    ends = np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy())
+    ends = np.cumsum(_lists(column).value_lengths().fill_null(0).to_numpy())
     t, o = np.arange(T)[:, None], np.arange(T)  # counted from 0
     places_PTT = ends.reshape(-1, T)[:, :, None] - t + o
     return np.where(o < t, flat[np.where(o < t, places_PTT, 0)], np.float32("nan"))
@@ -101,37 +114,36 @@ def reads(trace: Trace) -> Reads:
     """
     parts = []
     for role in ROLES:
-        again_PT = trace.objects_PT[:, len(ROLES) :] == trace.objects_PT[:, [role - 1]]
+        again_PT = trace.objects[:, len(ROLES) :] == trace.objects[:, [role - 1]]
         p = np.flatnonzero(again_PT.any(axis=1))
         t = len(ROLES) + again_PT[p].argmax(axis=1)  # counted from 0
         parts.append(
             Reads(
-                train_R=trace.train_P[p],
-                role_R=np.full(len(p), role),
-                read_RK=trace.reads_PTK[p, t - 1],
-                key_RK=trace.keys_PTK[p, role - 1],
-                gate_R=trace.gates_PT[p, t],
-                weight_R=trace.weights_PTT[p, t, role - 1],
+                train=trace.train[p],
+                role=np.full(len(p), role),
+                read=trace.reads[p, t - 1],
+                key=trace.keys[p, role - 1],
+                gate=trace.gates[p, t],
+                weight=trace.weights[p, t, role - 1],
             )
         )
     return Reads(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def principal_axes(keys_NK: np.ndarray) -> Axes:
-    """Centred principal components of written keys.
-
-    The covariance is float32 arithmetic, to hold one copy of 10^5 keys and not four; its share of variance is good to
-    three digits. Signs are chosen so that the first row of ``keys_NK`` has negative components.
+def principal_axes(keys_PTK: np.ndarray) -> Axes:
+    """Centred principal components of all written keys; signs are such that the first key has negative components.
 
     Args:
-        keys_NK: [N, K] float, training and test problems stacked.
+        keys_PTK: [P, T, K] float, training and test problems stacked.
     """
-    mean_K = keys_NK.mean(axis=0, dtype=np.float64)
-    centred_NK = keys_NK - mean_K.astype(keys_NK.dtype)
-    covariance_KK = (centred_NK.T @ centred_NK).astype(np.float64)
+    mean_K = keys_PTK.mean(axis=(0, 1), dtype=np.float64)
+    covariance_KK = np.zeros((len(mean_K), len(mean_K)))
+    for t in range(keys_PTK.shape[1]):  # step by step, so that no second copy of all keys is made
+        centred_PK = keys_PTK[:, t] - mean_K
+        covariance_KK += centred_PK.T @ centred_PK
     variances, vectors = np.linalg.eigh(covariance_KK)  # ascending
     axes_K2 = vectors[:, [-1, -2]]
-    signs_2 = np.where((keys_NK[0] - mean_K) @ axes_K2 > 0, -1.0, 1.0)
+    signs_2 = np.where((keys_PTK[0, 0] - mean_K) @ axes_K2 > 0, -1.0, 1.0)
     return Axes(mean_K, axes_K2 * signs_2, variances[[-1, -2]] / variances.sum())
 
 
@@ -144,7 +156,7 @@ def panel_limits(points_N2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def outside(points_N2: np.ndarray, low_2: np.ndarray, high_2: np.ndarray) -> np.ndarray:
     """[N] bool, which points a panel with these limits cuts off."""
-    return ((points_N2 < low_2) | (points_N2 > high_2)).any(axis=1)
+    return np.any((points_N2 < low_2) | (points_N2 > high_2), axis=1)
 
 
 def key_summary(keys: pa.Table) -> pd.DataFrame:
@@ -163,26 +175,26 @@ def key_summary(keys: pa.Table) -> pd.DataFrame:
         variance_1, variance_2: share of the variance of all written keys that a component holds, a fraction.
     """
     written = trace(keys)
-    axes = principal_axes(written.keys_PTK.reshape(-1, written.keys_PTK.shape[-1]))
-    limits = panel_limits(axes.project(written.keys_PTK[:, : len(ROLES)]).reshape(-1, 2))
+    axes = principal_axes(written.keys)
+    limits = panel_limits(axes.project(written.keys[:, : len(ROLES)]).reshape(-1, 2))
     recalled = reads(written)
-    distance_R = np.linalg.norm(recalled.read_RK - recalled.key_RK, axis=1) / np.linalg.norm(recalled.key_RK, axis=1)
-    outside_R = outside(axes.project(recalled.read_RK), *limits)
+    distance_R = np.linalg.norm(recalled.read - recalled.key, axis=1) / np.linalg.norm(recalled.key, axis=1)
+    outside_R = outside(axes.project(recalled.read), *limits)
     rows = {}
     for split, train in (("train", True), ("test", False)):
-        p, r = written.train_P == train, recalled.train_R == train
-        k3_sd_2 = axes.project(written.keys_PTK[p, 2]).std(axis=0, ddof=1)
+        p, r = written.train == train, recalled.train == train
+        k3_sd_2 = axes.project(written.keys[p, 2]).std(axis=0, ddof=1)
         rows[split] = {
             "problems": p.sum(),
             "reads": r.sum(),
-            "weight_median": np.median(recalled.weight_R[r]),
-            "gate_min": recalled.gate_R[r].min(),
-            "gate_max": recalled.gate_R[r].max(),
+            "weight_median": np.median(recalled.weight[r]),
+            "gate_min": recalled.gate[r].min(),
+            "gate_max": recalled.gate[r].max(),
             "distance_median": np.median(distance_R[r]),
             "k3_sd_1": k3_sd_2[0],
             "k3_sd_2": k3_sd_2[1],
             "outside": outside_R[r].sum(),
-            "variance_1": axes.variance_2[0],
-            "variance_2": axes.variance_2[1],
+            "variance_1": axes.variance[0],
+            "variance_2": axes.variance[1],
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("split")

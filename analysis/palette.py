@@ -1,11 +1,13 @@
 """One colour, marker and line per arm, the same in every figure; colours are safe for colour-blind readers.
 
-Markers and lines tell arms apart in grey. Colours: Okabe and Ito (2008) for the arms of the ESBN, Tol's muted scheme for
-other architectures and for arms that have no style of their own.
+Markers and lines tell arms apart in grey. Colours: Okabe and Ito (2008) for the arms of the ESBN, Tol's muted scheme
+for other architectures and for arms that have no style of their own.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from matplotlib.typing import LineStyleType
 
 
 class Style(NamedTuple):
@@ -13,11 +15,11 @@ class Style(NamedTuple):
 
     color: str
     marker: str
-    line: str | tuple[int, tuple[int, ...]]
+    line: LineStyleType
     label: str
 
 
-_DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)))
+_DASHES: tuple[LineStyleType, ...] = ("-", (0, (5, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)))
 
 _KNOWN = {
     "baseline": Style("#0072B2", "o", "-", "ESBN (baseline)"),
@@ -34,6 +36,9 @@ _KNOWN = {
     "model=rn": Style("#44AA99", "*", (0, (6, 2, 1, 2)), "Relation net"),
     "model=trn": Style("#AA4499", "d", (0, (1, 1)), "TRN"),
 }
+STEP_COLORS = (  # Tol's muted scheme: nine steps of a problem, the first three far apart
+    "#CC6677", "#332288", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499",
+)  # fmt: skip
 _COLORS = ("#AA4499", "#44AA99", "#882255", "#999933", "#332288", "#CC6677", "#117733")
 _MARKERS = ("d", "X", "<", "p", ">", "h", "*", "8")  # as many as have no common factor with the colours
 

@@ -19,7 +19,8 @@ from analysis.text import MISSING, aligned
 
 FORMATS = ("table", "csv", "json", "parquet")
 
-_CONFIG = {  # the store is read and nothing else: no other files, no downloads, no variables of this program
+# The store is read and nothing else: no other files, no downloads, no variables of this program.
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,

@@ -1,11 +1,14 @@
 """A study's test accuracies, variant by variant, beside the published ones."""
 
+import csv
+import math
+from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from analysis.load import VARIANT, load_study
+from analysis.load import load_study
 from analysis.stats import summarise
 from analysis.text import MISSING, aligned, markdown
 
@@ -15,109 +18,131 @@ _HEADER = ("task", "m", "arm", "n", "failed", "ours (%)", "paper (%)", "differen
 _RIGHT = (False, True, False, True, True, True, True, True, False)
 
 
+class Variant(NamedTuple):
+    """A row of the table: one arm at one task and m."""
+
+    task: str
+    withheld: int
+    arm: str
+    n: int  # completed trials, which alone are averaged
+    planned: int  # completed, failed and missing trials
+    failed: int
+    missing: int
+    mean: float  # test accuracy, a fraction; NaN if n = 0
+    sem: float  # standard error of the mean, a fraction; NaN if n < 2
+    published_mean: float  # fraction; NaN where the paper has no value
+    published_sem: float
+    source: str | None  # table of the paper
+    difference_points: float  # ours minus published, in percentage points
+
+    @property
+    def lack(self) -> str:
+        """How many of its trials are there, in words: ``"7 of 10 trained, 1 failed, 2 missing"``."""
+        others = [f"{count} {word}" for count, word in ((self.failed, "failed"), (self.missing, "missing")) if count]
+        return ", ".join([f"{self.n} of {self.planned} trained", *others])
+
+
 def table(results: str, study: str) -> pd.DataFrame:
-    """Test accuracy of every variant of a study; `variants` documents the columns.
+    """Test accuracy of every variant of a study beside the published value.
 
     Args:
         results: folder or URI the study was run into.
         study: name of the study.
+    Returns:
+        A row per variant with the columns of `Variant`, by task, withheld and arm; tasks and arms as the plan has them.
     Raises:
         AnalysisError: the study is unknown or its files cannot be read.
     """
-    return variants(load_study(results, study))
+    return pd.DataFrame(variants(load_study(results, study)))
 
 
-def variants(frame: pd.DataFrame) -> pd.DataFrame:
-    """Means over the completed trials of each variant, beside the published value.
-
-    Args:
-        frame: rows of `load_study`.
-    Returns:
-        A row per variant, by task (order of the plan), withheld, arm (order of the plan), with the columns
-        task, withheld, arm;
-        n: completed trials, which alone are averaged; planned, failed, missing: trials, planned being the sum of the
-        three;
-        mean, sem: test accuracy, a fraction; mean is NaN if n = 0, sem if n < 2;
-        published_mean, published_sem: fractions; source: their table in the paper; null where the paper has no value;
-        difference_points: ours minus published, in percentage points.
-    """
-    rows = []
-    for task in frame["task"].unique():
-        of_task = frame[frame["task"] == task]
-        for withheld in sorted(of_task["withheld"].unique()):
-            for arm in frame["arm"].unique():
-                trials = of_task[(of_task["withheld"] == withheld) & (of_task["arm"] == arm)]
-                if len(trials):
-                    rows.append({"task": task, "withheld": withheld, "arm": arm, **_summary(trials)})
-    joined = pd.DataFrame(rows).merge(published(), on=VARIANT, how="left", validate="one_to_one")
-    joined["difference_points"] = 100 * (joined["mean"] - joined["published_mean"])
-    return joined
+def variants(frame: pd.DataFrame) -> list[Variant]:
+    """The variants of a study, in the order of `table`, from rows of `load_study`."""
+    accuracies, statuses = defaultdict(list), defaultdict(list)
+    columns = (frame[column] for column in ("task", "withheld", "arm", "status", "test_accuracy"))
+    for task, withheld, arm, status, accuracy in zip(*columns, strict=True):
+        cell = (task, int(withheld), arm)
+        statuses[cell].append(status)
+        if status == "completed":
+            accuracies[cell].append(accuracy)
+    tasks, arms = list(dict.fromkeys(frame["task"])), list(dict.fromkeys(frame["arm"]))
+    order = sorted(statuses, key=lambda cell: (tasks.index(cell[0]), cell[1], arms.index(cell[2])))
+    printed = published()
+    return [_variant(cell, accuracies[cell], statuses[cell], printed.get(cell, _UNPUBLISHED)) for cell in order]
 
 
-def _summary(trials: pd.DataFrame) -> dict[str, float]:
-    status = trials["status"]
-    n, mean, sem = summarise(trials.loc[status == "completed", "test_accuracy"].to_numpy(float))
-    failed, missing = int((status == "failed").sum()), int((status == "missing").sum())
-    return {"n": n, "planned": len(trials), "failed": failed, "missing": missing, "mean": mean, "sem": sem}
+class Published(NamedTuple):
+    """A value of the paper: mean and standard error as fractions, and its tables."""
+
+    mean: float
+    sem: float
+    source: str | None
 
 
-def published() -> pd.DataFrame:
-    """The paper's test accuracies: task, withheld, arm, published_mean and published_sem (fractions), source.
+_UNPUBLISHED = Published(math.nan, math.nan, None)
 
-    One row per cell; a cell the paper prints in two tables has both in ``source``.
+
+def published() -> dict[tuple[str, int, str], Published]:
+    """The paper's test accuracies by task, withheld and arm; a cell printed in two tables names both.
 
     Source: paper Tables 9-20; 10 networks each.
     """
-    cells = pd.read_csv(Path(__file__).with_name("published.csv")).groupby(VARIANT, sort=False)
-    joined = cells.agg(published_mean=("test_accuracy", "first"), published_sem=("sem", "first"), source=("source", list))
-    return joined.assign(source=joined["source"].map(", ".join)).reset_index()
+    cells: dict[tuple[str, int, str], Published] = {}
+    with Path(__file__).with_name("published.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            cell = (row["task"], int(row["withheld"]), row["arm"])
+            source = f"{cells[cell].source}, {row['source']}" if cell in cells else row["source"]
+            cells[cell] = Published(float(row["test_accuracy"]), float(row["sem"]), source)
+    return cells
+
+
+def _variant(cell: tuple[str, int, str], accuracies: list[float], statuses: list[str], printed: Published) -> Variant:
+    n, mean, sem = summarise(accuracies)
+    failed, missing = statuses.count("failed"), statuses.count("missing")
+    return Variant(*cell, n, len(statuses), failed, missing, mean, sem, *printed, 100 * (mean - printed.mean))
 
 
 def to_text(frame: pd.DataFrame) -> str:
-    """A frame of `table` as aligned text in percent, with a footnote on errors and on what is incomplete."""
-    return aligned(_HEADER, _cells(frame), _RIGHT) + "\n" + "\n".join(_footnotes(frame)) + "\n"
+    """A frame of `table` as aligned text in percent, with footnotes on errors and on what is incomplete."""
+    rows = _rows(frame)
+    return aligned(_HEADER, [_cells(row) for row in rows], _RIGHT) + "\n" + "\n".join(_footnotes(rows)) + "\n"
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
-    """A frame of `table` as Markdown in percent, with a footnote on errors and on what is incomplete."""
-    return markdown(_HEADER, _cells(frame), _RIGHT) + "\n" + "\n\n".join(_footnotes(frame)) + "\n"
+    """A frame of `table` as Markdown in percent, with footnotes on errors and on what is incomplete."""
+    rows = _rows(frame)
+    return markdown(_HEADER, [_cells(row) for row in rows], _RIGHT) + "\n" + "\n\n".join(_footnotes(rows)) + "\n"
 
 
-def _cells(frame: pd.DataFrame) -> list[list[str]]:
+def _rows(frame: pd.DataFrame) -> list[Variant]:
+    return [Variant(*row) for row in zip(*(frame[column] for column in Variant._fields), strict=True)]
+
+
+def _cells(row: Variant) -> list[str]:
     return [
-        [
-            row.task,
-            str(row.withheld),
-            row.arm,
-            f"{row.n}/{row.planned}",
-            str(row.failed) if row.failed else "",
-            percent(row.mean, row.sem),
-            percent(row.published_mean, row.published_sem),
-            MISSING if np.isnan(row.difference_points) else f"{row.difference_points:+.1f}",
-            row.source if isinstance(row.source, str) else MISSING,
-        ]
-        for row in frame.itertuples()
+        row.task,
+        str(row.withheld),
+        row.arm,
+        f"{row.n}/{row.planned}",
+        str(row.failed),
+        percent(row.mean, row.sem),
+        percent(row.published_mean, row.published_sem),
+        MISSING if math.isnan(row.difference_points) else f"{row.difference_points:+.1f}",
+        row.source if isinstance(row.source, str) else MISSING,  # pandas may hold None as NaN
     ]
 
 
 def percent(mean: float, sem: float) -> str:
     """A fraction and its error in percent with one decimal: ``"99.7 ± 0.1"``; a dash for what is NaN."""
-    if np.isnan(mean):
+    if math.isnan(mean):
         return MISSING
-    return f"{100 * mean:.1f} ± {MISSING if np.isnan(sem) else f'{100 * sem:.1f}'}"
+    return f"{100 * mean:.1f} ± {MISSING if math.isnan(sem) else f'{100 * sem:.1f}'}"
 
 
-def _footnotes(frame: pd.DataFrame) -> list[str]:
+def _footnotes(rows: list[Variant]) -> list[str]:
     notes = [
         "±: standard error of the mean over seeds (sample standard deviation, ddof 1, over √n); n: completed/planned"
         f" trials. Paper: n = {PUBLISHED_N}. Difference: ours minus paper, in percentage points."
     ]
-    short = frame[frame["n"] < frame["planned"]]
-    return notes + [f"Incomplete: {row.task}, m = {row.withheld}, {row.arm}: {shortfall(row)}." for row in short.itertuples()]
-
-
-def shortfall(row) -> str:
-    """What a variant lacks, in words: ``"7 of 10 trained, 1 failed, 2 missing"``."""
-    parts = [f"{row.n} of {row.planned} trained"]
-    parts += [f"{count} {word}" for count, word in ((row.failed, "failed"), (row.missing, "missing")) if count]
-    return ", ".join(parts)
+    incomplete = [row for row in rows if row.n < row.planned]
+    return notes + [f"Incomplete: {row.task}, m = {row.withheld}, {row.arm}: {row.lack}." for row in incomplete]

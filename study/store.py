@@ -8,6 +8,7 @@ that is run twice overwrites itself. Files are written aside and renamed, so a r
 number of processes may write different trials at the same time.
 """
 
+import json
 import os
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -88,6 +89,11 @@ class Store:
                 return stream.read()
         except FileNotFoundError:
             return None
+
+    def checkpoint_metadata(self, pack_id: str) -> dict[str, str]:
+        """What a checkpoint says of itself, read without its tensors."""
+        with self.fs.open_input_file(f"{self.root}/checkpoints/{pack_id}.safetensors") as file:
+            return json.loads(file.read(int.from_bytes(file.read(8), "little")))["__metadata__"]
 
     def drop_checkpoint(self, pack_id: str) -> None:
         """Deletes the checkpoint of a pack that has ended, if there is one."""

@@ -44,7 +44,7 @@ def curve(trial_id: str, accuracies: Sequence[float]) -> list[Row]:
 
 
 def key_rows(trial_id: str, n_train: int = 6, n_test: int = 20, size: int = 8, default: bool = False) -> list[Row]:
-    """Rows of keys of distribution-of-three problems: the nine objects, keys around one centre per step, sharp reads."""
+    """Rows of keys of distribution-of-three problems: keys around one centre per step, reads of the first appearance."""
     rng = np.random.default_rng(0)
     centres_TK = 10 * rng.standard_normal((9, size))
     rows = []
@@ -69,13 +69,15 @@ def _problem(
             entry = objects[:t].index(shown) if shown in objects[:t] else t - 1
             weights = np.full(t, 0.1 / t)
             weights[entry] += 0.9
-            row |= {"read": (0.99 * keys_TK[entry]).tolist(), "gate": 0.99, "weights": [0.0] * default + weights.tolist()}
+            row |= {
+                "read": (0.99 * keys_TK[entry]).tolist(),
+                "gate": 0.99,
+                "weights": [0.0] * default + weights.tolist(),
+            }
         rows.append(row)
     return rows
 
 
 def object_rows(images_hash: str, count: int = 12) -> list[Row]:
     """Rows of objects: image number i is a uniform grey of 20 i."""
-    return [
-        {"images_hash": images_hash, "object": i, "name": str(i), "pixels": [20 * i] * 1024} for i in range(count)
-    ]
+    return [{"images_hash": images_hash, "object": i, "name": str(i), "pixels": [20 * i] * 1024} for i in range(count)]

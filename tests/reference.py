@@ -1,6 +1,6 @@
-"""The ESBN step by step from the equations of the paper: slow, without shortcuts, and independent of `esbn_core.models`.
+"""The ESBN step by step from the equations of the paper: slow, without shortcuts, independent of `esbn_core.models`.
 
-It was written from the specification (paper sections 3.2 and 3.3, appendix A.1) before the fast model was read. Every
+It was written from the equations (paper sections 3.2 to 3.4) before the fast model was read. Every
 image of every problem is encoded on its own, the memory is a list that grows, all T + 1 steps of the LSTM are taken for
 every problem and one gate at a time, and convolutions and normalisation are loops.
 

@@ -1,0 +1,281 @@
+"""The `esbn` command: plan, run and watch studies; query, tabulate and draw their results.
+
+Heavy packages (Ray, torch, DuckDB, seaborn) are imported by the commands that need them, so that help is quick.
+"""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ablations import REGISTRY, Study
+from esbn_core.errors import ConfigError
+from esbn_core.objects import Objects, from_folder, glyphs
+from study.find import find_study
+from study.plan import OwnImages, PlannedTrial, plan, select
+from study.state import State, begun, state
+from study.store import Store, StoreError
+
+console = Console(highlight=False, soft_wrap=True)
+
+RESULTS = click.option(
+    "--results", default="results", show_default=True, help="Folder or URI (s3://bucket/folder) of the result store."
+)
+STUDY = click.argument("study", metavar="STUDY")
+SELECTION = (
+    STUDY,
+    RESULTS,
+    click.option("--task", "tasks", multiple=True, help="Only this task. Can be repeated, as can the next two."),
+    click.option("--withheld", type=int, multiple=True, help="Only this number of withheld objects m."),
+    click.option("--arm", "arms", multiple=True, help="Only this arm, e.g. baseline or encoder=mlp."),
+    click.option("--seeds", type=click.IntRange(1), help="Networks per variant, in place of the study's number."),
+    click.option("--images", help="Folder of your own 32 x 32 PNG files, in place of the paper's 100 characters."),
+)
+
+
+def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+class _Group(click.Group):
+    """Turns every error a user can mend into one sentence and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from analysis.errors import AnalysisError
+
+            if isinstance(error, ConfigError | StoreError | AnalysisError):
+                raise click.ClickException(str(error)) from error
+            raise
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Ablation studies of the Emergent Symbol Binding Network (ESBN).
+
+    \b
+    esbn list                        the studies there are
+    esbn plan quickstart             what a study would train
+    esbn run quickstart              train what is missing; run it again to go on after a stop
+    esbn status                      how far the studies are
+    esbn table quickstart            our accuracies beside the paper's
+    esbn figures quickstart          the figures, as PNG and SVG
+    esbn query "select * from trials"
+
+    A STUDY is a name from `esbn list`, or a .py or .yaml file of your own. Results are Parquet files in --results;
+    they are the only state, so any command can be stopped and repeated.
+    """
+
+
+@main.command("list")
+def list_studies() -> None:
+    """List the studies: what each asks, its source in the paper, its trials and updates."""
+    for study in REGISTRY.values():
+        trials = plan(study)
+        console.print(f"[bold]{study.name}[/bold]  {study.question}")
+        console.print(f"    {study.source}; {len(trials)} trials, {_updates(trials):,} updates", style="dim")
+
+
+@main.command("plan")
+@_options(*SELECTION)
+def plan_command(study: str, results: str, **selection: Any) -> None:
+    """Show what `esbn run STUDY` would train: variants, trials there and missing, updates. Trains nothing."""
+    declared, _, wanted, _ = _select(study, **selection)
+    now = state(wanted, Store(results))
+    table = Table("task", "withheld", "arm", "seeds", "completed", "failed", "missing", "updates each", box=None)
+    for column in table.columns[3:]:
+        column.justify = "right"
+    variants: dict[tuple[str, int, str], list[PlannedTrial]] = {}
+    for trial in wanted:
+        variants.setdefault((trial.config.task.name, trial.config.task.withheld, trial.arm), []).append(trial)
+    groups = [{t.trial_id for t in group} for group in (now.completed, now.failed, now.missing)]
+    for (task, withheld, arm), trials in variants.items():
+        counts = [sum(t.trial_id in group for t in trials) for group in groups]
+        updates = f"{trials[0].config.train.updates:,}"
+        table.add_row(task, str(withheld), arm, str(len(trials)), *map(str, counts), updates)
+    console.print(f"[bold]{declared.name}[/bold]  {declared.question}\n")
+    console.print(table)
+    console.print(f"\n{_summary(now)}; {_updates(now.missing):,} updates to make")
+
+
+@main.command()
+@_options(
+    *SELECTION,
+    click.option("--limit", type=click.IntRange(1), help="Train at most this many trials now."),
+    click.option("--retry-failed", is_flag=True, help="Train failed trials again."),
+    click.option("--address", help="Ray cluster to run on (auto: the one this machine is in); default: this machine."),
+    click.option("--gpus-per-trial", type=click.FloatRange(0), help="GPUs per pack, e.g. 0.5; default: 1 if there are."),
+    click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads per pack."),
+    click.option("--pack", "largest_pack", type=click.IntRange(1), help="Most networks trained together."),
+    click.option(
+        "--checkpoint-seconds",
+        type=click.FloatRange(0),
+        default=60.0,
+        show_default=True,
+        help="Time between checkpoints of a pack, which is what a killed worker can lose.",
+    ),
+)
+def run(
+    study: str,
+    results: str,
+    limit: int | None,
+    retry_failed: bool,
+    address: str | None,
+    gpus_per_trial: float | None,
+    threads: int,
+    largest_pack: int | None,
+    checkpoint_seconds: float,
+    **selection: Any,
+) -> None:
+    """Train the trials of STUDY that are not in the store yet.
+
+    Stop it with Ctrl-C, or have it killed: run it again and it goes on from the last checkpoints. More seeds or
+    conditions extend what is there; trials that another study has trained are not trained twice.
+    """
+    from study import rows
+
+    declared, every, wanted, objects = _select(study, **selection)
+    store = Store(results)
+    now = state(wanted, store)
+    store.prepare()
+    rows.write_plan(store, declared, every)
+    todo = [*now.missing, *(now.failed if retry_failed else [])][:limit]
+    if todo:
+        from study.launch import Resources, launch
+
+        rows.write_objects(store, objects)
+        resources = Resources(address, gpus_per_trial, threads, largest_pack, checkpoint_seconds)
+        try:
+            launch(todo, begun(every, todo, store), objects, store, resources, console)
+        except KeyboardInterrupt:
+            console.print("Stopped. The same command goes on from the last checkpoints.")
+            raise SystemExit(130) from None
+        now = state(wanted, store)
+    console.print(f"{_summary(now)}{'' if todo else '; nothing to train'}. Results are in {store.uri}")
+    if now.failed:
+        raise click.ClickException(
+            f"{len(now.failed)} trials failed; `esbn query \"select trial_id, failure from trials where status = "
+            "'failed'\"` tells why, --retry-failed trains them again"
+        )
+
+
+@main.command()
+@RESULTS
+def status(results: str) -> None:
+    """Show how far every study in the store is; reads the store alone, so it works from any machine."""
+    from study import status as store_status
+
+    console.print(store_status.status(Store(results)))
+
+
+@main.command()
+@click.argument("sql", required=False)
+@RESULTS
+@click.option("--schema", is_flag=True, help="Describe the tables and their columns.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="How to print the answer.",
+)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file instead.")
+def query(sql: str | None, results: str, schema: bool, kind: str, output: Path | None) -> None:
+    """Ask the results a question in SQL (DuckDB).
+
+    \b
+    esbn query "select task, withheld, arm, avg(test_accuracy), count(*) from trials group by all"
+    esbn query "from curves join trials using (trial_id) where arm = 'baseline'" --format csv -o curves.csv
+    """
+    if schema:
+        _print_schema()
+        return
+    if not sql:
+        raise click.UsageError('give a question, e.g. "select * from trials", or --schema')
+    import analysis.query
+
+    answer = analysis.query.render(analysis.query.query(results, sql), kind)
+    if output:
+        output.write_bytes(answer.encode() if isinstance(answer, str) else answer)
+    elif isinstance(answer, bytes):
+        raise click.UsageError("--format parquet needs --output FILE")
+    else:
+        click.echo(answer)
+
+
+@main.command()
+@STUDY
+@RESULTS
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+def table(study: str, results: str, markdown: bool) -> None:
+    """Show the accuracies of STUDY beside the published ones: n, standard error, difference."""
+    import analysis.tables
+
+    frame = analysis.tables.table(results, _name(study))
+    click.echo(analysis.tables.to_markdown(frame) if markdown else analysis.tables.to_text(frame))
+
+
+@main.command()
+@STUDY
+@RESULTS
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("figures"),
+              show_default=True, help="Folder for the figures.")
+def figures(study: str, results: str, output: Path) -> None:
+    """Draw the figures of STUDY as PNG and SVG: accuracy against m, time courses, key space, the objects."""
+    import analysis.figures
+
+    for path in analysis.figures.save_all(results, _name(study), output):
+        click.echo(path)
+
+
+def _select(
+    study: str,
+    images: str | None,
+    seeds: int | None,
+    tasks: Collection[str],
+    withheld: Collection[int],
+    arms: Collection[str],
+) -> tuple[Study, list[PlannedTrial], list[PlannedTrial], Objects]:
+    """The study, all its trials, those the filters keep, and the images they use."""
+    declared = find_study(study)
+    objects = from_folder(images) if images else glyphs()
+    own = OwnImages(objects.digest(), len(objects.names)) if images else None
+    every = plan(declared, seeds=seeds, images=own)
+    return declared, every, select(every, tasks=tasks, withheld=withheld, arms=arms), objects
+
+
+def _name(study: str) -> str:
+    """The name results carry: that of a declared study, or of the one in a file."""
+    return find_study(study).name if Path(study).suffix in (".py", ".yaml", ".yml") else study
+
+
+def _updates(trials: Collection[PlannedTrial]) -> int:
+    return sum(trial.config.train.updates or 0 for trial in trials)
+
+
+def _summary(now: State) -> str:
+    counts = (len(now.completed), len(now.failed), len(now.missing))
+    return f"{sum(counts)} trials: {counts[0]} completed, {counts[1]} failed, {counts[2]} missing"
+
+
+def _print_schema() -> None:
+    from study.schema import SCHEMA_VERSION, TABLES
+
+    console.print(f"schema version {SCHEMA_VERSION}; every column can be null")
+    for name, schema in TABLES.items():
+        console.print(f"\n[bold]{name}[/bold]  {(schema.metadata or {})[b'doc'].decode()}")
+        columns = Table(box=None, show_header=False, padding=(0, 2))
+        for field in schema:
+            columns.add_row(field.name, str(field.type), (field.metadata or {})[b"doc"].decode())
+        console.print(columns)

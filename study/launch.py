@@ -1,0 +1,139 @@
+"""Runs packs on Ray Tune. The store is the state: Tune schedules and retries, and its own snapshots are thrown away."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+from rich.console import Console
+
+from esbn_core.objects import Objects
+from study import rows
+from study.plan import Pack, PlannedTrial, pack
+from study.progress import Progress
+from study.provenance import provenance
+from study.store import Store
+from study.worker import Job, run_pack
+
+RETRIES = 2  # of a pack whose worker died or raised, before its trials count as failed
+PACK_ON_CPU, PACK_ON_GPU = 4, 10  # a CPU gains nothing from larger packs; a GPU is idle without them
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run may use.
+
+    Attributes:
+        address: of a Ray cluster; None starts Ray on this machine.
+        gpus_per_trial: GPUs, or a fraction of one, for every pack; None: one if Ray has any.
+        threads: CPU threads for every pack.
+        largest_pack: most networks trained together; None: what suits the device.
+        checkpoint_seconds: time between two checkpoints of a pack.
+    """
+
+    address: str | None = None
+    gpus_per_trial: float | None = None
+    threads: int = 1
+    largest_pack: int | None = None
+    checkpoint_seconds: float = 60.0
+
+
+def launch(
+    missing: Sequence[PlannedTrial],
+    begun: Sequence[Sequence[PlannedTrial]],
+    objects: Objects,
+    store: Store,
+    resources: Resources,
+    console: Console,
+) -> Progress:
+    """Trains what is missing and returns the counts; results go to the store as each pack ends."""
+    _connect(resources)
+    try:
+        gpus, n_slots = _slots(resources)
+        largest = resources.largest_pack or (PACK_ON_GPU if gpus else PACK_ON_CPU)
+        packs = pack(missing, n_slots=n_slots, largest=largest, begun=begun)
+        job = Job(store.uri, objects, provenance(), resources.threads, resources.checkpoint_seconds)
+        console.print(f"{len(missing)} trials in {len(packs)} packs, {n_slots} at a time")
+        with Progress(packs, console) as progress:
+            _tune(packs, job, {"cpu": resources.threads, "gpu": gpus}, _Callback(packs, store, progress))
+        return progress
+    finally:
+        ray.shutdown()
+
+
+def _connect(resources: Resources) -> None:
+    quiet = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store has it all
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the run at once; checkpoints are there already
+        # Keep freed blocks: gradients of some MB would otherwise be mapped and page-faulted anew at every update.
+        "MALLOC_MMAP_THRESHOLD_": "1073741824",
+        "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    }
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+    local = {} if resources.address else {"include_dashboard": False, "object_store_memory": 256 * 2**20}
+    ray.init(address=resources.address, log_to_driver=False, logging_level="error", **local)
+
+
+def _slots(resources: Resources) -> tuple[float, int]:
+    """GPUs of each pack, and how many packs fit into the cluster as it is."""
+    have = ray.cluster_resources()
+    gpus = resources.gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if have.get("GPU") else 0.0
+    by_cpu = have.get("CPU", 0) // resources.threads
+    return gpus, max(1, int(min(by_cpu, have.get("GPU", 0) // gpus) if gpus else by_cpu))
+
+
+def _tune(packs: Sequence[Pack], job: Job, per_pack: dict[str, float], callback: tune.Callback) -> None:
+    trainable = tune.with_parameters(_trainable, packs=list(packs), job=job)
+    with tempfile.TemporaryDirectory(prefix="esbn-tune-", ignore_cleanup_errors=True) as scratch:
+        tune.Tuner(
+            tune.with_resources(trainable, per_pack),
+            param_space={"pack": tune.grid_search(list(range(len(packs))))},
+            tune_config=tune.TuneConfig(reuse_actors=True),
+            run_config=tune.RunConfig(
+                name="packs",
+                storage_path=scratch,
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                callbacks=[callback],
+                verbose=0,
+            ),
+        ).fit()
+
+
+def _trainable(config: dict[str, Any], packs: list[Pack], job: Job) -> None:
+    run_pack(job, packs[config["pack"]], tune.report)
+
+
+class _Callback(tune.Callback):
+    """Tells the progress display what Tune sees, and writes the failed rows of packs whose worker gave up."""
+
+    def __init__(self, packs: Sequence[Pack], store: Store, progress: Progress):
+        self._packs, self._store, self._progress = packs, store, progress
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self._progress.started(trial.config["pack"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._progress.reported(trial.config["pack"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self._progress.ended(trial.config["pack"])
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        i = trial.config["pack"]
+        lines = str(trial.get_error() or "worker died").strip().splitlines()
+        reason = f"{lines[-1].strip()} (after {RETRIES + 1} attempts)"
+        for planned in self._packs[i].trials:
+            rows.write_failure(self._store, planned, reason)
+        self._store.drop_checkpoint(self._packs[i].pack_id)
+        self._progress.ended(i, reason)

@@ -1,0 +1,103 @@
+"""Progress of a run on the terminal: a live display, or plain lines where there is no terminal."""
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from study.plan import Pack
+
+PLAIN_SECONDS = 20.0  # between two lines of progress where there is no terminal
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """Counts trials done, running, failed and left, guesses the time left, and tells what each pack came to."""
+
+    def __init__(self, packs: Sequence[Pack], console: Console):
+        self._packs, self._console = packs, console
+        self._reports: dict[int, dict[str, Any]] = {}
+        self._running: set[int] = set()
+        self._ended: set[int] = set()
+        self.done, self.failed = 0, 0
+        self._began, self._printed = time.monotonic(), time.monotonic()
+        self._first: dict[int, int] = {}
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def started(self, i: int) -> None:
+        """Pack i has got its worker."""
+        self._running.add(i)
+
+    def reported(self, i: int, report: dict[str, Any]) -> None:
+        """Pack i told how far it is."""
+        if "update" in report:
+            self._first.setdefault(i, 0 if "test_accuracy" in report else report["update"])
+            self._reports[i] = report
+        if not self._console.is_terminal and time.monotonic() - self._printed > PLAIN_SECONDS:
+            self._printed = time.monotonic()
+            self._console.print(self._headline())
+
+    def ended(self, i: int, error: str | None = None) -> None:
+        """Pack i is over; `error` tells why its worker gave up."""
+        self._running.discard(i)
+        self._ended.add(i)
+        size = len(self._packs[i].trials)
+        report = self._reports.get(i, {})
+        failures = [error] * size if error else report.get("failed", [None] * size)
+        n_failed = sum(failure is not None for failure in failures)
+        self.failed += n_failed
+        self.done += size - n_failed
+        scores = report.get("test_accuracy", [None] * size)
+        shown = " ".join("failed" if f else f"{100 * a:.1f}" for a, f in zip(scores, failures, strict=True))
+        self._console.print(f"  {self._packs[i]}: test accuracy {shown} %", highlight=False, markup=False)
+        for failure in dict.fromkeys(f for f in failures if f):
+            self._console.print(f"    failed: {failure}", highlight=False, markup=False)
+
+    def _share(self, i: int) -> tuple[float, float]:
+        """Shares of pack i's updates that are made, and that this run made itself."""
+        updates = self._packs[i].trials[0].config.train.updates or 1
+        at = updates if i in self._ended else self._reports.get(i, {}).get("update", 0)
+        return at / updates, (at - self._first.get(i, 0)) / updates
+
+    def _seconds_left(self) -> float | None:
+        shares = [self._share(i) for i in range(len(self._packs))]
+        own = sum(pack.cost * mine for pack, (_, mine) in zip(self._packs, shares, strict=True))
+        left = sum(pack.cost * (1 - made) for pack, (made, _) in zip(self._packs, shares, strict=True))
+        elapsed = time.monotonic() - self._began
+        return left * elapsed / own if own and elapsed > 10 else None
+
+    def _headline(self) -> str:
+        running = sum(len(self._packs[i].trials) for i in self._running)
+        total = sum(len(pack.trials) for pack in self._packs)
+        left = total - self.done - self.failed - running
+        seconds = self._seconds_left()
+        clock = "working out the time left" if seconds is None else f"about {_duration(seconds)} left"
+        return f"trials: {self.done} done, {running} running, {self.failed} failed, {left} waiting; {clock}"
+
+    def _render(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_row(self._headline())
+        for i in sorted(self._running):
+            report = self._reports.get(i, {})
+            accuracies = report.get("accuracy", [])
+            training = f"training accuracy {100 * sum(accuracies) / len(accuracies):.0f} %" if accuracies else ""
+            updates = self._packs[i].trials[0].config.train.updates
+            table.add_row(f"  {self._packs[i]}: update {report.get('update', 0)}/{updates} {training}")
+        return table
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"

@@ -1,0 +1,58 @@
+"""How far every study in the store is, worked out from the store alone."""
+
+import json
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+
+from study.store import Store
+
+LATEST = 5  # results shown
+
+
+def status(store: Store) -> Group:
+    """A row per study, the packs that have a checkpoint, and the latest results, to be printed by rich."""
+    columns = ["trial_id", "status", "task", "withheld", "arm", "seed", "test_accuracy", "finished_at"]
+    ended = {row["trial_id"]: row for row in store.read("trials", columns).to_pylist()}
+    studies: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in store.read("plans", ["study", "trial_id", "task", "withheld", "arm", "seed", "updates"]).to_pylist():
+        studies.setdefault(row["study"], {})[row["trial_id"]] = row
+    if not studies:
+        return Group(f"{store.uri} holds no study yet; `esbn run quickstart` starts one")
+    planned = {trial_id: row for trials in studies.values() for trial_id, row in trials.items()}
+    return Group(_studies(studies, ended), "", *_checkpoints(store, planned), *_latest(ended))
+
+
+def _studies(studies: dict[str, dict[str, dict[str, Any]]], ended: dict[str, dict[str, Any]]) -> Table:
+    table = Table("study", "planned", "completed", "failed", "missing", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for study, trials in studies.items():
+        states = [ended[trial_id]["status"] if trial_id in ended else "missing" for trial_id in trials]
+        table.add_row(study, str(len(trials)), *(str(states.count(s)) for s in ("completed", "failed", "missing")))
+    return table
+
+
+def _checkpoints(store: Store, planned: dict[str, dict[str, Any]]) -> list[str]:
+    lines = []
+    for pack_id in sorted(store.checkpoints()):
+        position = json.loads(store.checkpoint_metadata(pack_id)["position"])
+        rows = [planned[trial_id] for trial_id in position["trial_ids"] if trial_id in planned]
+        if rows:
+            seeds = ", ".join(str(row["seed"]) for row in rows)
+            lines.append(f"begun: {_words(rows[0])} seeds {seeds}: update {position['update']}/{rows[0]['updates']}")
+    return lines
+
+
+def _latest(ended: dict[str, dict[str, Any]]) -> list[str]:
+    rows = sorted(ended.values(), key=lambda row: row["finished_at"], reverse=True)[:LATEST]
+    return [
+        f"{row['finished_at']:%Y-%m-%d %H:%M} UTC: {_words(row)} seed {row['seed']}: "
+        + (f"test accuracy {100 * row['test_accuracy']:.1f} %" if row["status"] == "completed" else "failed")
+        for row in rows
+    ]
+
+
+def _words(row: dict[str, Any]) -> str:
+    return f"{row['task']} m={row['withheld']} {row['arm']}"

@@ -1,0 +1,129 @@
+"""Trains one pack and writes its rows; runs in a worker process and knows nothing of Ray."""
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from esbn_core.keys import record_keys
+from esbn_core.objects import Objects
+from esbn_core.train import Position, TrialResult, train
+from study import rows
+from study.plan import Pack, PlannedTrial
+from study.schema import TABLES
+from study.store import Store
+
+REPORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every pack of a run shares."""
+
+    results: str
+    objects: Objects
+    provenance: dict[str, Any]
+    threads: int
+    checkpoint_seconds: float
+
+
+def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> None:
+    """Trains a pack, from its checkpoint if it has one, and writes curves, keys and at last the trials themselves.
+
+    Args:
+        report: takes progress about once a second: `update`, `accuracy` (training, one per trial), and at the end
+            `test_accuracy` and `failed`.
+    """
+    torch.set_num_threads(job.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    store, started_at = Store(job.results), datetime.now(UTC)
+    reported = 0.0
+
+    def on_progress(position: Position) -> None:
+        nonlocal reported
+        if time.monotonic() - reported > REPORT_SECONDS:
+            reported = time.monotonic()
+            report({"update": position.update, "accuracy": position.curve[-1][2]})
+
+    images = job.objects.scale()
+    result = train(
+        [trial.config for trial in pack.trials],
+        images,
+        device=device,
+        resume=store.load_checkpoint(pack.pack_id),
+        save=lambda data: store.save_checkpoint(pack.pack_id, data),
+        save_seconds=job.checkpoint_seconds,
+        on_progress=on_progress,
+    )
+    shared = {
+        "pack_size": len(pack.trials),
+        "wall_seconds": result.wall_seconds,
+        "resumed": result.resumed,
+        "images_hash": job.objects.digest(),
+        "started_at": started_at,
+        "finished_at": datetime.now(UTC),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "host": socket.gethostname(),
+        "threads": job.threads,
+        **job.provenance,
+    }
+    for trial, trained in zip(pack.trials, result.trials, strict=True):
+        _write(store, trial, trained, images, shared)
+    store.drop_checkpoint(pack.pack_id)
+    last = {"test_accuracy": [t.test_accuracy for t in result.trials], "failed": [t.failure for t in result.trials]}
+    report({"update": pack.trials[0].config.train.updates, **last})
+
+
+def _write(store: Store, trial: PlannedTrial, trained: TrialResult, images: np.ndarray, shared: dict[str, Any]) -> None:
+    """Writes all a trial has; its row in `trials` comes last, since it is what says that the trial is done."""
+    points = [{"trial_id": trial.trial_id, "update": u, "loss": x, "accuracy": a} for u, x, a in trained.curve]
+    store.write("curves", trial.trial_id, points)
+    known = {
+        "n_train": len(trained.problems.train.targets_P),
+        "n_test": len(trained.problems.test.targets_P),
+        "parameters": sum(p.numel() for p in trained.network.parameters()),
+        "withheld_objects": sorted(trained.problems.withheld.tolist()),
+    }
+    if trained.failure is not None:
+        rows.write_failure(store, trial, trained.failure, **known, **shared)
+        return
+    if trial.keys:
+        store.write("keys", trial.trial_id, _keys(trial, trained, images))
+    tested = {"test_accuracy": trained.test_accuracy, "test_loss": trained.test_loss, "status": "completed"}
+    store.write("trials", trial.trial_id, [{**rows.settings(trial), **known, **shared, **tested}])
+
+
+def _keys(trial: PlannedTrial, trained: TrialResult, images: np.ndarray) -> pa.Table:
+    schema = TABLES["keys"]
+    parts = []
+    for split, problems in (("train", trained.problems.train), ("test", trained.problems.test)):
+        for step in record_keys(trained.network, images, problems):
+            n = len(step.objects_P)
+            columns = {
+                "trial_id": pa.array([trial.trial_id] * n),
+                "split": pa.array([split] * n),
+                "problem": np.arange(n),
+                "step": np.full(n, step.step),
+                "object": step.objects_P,
+                "key": _vectors(step.keys_PK),
+                "read": _vectors(step.reads_PK),
+                "gate": step.gates_P,
+                "weights": _vectors(step.weights_PS),
+            }
+            arrays = [pa.nulls(n) if columns[name] is None else columns[name] for name in schema.names]
+            parts.append(pa.table(arrays, names=schema.names).cast(schema))
+    return pa.concat_tables(parts)
+
+
+def _vectors(rows_PX: np.ndarray | None) -> pa.Array | None:
+    """A list column from the rows of a matrix, without a Python list."""
+    if rows_PX is None:
+        return None
+    offsets = np.arange(len(rows_PX) + 1, dtype=np.int32) * rows_PX.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows_PX.reshape(-1)))
