@@ -86,7 +86,7 @@ def accuracy(frame: pd.DataFrame) -> Figure:
 def _accuracy_panel(panel: Axes, rows: list[Variant], looks: dict[str, Style]) -> None:
     withheld = sorted({row.withheld for row in rows})
     for i, (arm, look) in enumerate(looks.items()):
-        shift = _SPREAD * (i / max(len(looks) - 1, 1) - 0.5)  # arms side by side: equal accuracies stay visible
+        shift = _SPREAD * (i - (len(looks) - 1) / 2) / max(len(looks) - 1, 1)  # side by side: equal means stay visible
         of_arm = [row for row in rows if row.arm == arm]
         _accuracy_of_arm(panel, of_arm, np.array([withheld.index(row.withheld) + shift for row in of_arm]), look)
     panel.set_xticks(range(len(withheld)), [str(m) for m in withheld])
@@ -155,13 +155,14 @@ def _accuracy_notes(rows: list[Variant], looks: dict[str, Style]) -> list[str]:
 
 
 def _listed(rows: list[Variant], looks: dict[str, Style]) -> list[str]:
-    """The variants in words, those of a task and arm that lack the same together."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
+    """The variants in words: the m of an arm that lack the same, and the arms of which that is so, put together."""
+    of_arm: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
-        groups.setdefault((row.task, row.arm, row.lack), []).append(str(row.withheld))
-    return [
-        f"{_title(task)}, m = {', '.join(m)}, {looks[arm].label} ({lack})" for (task, arm, lack), m in groups.items()
-    ]
+        of_arm.setdefault((row.task, row.arm, row.lack), []).append(str(row.withheld))
+    together: dict[tuple[str, str, str], list[str]] = {}
+    for (task, arm, lack), withheld in of_arm.items():
+        together.setdefault((task, ", ".join(withheld), lack), []).append(looks[arm].label)
+    return [f"{_title(task)}, m = {m}, {', '.join(arms)} ({lack})" for (task, m, lack), arms in together.items()]
 
 
 class _Curve(NamedTuple):

@@ -169,7 +169,7 @@ def _connect(results: str) -> tuple[pafs.FileSystem, str]:
 
 def _paths(fs: pafs.FileSystem, folder: str) -> list[str]:
     infos = fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
-    return sorted(i.path for i in infos if i.base_name.endswith(".parquet") and not i.base_name.startswith("."))
+    return sorted(i.path for i in infos if i.path.endswith(".parquet"))  # not those half written
 
 
 def _first_line(error: Exception) -> str:

@@ -136,7 +136,8 @@ def percent(mean: float, sem: float) -> str:
     """A fraction and its error in percent with one decimal: ``"99.7 ± 0.1"``; a dash for what is NaN."""
     if math.isnan(mean):
         return MISSING
-    return f"{100 * mean:.1f} ± {MISSING if math.isnan(sem) else f'{100 * sem:.1f}'}"
+    error = MISSING if math.isnan(sem) else f"{100 * sem:.1f}"
+    return f"{100 * mean:.1f} ± {error:>3}"  # three wide, so that ± stand below each other
 
 
 def _footnotes(rows: list[Variant]) -> list[str]:

@@ -137,19 +137,17 @@ class TrialConfig:
         if "model" in changes:
             _require_choice("model", changes["model"], tuple(MODEL_CONFIGS))
             model = MODEL_CONFIGS[changes.pop("model")]()
-        if "task" in changes:
-            changes["name"] = changes.pop("task")
         parts: dict[str, Any] = {"task": self.task, "model": model, "train": self.train}
+        owner = {f.name: part for part, config in parts.items() for f in dataclasses.fields(config)}
+        owner |= {f.name: "" for f in dataclasses.fields(self) if f.name not in parts}
+        owner["task"] = owner.pop("name")  # the flat name of the task's own field
         updates: dict[str, dict[str, Any]] = {part: {} for part in (*parts, "")}
-        own = {f.name for f in dataclasses.fields(self)} - set(parts)
         for name, value in changes.items():
-            owner = next((p for p, c in parts.items() if name in {f.name for f in dataclasses.fields(c)}), None)
-            if owner is None and name not in own:
-                known = sorted(set(self.flat()) | {"epochs"})
-                close = difflib.get_close_matches(name, known, 1)
-                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            if name not in owner:
+                close = difflib.get_close_matches(name, owner, 1)
+                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(owner))}"
                 raise ConfigError(f"{name}={value!r}: model {model.name} has no setting {name!r}; {hint}")
-            updates[owner or ""][name] = value
+            updates[owner[name]]["name" if name == "task" else name] = value
         replaced = {part: dataclasses.replace(config, **updates[part]) for part, config in parts.items()}
         return dataclasses.replace(self, **replaced, **updates[""])
 
@@ -185,7 +183,7 @@ class TrialConfig:
 
     def trial_id(self) -> str:
         """The identity of the trial: a hash of its resolved settings and seed, the same on every machine."""
-        if self.train.updates is None or self.train.learning_rate is None:
+        if self != self.resolve():
             raise ConfigError("a config has an identity only once it is resolved")
         settings = {"identity_version": IDENTITY_VERSION, **self.flat()}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

@@ -51,7 +51,9 @@ Measure = Callable[[dict[str, Tensor], dict[str, Tensor], PackProblems], tuple[T
 def measure(network: SequenceClassifier) -> Measure:
     """Makes the function (parameters, buffers, problems) -> (mean loss [K] in nats, accuracy [K]), all stacked by K."""
 
-    def of_one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], problems: PackProblems) -> tuple[Tensor, ...]:
+    def of_one(
+        parameters: dict[str, Tensor], buffers: dict[str, Tensor], problems: PackProblems
+    ) -> tuple[Tensor, Tensor]:
         objects_N1HW, indices_PT, targets_P = problems
         logits_PC = functional_call(network, (parameters, buffers), (objects_N1HW, indices_PT))
         right_P = logits_PC.argmax(dim=-1) == targets_P
@@ -69,9 +71,7 @@ def evaluate(
     totals_2K = torch.zeros(2, len(problems.targets_KP), dtype=torch.float64)
     for start in range(0, n_problems, BATCH):
         part = slice(start, start + BATCH)
-        batch = problems._replace(
-            indices_KPT=problems.indices_KPT[:, part], targets_KP=problems.targets_KP[:, part]
-        )
+        batch = problems._replace(indices_KPT=problems.indices_KPT[:, part], targets_KP=problems.targets_KP[:, part])
         means_2K = torch.stack(measured(parameters, buffers, batch)).double().cpu()
         totals_2K += means_2K * batch.targets_KP.shape[1]
     loss_K, accuracy_K = (totals_2K / n_problems).tolist()

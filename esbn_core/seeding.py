@@ -5,6 +5,7 @@ same split, problems, batches and, for parts it shares, initial weights.
 """
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,5 +18,9 @@ def rng(seed: int, purpose: str) -> np.random.Generator:
 
 
 def torch_rng(seed: int, purpose: str) -> torch.Generator:
-    """A torch CPU stream for one purpose, e.g. ``torch_rng(0, "weights/encoder")``."""
+    """A torch CPU stream for one purpose, e.g. ``torch_rng(0, "encoder weights")``."""
     return torch.Generator().manual_seed(int(rng(seed, purpose).integers(2**63)))
+
+
+Stream = Callable[[str], torch.Generator]
+"""Purpose -> stream of one seed; networks draw each layer's weights from a stream of its own."""

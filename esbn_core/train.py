@@ -89,6 +89,7 @@ def train(
     networks = [SequenceClassifier(config).to(device) for config in pack]
     parameters, buffers = stack_module_state([*networks])
     settings = pack[0].train
+    assert settings.updates is not None and settings.learning_rate is not None
     optimiser = torch.optim.Adam(parameters.values(), lr=settings.learning_rate, fused=True)
     position = Position([config.trial_id() for config in pack])
     if resume is not None:

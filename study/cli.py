@@ -114,7 +114,9 @@ def plan_command(study: str, results: str, **selection: Any) -> None:
     click.option("--limit", type=click.IntRange(1), help="Train at most this many trials now."),
     click.option("--retry-failed", is_flag=True, help="Train failed trials again."),
     click.option("--address", help="Ray cluster to run on (auto: the one this machine is in); default: this machine."),
-    click.option("--gpus-per-trial", type=click.FloatRange(0), help="GPUs per pack, e.g. 0.5; default: 1 if there are."),
+    click.option(
+        "--gpus-per-trial", type=click.FloatRange(0), help="GPUs per pack, e.g. 0.5; default: 1 if there are."
+    ),
     click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads per pack."),
     click.option("--pack", "largest_pack", type=click.IntRange(1), help="Most networks trained together."),
     click.option(
@@ -164,7 +166,7 @@ def run(
     console.print(f"{_summary(now)}{'' if todo else '; nothing to train'}. Results are in {store.uri}")
     if now.failed:
         raise click.ClickException(
-            f"{len(now.failed)} trials failed; `esbn query \"select trial_id, failure from trials where status = "
+            f'{len(now.failed)} trials failed; `esbn query "select trial_id, failure from trials where status = '
             "'failed'\"` tells why, --retry-failed trains them again"
         )
 
@@ -203,9 +205,10 @@ def query(sql: str | None, results: str, schema: bool, kind: str, output: Path |
         return
     if not sql:
         raise click.UsageError('give a question, e.g. "select * from trials", or --schema')
-    import analysis.query
+    from analysis.query import query as ask
+    from analysis.query import render
 
-    answer = analysis.query.render(analysis.query.query(results, sql), kind)
+    answer = render(ask(results, sql), kind)
     if output:
         output.write_bytes(answer.encode() if isinstance(answer, str) else answer)
     elif isinstance(answer, bytes):
@@ -220,22 +223,28 @@ def query(sql: str | None, results: str, schema: bool, kind: str, output: Path |
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 def table(study: str, results: str, markdown: bool) -> None:
     """Show the accuracies of STUDY beside the published ones: n, standard error, difference."""
-    import analysis.tables
+    from analysis import tables
 
-    frame = analysis.tables.table(results, _name(study))
-    click.echo(analysis.tables.to_markdown(frame) if markdown else analysis.tables.to_text(frame))
+    frame = tables.table(results, _name(study))
+    click.echo(tables.to_markdown(frame) if markdown else tables.to_text(frame))
 
 
 @main.command()
 @STUDY
 @RESULTS
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("figures"),
-              show_default=True, help="Folder for the figures.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("figures"),
+    show_default=True,
+    help="Folder for the figures.",
+)
 def figures(study: str, results: str, output: Path) -> None:
     """Draw the figures of STUDY as PNG and SVG: accuracy against m, time courses, key space, the objects."""
-    import analysis.figures
+    from analysis.figures import save_all
 
-    for path in analysis.figures.save_all(results, _name(study), output):
+    for path in save_all(results, _name(study), output):
         click.echo(path)
 
 

@@ -1,5 +1,6 @@
 """Runs packs on Ray Tune. The store is the state: Tune schedules and retries, and its own snapshots are thrown away."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -68,7 +69,7 @@ def launch(
 def _connect(resources: Resources) -> None:
     quiet = {
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DEDUP_LOGS": "0",
+        "RAY_AIR_NEW_OUTPUT": "0",  # no banner of Tune's own
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store has it all
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the run at once; checkpoints are there already
         # Keep freed blocks: gradients of some MB would otherwise be mapped and page-faulted anew at every update.
@@ -78,7 +79,7 @@ def _connect(resources: Resources) -> None:
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
     local = {} if resources.address else {"include_dashboard": False, "object_store_memory": 256 * 2**20}
-    ray.init(address=resources.address, log_to_driver=False, logging_level="error", **local)
+    ray.init(address=resources.address, log_to_driver=False, logging_level=logging.ERROR, **local)
 
 
 def _slots(resources: Resources) -> tuple[float, int]:
@@ -117,6 +118,9 @@ class _Callback(tune.Callback):
 
     def __init__(self, packs: Sequence[Pack], store: Store, progress: Progress):
         self._packs, self._store, self._progress = packs, store, progress
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks for a restore that is never made; a terminal cannot be pickled
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self._progress.started(trial.config["pack"])

@@ -11,7 +11,7 @@ number of processes may write different trials at the same time.
 import json
 import os
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -49,17 +49,12 @@ class Store:
                 f"results={self.uri!r} cannot be written ({error}); name another place with --results"
             ) from None
 
-    def write(self, table: str, name: str, rows: Iterable[Mapping[str, Any]] | pa.Table) -> None:
+    def write(self, table: str, name: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
         """Writes one file of a table whole or not at all; columns left out are null, unknown ones are refused."""
         schema = TABLES[table]
-        if not isinstance(rows, pa.Table):
-            rows = list(rows)
-            unknown = {key for row in rows for key in row} - set(schema.names)
-            if unknown:
-                raise StoreError(f"table {table} has no columns {sorted(unknown)}")
-            rows = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+        content = _table(rows, schema) if isinstance(rows, Sequence) else rows
         sink = pa.BufferOutputStream()
-        pq.write_table(rows.cast(schema), sink, compression="zstd")
+        pq.write_table(content.cast(schema), sink, compression="zstd")
         self._put(f"{table}/{name}.parquet", sink.getvalue())
 
     def names(self, table: str) -> set[str]:
@@ -129,3 +124,9 @@ class Store:
             except (pa.ArrowInvalid, OSError):
                 return f"{path} is not a whole Parquet file; delete it and run the study again to make its trial anew"
         return None
+
+
+def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    unknown = {name for row in rows for name in row} - set(schema.names)
+    assert not unknown, f"columns {sorted(unknown)} are not in the schema"
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)

@@ -44,7 +44,7 @@ def curve(trial_id: str, accuracies: Sequence[float]) -> list[Row]:
 
 
 def key_rows(trial_id: str, n_train: int = 6, n_test: int = 20, size: int = 8, default: bool = False) -> list[Row]:
-    """Rows of keys of distribution-of-three problems: keys around one centre per step, reads of the first appearance."""
+    """Rows of keys of distribution-of-three problems: keys around a centre per step, reads of the first appearance."""
     rng = np.random.default_rng(0)
     centres_TK = 10 * rng.standard_normal((9, size))
     rows = []

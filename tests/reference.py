@@ -1,13 +1,13 @@
 """The ESBN step by step from the equations of the paper: slow, without shortcuts, independent of `esbn_core.models`.
 
-It was written from the equations (paper sections 3.2 to 3.4) before the fast model was read. Every
-image of every problem is encoded on its own, the memory is a list that grows, all T + 1 steps of the LSTM are taken for
-every problem and one gate at a time, and convolutions and normalisation are loops.
+It was written from the equations (paper sections 3.2 to 3.4) before the fast model was read. Every image of every
+problem is encoded, the memory is a list that grows, all T + 1 steps of the LSTM are taken for every problem and one
+gate at a time, and convolutions and normalisation are loops.
 
 Parameters go by the names of the equations: E1, e1, E2, .. (layers of the encoder), gamma, beta (TCN), W_x, b_x, W_h,
 b_h (LSTM, rows in the order i, f, g, o), W_k, b_k, w_g, b_g, W_y, b_y, a, b (confidence), k_0, v_0 (default entry).
 
-Legend: B problems, T steps, N images, I and O channels, H W rows and columns, F features, Z embedding, K key,
+Legend: B problems, T steps, N images, I and O channels, H W rows and columns, Z embedding, K key,
 U LSTM units, C choices.
 """
 

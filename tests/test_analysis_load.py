@@ -1,4 +1,4 @@
-"""Reading the store: what `study.store.Store` writes is what `analysis.load` gives back, or a sentence saying why not."""
+"""Reading the store: `analysis.load` gives back what `study.store.Store` wrote, or a sentence saying why not."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_load_passes_over_files_that_are_still_being_written(tmp_path: Path) -> 
 
 
 def test_load_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="nowhere.*is not a folder that is there"):
+    with pytest.raises(AnalysisError, match=r"nowhere.*is not a folder that is there"):
         load(str(tmp_path / "nowhere"))
 
 
@@ -95,7 +95,7 @@ def test_load_study_tells_completed_failed_and_missing_apart(tmp_path: Path) -> 
 def test_load_study_calls_all_missing_when_nothing_has_ended(tmp_path: Path) -> None:
     frame = load_study(write_study(tmp_path, "s", RUNS, []), "s")
     assert frame["status"].tolist() == ["missing"] * 4
-    assert frame["test_accuracy"].isna().all()
+    assert frame["test_accuracy"].isna().tolist() == [True] * 4
 
 
 def test_load_study_leaves_out_trials_of_other_studies(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_load_study_refuses_a_trial_with_two_arms(tmp_path: Path) -> None:
 def test_load_study_refuses_two_trials_in_one_place(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [RUNS[0]])
     Store(results).write("plans", "later", [plan_row("s", RUNS[0] | {"trial_id": "longer-training"}, day=2)])
-    with pytest.raises(AnalysisError, match="two trials in one place.*arm=tcn=none, seed=0"):
+    with pytest.raises(AnalysisError, match=r"two trials in one place.*arm=tcn=none, seed=0"):
         load_study(results, "s")
 
 
@@ -151,7 +151,7 @@ def test_load_study_refuses_a_completed_trial_without_accuracy(tmp_path: Path) -
 
 
 def test_load_study_suggests_a_study(tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="study='memroy_parts'.*did you mean 'memory_parts'"):
+    with pytest.raises(AnalysisError, match=r"study='memroy_parts'.*did you mean 'memory_parts'"):
         load_study(write_study(tmp_path, "memory_parts", RUNS), "memroy_parts")
 
 

@@ -242,7 +242,6 @@ def test_trial_id_needs_a_resolved_config() -> None:
         PAPER.trial_id()
 
 
-@pytest.mark.xfail(strict=True, reason="trial_id looks at updates and learning_rate only: n_train and tcn may be open")
 def test_trial_id_needs_sizes_and_tcn_resolved_too() -> None:
     with pytest.raises(ConfigError, match="only once it is resolved"):
         PAPER.with_(updates=10, learning_rate=1e-3).trial_id()

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import reference
@@ -16,6 +16,7 @@ from esbn_core.models.classifier import SequenceClassifier
 from esbn_core.models.context_norm import ContextNorm
 from esbn_core.models.esbn import ESBN
 from esbn_core.objects import glyphs
+from esbn_core.seeding import torch_rng
 
 ENCODERS = ("conv", "mlp", "random")
 CONFIDENCES = ("on", "off", "default_memory")
@@ -134,17 +135,21 @@ def objects(dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.from_numpy(glyphs().scale()[:6]).to(dtype)
 
 
-def reference_run(model: SequenceClassifier, trial: TrialConfig) -> tuple[reference.Run, dict[str, Tensor]]:
-    """The slow network in float64 on copies of the model's tensors; also returns the copies, by the model's names."""
+def reference_run(
+    model: SequenceClassifier, trial: TrialConfig, dtype: torch.dtype = torch.float64
+) -> tuple[reference.Run, dict[str, Tensor]]:
+    """The slow network on copies of the model's tensors; also returns the copies, by the model's names."""
     names = EQUATION_NAMES | ENCODER_NAMES[trial.encoder]
-    copies = {name: tensor.detach().double().requires_grad_() for name, tensor in model.state_dict().items()}
+    copies = {
+        name: tensor.detach().to(dtype, copy=True).requires_grad_() for name, tensor in model.state_dict().items()
+    }
     parameters = {names[name]: copy.T if name.endswith("weight_IO") else copy for name, copy in copies.items()}
     if trial.encoder == "random":
-        parameters["e1"] = torch.zeros(trial.embedding_size, dtype=torch.float64)
+        parameters["e1"] = torch.zeros(trial.embedding_size, dtype=dtype)
     assert trial.tcn is not None
     run = reference.run(
         parameters,
-        objects()[torch.tensor(PROBLEMS[trial.task.name])],
+        objects(dtype)[torch.tensor(PROBLEMS[trial.task.name])],
         encoder=trial.encoder,
         windows=WINDOWS[trial.task.name, trial.tcn],
         confidence=trial.model.confidence,
@@ -164,9 +169,11 @@ def backward(model: SequenceClassifier, task: str, dtype: torch.dtype = torch.fl
     return found
 
 
-def reference_backward(model: SequenceClassifier, trial: TrialConfig) -> tuple[Tensor, dict[str, Tensor]]:
+def reference_backward(
+    model: SequenceClassifier, trial: TrialConfig, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Logits of the slow network, and its gradients by the model's parameter names."""
-    run, copies = reference_run(model, trial)
+    run, copies = reference_run(model, trial, dtype)
     F.cross_entropy(run.logits_BC, torch.tensor(TARGETS[trial.task.name])).backward()
     grads = {name: copies[name].grad for name, _ in model.named_parameters()}
     return run.logits_BC.detach(), {name: grad for name, grad in grads.items() if grad is not None}
@@ -193,7 +200,6 @@ def test_classifier_agrees_with_reference_in_float64(task: str, tcn: str, confid
         assert largest(gradient - slow_gradients[name]) < 1e-9 * largest(slow_gradients[name]) + 1e-15, name
 
 
-TRAINED_TWO_STEP = [(*case, encoder) for case in TWO_STEP_WINDOWS for encoder in ("conv", "mlp")]
 FLOAT32_CASES = [
     *((task, tcn, "conv") for task, tcn in TASK_TCN if task != "identity_rules"),
     *((task, tcn, "random") for task, tcn in TWO_STEP_WINDOWS),
@@ -211,16 +217,15 @@ def test_classifier_agrees_with_reference_in_float32(task: str, tcn: str, encode
 
     assert largest(forward(model, task, torch.float32) - slow_BC) < 1e-5 * largest(slow_BC)
 
-    # In windows of two steps the gradient that reaches the encoder is a small difference of large terms: 5,000 times
-    # the incoming one where two images are identical, about 1e-6 of it where they differ. What float32 leaves of it is
-    # partly noise (1e-3 of the largest gradient entry was seen), so there is no honest limit for a trained encoder.
-    # Elsewhere 6e-6 is the largest error measured. It is a share of the largest entry over all parameters; of its own
-    # tensor's largest entry it can be 1e-2 where the tensor's entries are sums that nearly cancel, and all of it where
-    # they underflow (the default key without TCN: 1e-77).
-    if (task, tcn, encoder) not in TRAINED_TWO_STEP:
-        limit = 1e-5 * max(largest(gradient) for gradient in slow_gradients.values())
-        for name, gradient in backward(model, task, torch.float32).items():
-            assert largest(gradient - slow_gradients[name]) < limit, name
+    # 1e-5 of the largest entry over all parameters, or the rounding of the slow way itself where that is larger: in
+    # windows of two steps the gradient that reaches the encoder is a small difference of large terms (5,000 times the
+    # incoming one where two images are identical, about 1e-6 of it where they differ), and where a feature hardly
+    # varies over a window the division by its deviation enlarges rounding too.
+    _, rounded_gradients = reference_backward(perturbed(trial), trial, torch.float32)
+    own_error = max(largest(rounded_gradients[name] - slow_gradients[name]) for name in slow_gradients)
+    limit = max(1e-5 * max(largest(gradient) for gradient in slow_gradients.values()), 2 * own_error)
+    for name, gradient in backward(model, task, torch.float32).items():
+        assert largest(gradient - slow_gradients[name]) < limit, name
 
 
 @pytest.mark.parametrize("confidence", CONFIDENCES)
@@ -298,7 +303,7 @@ def test_context_norm_rejects_a_window_of_one_step() -> None:
 
 
 def test_read_gives_the_values_worked_by_hand() -> None:
-    core = ESBN(ESBNConfig(), 2, 2, torch.Generator().manual_seed(0))
+    core = ESBN(ESBNConfig(), 2, 2, partial(torch_rng, 0))
     z_13Z = torch.tensor([[[math.log(3), 0.0], [0.0, 1.0], [1.0, 0.0]]])  # z_3 . z_1 = ln 3, z_3 . z_2 = 0
     with torch.no_grad():
         core.gate.bias_O.fill_(0.4)

@@ -53,7 +53,6 @@ def test_glyphs_are_not_cut_off_at_the_border() -> None:
     assert np.all(pixels_NHW[:, border] == 255)
 
 
-@pytest.mark.xfail(strict=True, reason="the box by which _render centres reaches to the baseline, e.g. of the tilde")
 def test_glyphs_are_centred_by_their_ink() -> None:
     objects = glyphs()
     for pixels_HW, name in zip(objects.pixels_NHW, objects.names, strict=True):

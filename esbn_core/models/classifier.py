@@ -3,6 +3,8 @@
 Legend: N objects, B problems, T steps, Z embedding, C choices.
 """
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from esbn_core.config import ESBNConfig, TrialConfig
@@ -22,14 +24,18 @@ class SequenceClassifier(nn.Module):
     """
 
     def __init__(self, config: TrialConfig):
-        """Args: config: resolved; its seed draws the initial weights, a stream for the encoder and one for the core."""
+        """Builds the network of a resolved config, whose seed draws the initial weights.
+
+        Layers of equal shape start equal in all variants of a seed.
+        """
         super().__init__()
         spec, n_features = config.task.spec, config.embedding_size
         assert config.tcn is not None
-        self.encoder = ENCODERS[config.encoder](n_features, torch_rng(config.seed, "encoder weights"))
+        stream = partial(torch_rng, config.seed)
+        self.encoder = ENCODERS[config.encoder](n_features, stream)
         self.norm = context_norm(config.tcn, n_features, spec.n_steps)
         core = MODELS[type(config.model)]
-        self.core = core(config.model, n_features, spec.n_choices, torch_rng(config.seed, "core weights"))
+        self.core = core(config.model, n_features, spec.n_choices, stream)
 
     def forward(self, objects_N1HW: Tensor, indices_BT: Tensor) -> Tensor:
         """Classifies problems.

@@ -3,24 +3,28 @@
 Legend: N images, Z embedding, I inputs, O outputs.
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from esbn_core.models.layers import Linear, draw
 from esbn_core.objects import SIZE
+from esbn_core.seeding import Stream
 
 
 class ConvEncoder(nn.Module):
     """Three convolutions (32 channels, kernel 4, stride 2, padding 1), then 512 -> 256 -> Z."""
 
-    def __init__(self, n_features: int, generator: torch.Generator):
+    def __init__(self, n_features: int, stream: Stream):
         super().__init__()
+        generator = stream("encoder kernels")
         self.kernels = nn.ParameterList(
             draw(n_channels * 16, 32, "relu", generator).T.reshape(32, n_channels, 4, 4) for n_channels in (1, 32, 32)
         )
-        self.biases = nn.ParameterList(torch.zeros(32) for _ in self.kernels)
-        self.layers = _layers((512, 256, n_features), generator)
+        self.biases = nn.ParameterList(torch.zeros(32) for _ in range(3))
+        self.layers = _layers((512, 256, n_features), stream)
 
     def forward(self, x_N1HW: Tensor) -> Tensor:
         x = x_N1HW
@@ -32,9 +36,9 @@ class ConvEncoder(nn.Module):
 class MLPEncoder(nn.Module):
     """1,024 -> 512 -> 256 -> Z."""
 
-    def __init__(self, n_features: int, generator: torch.Generator):
+    def __init__(self, n_features: int, stream: Stream):
         super().__init__()
-        self.layers = _layers((SIZE * SIZE, 512, 256, n_features), generator)
+        self.layers = _layers((SIZE * SIZE, 512, 256, n_features), stream)
 
     def forward(self, x_N1HW: Tensor) -> Tensor:
         return self.layers(x_N1HW.flatten(1))
@@ -45,17 +49,18 @@ class RandomEncoder(nn.Module):
 
     weight_IO: Tensor
 
-    def __init__(self, n_features: int, generator: torch.Generator):
+    def __init__(self, n_features: int, stream: Stream):
         super().__init__()
-        self.register_buffer("weight_IO", draw(SIZE * SIZE, n_features, "relu", generator))
+        self.register_buffer("weight_IO", draw(SIZE * SIZE, n_features, "relu", stream("encoder layers")))
 
     def forward(self, x_N1HW: Tensor) -> Tensor:
         return F.relu(x_N1HW.flatten(1) @ self.weight_IO)
 
 
-def _layers(sizes: tuple[int, ...], generator: torch.Generator) -> nn.Sequential:
-    pairs = zip(sizes[:-1], sizes[1:], strict=True)
-    return nn.Sequential(*(part for a, b in pairs for part in (Linear(draw(a, b, "relu", generator)), nn.ReLU())))
+def _layers(sizes: tuple[int, ...], stream: Stream) -> nn.Sequential:
+    generator = stream("encoder layers")
+    linear = [Linear(draw(n_in, n_out, "relu", generator)) for n_in, n_out in itertools.pairwise(sizes)]
+    return nn.Sequential(*(part for layer in linear for part in (layer, nn.ReLU())))
 
 
 ENCODERS = {"conv": ConvEncoder, "mlp": MLPEncoder, "random": RandomEncoder}

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from esbn_core.config import ESBNConfig
 from esbn_core.models.layers import Linear, LSTMCell, draw
+from esbn_core.seeding import Stream
 
 
 class Read(NamedTuple):
@@ -41,14 +42,14 @@ class ESBN(nn.Module):
     are the embeddings, so one Gram matrix holds all similarities of a problem.
     """
 
-    def __init__(self, config: ESBNConfig, n_features: int, n_choices: int, generator: torch.Generator):
+    def __init__(self, config: ESBNConfig, n_features: int, n_choices: int, stream: Stream):
         super().__init__()
         self.confidence = config.confidence
         n_hidden, n_key = config.hidden_size, config.key_size
-        self.lstm = LSTMCell(n_key + (config.confidence == "on"), n_hidden, generator)
-        self.key = Linear(draw(n_hidden, n_key, "relu", generator))
-        self.gate = Linear(draw(n_hidden, 1, "linear", generator))
-        self.output = Linear(draw(n_hidden, n_choices, "linear", generator))
+        self.lstm = LSTMCell(n_key + (config.confidence == "on"), n_hidden, stream)
+        self.key = Linear(draw(n_hidden, n_key, "relu", stream("key")))
+        self.gate = Linear(draw(n_hidden, 1, "linear", stream("gate")))
+        self.output = Linear(draw(n_hidden, n_choices, "linear", stream("output")))
         if config.confidence == "on":
             self.confidence_gain = nn.Parameter(torch.ones(()))
             self.confidence_bias = nn.Parameter(torch.zeros(()))

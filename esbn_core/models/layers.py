@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from esbn_core.seeding import Stream
+
 ROLES = {
     "relu": lambda n_in, n_out: math.sqrt(2 / n_in),  # He
     "linear": lambda n_in, n_out: math.sqrt(2 / (n_in + n_out)),  # Xavier; also before a sigmoid
@@ -45,13 +47,15 @@ class LSTMCell(nn.Module):
     Source: official models/ESBN.py, the initialisation of `self.lstm`.
     """
 
-    def __init__(self, n_in: int, n_hidden: int, generator: torch.Generator):
+    def __init__(self, n_in: int, n_hidden: int, stream: Stream):
         super().__init__()
+        self.input = Linear(self._gates(n_in, n_hidden, stream("lstm input")))
+        self.hidden = Linear(self._gates(n_hidden, n_hidden, stream("lstm hidden")))
+
+    @staticmethod
+    def _gates(n_in: int, n_hidden: int, generator: torch.Generator) -> Tensor:
         blocks = ((2 * n_hidden, "linear"), (n_hidden, "tanh"), (n_hidden, "linear"))
-        self.input, self.hidden = (
-            Linear(torch.cat([draw(n, size, role, generator) for size, role in blocks], dim=1))
-            for n in (n_in, n_hidden)
-        )
+        return torch.cat([draw(n_in, size, role, generator) for size, role in blocks], dim=1)
 
     def forward(self, x_BI: Tensor | None, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """One step -> hidden and cell state, each [B, H].

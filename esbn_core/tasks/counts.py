@@ -98,9 +98,9 @@ def sizes(task: str, n_objects: int, withheld: int, n_train: int | None, n_test:
             if not withheld:
                 raise ConfigError(f"n_objects={n_objects} is too few; {least}")
             high = n_objects - spec.min_objects
+            allowed = f"0 or {spec.min_objects} to {high}" if high >= spec.min_objects else "only 0"
             raise ConfigError(
-                f"withheld={withheld} {what} {max(k, 0)} objects; {least}, so withheld can be 0 or "
-                f"{spec.min_objects} to {high} of {n_objects}"
+                f"withheld={withheld} {what} {max(k, 0)} objects; {least}, so withheld can be {allowed} of {n_objects}"
             )
     wanted = []
     for name, size, available in zip(

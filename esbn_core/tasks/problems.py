@@ -4,7 +4,6 @@ Legend: P problems, T steps, k objects available, r objects of one problem.
 """
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -56,7 +55,6 @@ def arrangement(ranks_P: np.ndarray, k: int, r: int) -> np.ndarray:
         for used_P in np.sort(chosen_Pr[:, :i], axis=1).T:
             chosen_Pr[:, i] += chosen_Pr[:, i] >= used_P
     return chosen_Pr
-
 
 
 def concatenate(parts: Sequence[Problems], rng: np.random.Generator) -> Problems:

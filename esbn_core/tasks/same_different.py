@@ -18,7 +18,7 @@ def draw(k: int, sizes: Sequence[int], rng: np.random.Generator) -> list[Problem
     """
     halves = [size // 2 for size in sizes]
     different = draw_ranks(math.perm(k, 2), halves, rng)
-    shares = np.round(np.cumsum(sizes) / sum(sizes) * k).astype(int)[:-1]
+    shares = np.round(np.cumsum(sizes) / sum(sizes) * k).astype(int)[:-1].clip(1, k - 1)
     same = np.split(rng.permutation(k), shares)
     return [
         concatenate(
