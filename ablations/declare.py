@@ -28,8 +28,12 @@ class Grid:
     def __post_init__(self) -> None:
         if isinstance(self.seeds, bool) or not isinstance(self.seeds, int) or self.seeds < 1:
             raise ConfigError(f"seeds={self.seeds!r} must be a whole number of at least 1")
-        if not self.arms or not self.conditions:
-            raise ConfigError("a grid needs at least one arm ({} is the baseline) and one condition")
+        if not _is_list(self.arms, Mapping):
+            raise ConfigError(f"arms={self.arms!r} must be a list of changes; {{}} is the baseline")
+        if not isinstance(self.conditions, Mapping) or not all(_is_list(n, int) for n in self.conditions.values()):
+            raise ConfigError(
+                f"conditions={self.conditions!r} must give each task a list of numbers of withheld objects"
+            )
         for arm in self.arms:
             reserved = sorted({"task", "withheld", "seed", "images", "n_objects"} & set(arm))
             if reserved:
@@ -40,6 +44,10 @@ class Grid:
     def each_condition(self) -> list[tuple[str, int]]:
         """(task, withheld) pairs in declared order."""
         return [(task, m) for task, numbers in self.conditions.items() for m in numbers]
+
+
+def _is_list(value: object, kind: type) -> bool:
+    return isinstance(value, list | tuple | range) and len(value) > 0 and all(isinstance(v, kind) for v in value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,7 @@ def measure(network: SequenceClassifier) -> Measure:
         objects_N1HW, indices_PT, targets_P = problems
         logits_PC = functional_call(network, (parameters, buffers), (objects_N1HW, indices_PT))
         right_P = logits_PC.argmax(dim=-1) == targets_P
-        return F.cross_entropy(logits_PC, targets_P), right_P.to(logits_PC.dtype).mean()
+        return F.cross_entropy(logits_PC, targets_P), right_P.double().mean()
 
     return vmap(of_one)
 
@@ -72,7 +72,7 @@ def evaluate(
     for start in range(0, n_problems, BATCH):
         part = slice(start, start + BATCH)
         batch = problems._replace(indices_KPT=problems.indices_KPT[:, part], targets_KP=problems.targets_KP[:, part])
-        means_2K = torch.stack(measured(parameters, buffers, batch)).double().cpu()
+        means_2K = torch.stack([mean_K.double() for mean_K in measured(parameters, buffers, batch)]).cpu()
         totals_2K += means_2K * batch.targets_KP.shape[1]
     loss_K, accuracy_K = (totals_2K / n_problems).tolist()
     return loss_K, accuracy_K

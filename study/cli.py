@@ -1,11 +1,13 @@
 """The `esbn` command: plan, run and watch studies; query, tabulate and draw their results.
 
-Heavy packages (Ray, torch, DuckDB, seaborn) are imported by the commands that need them, so that help is quick.
+What takes long to import (Ray, torch, pyarrow, DuckDB, seaborn) is imported by the commands that need it, so that help
+and lists answer at once.
 """
 
+import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -13,13 +15,14 @@ from rich.table import Table
 
 from ablations import REGISTRY, Study
 from esbn_core.errors import ConfigError
-from esbn_core.objects import Objects, from_folder, glyphs
 from study.find import find_study
 from study.plan import OwnImages, PlannedTrial, plan, select
-from study.state import State, begun, state
-from study.store import Store, StoreError
 
-console = Console(highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from esbn_core.objects import Objects
+    from study.state import State
+
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 RESULTS = click.option(
     "--results", default="results", show_default=True, help="Folder or URI (s3://bucket/folder) of the result store."
@@ -53,6 +56,7 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except Exception as error:
             from analysis.errors import AnalysisError
+            from study.store import StoreError
 
             if isinstance(error, ConfigError | StoreError | AnalysisError):
                 raise click.ClickException(str(error)) from error
@@ -90,6 +94,9 @@ def list_studies() -> None:
 @_options(*SELECTION)
 def plan_command(study: str, results: str, **selection: Any) -> None:
     """Show what `esbn run STUDY` would train: variants, trials there and missing, updates. Trains nothing."""
+    from study.state import state
+    from study.store import Store
+
     declared, _, wanted, _ = _select(study, **selection)
     now = state(wanted, Store(results))
     table = Table("task", "withheld", "arm", "seeds", "completed", "failed", "missing", "updates each", box=None)
@@ -145,6 +152,8 @@ def run(
     conditions extend what is there; trials that another study has trained are not trained twice.
     """
     from study import rows
+    from study.state import begun, state
+    from study.store import Store
 
     declared, every, wanted, objects = _select(study, **selection)
     store = Store(results)
@@ -157,8 +166,9 @@ def run(
 
         rows.write_objects(store, objects)
         resources = Resources(address, gpus_per_trial, threads, largest_pack, checkpoint_seconds)
+        ids = {trial.trial_id for trial in todo}
         try:
-            launch(todo, begun(every, todo, store), objects, store, resources, console)
+            launch(wanted, ids, begun(every, ids, store), objects, store, resources, console)
         except KeyboardInterrupt:
             console.print("Stopped. The same command goes on from the last checkpoints.")
             raise SystemExit(130) from None
@@ -175,9 +185,10 @@ def run(
 @RESULTS
 def status(results: str) -> None:
     """Show how far every study in the store is; reads the store alone, so it works from any machine."""
-    from study import status as store_status
+    from study.status import summary
+    from study.store import Store
 
-    console.print(store_status.status(Store(results)))
+    console.print(summary(Store(results)))
 
 
 @main.command()
@@ -255,8 +266,10 @@ def _select(
     tasks: Collection[str],
     withheld: Collection[int],
     arms: Collection[str],
-) -> tuple[Study, list[PlannedTrial], list[PlannedTrial], Objects]:
+) -> tuple[Study, list[PlannedTrial], list[PlannedTrial], "Objects"]:
     """The study, all its trials, those the filters keep, and the images they use."""
+    from esbn_core.objects import from_folder, glyphs
+
     declared = find_study(study)
     objects = from_folder(images) if images else glyphs()
     own = OwnImages(objects.digest(), len(objects.names)) if images else None
@@ -273,7 +286,7 @@ def _updates(trials: Collection[PlannedTrial]) -> int:
     return sum(trial.config.train.updates or 0 for trial in trials)
 
 
-def _summary(now: State) -> str:
+def _summary(now: "State") -> str:
     counts = (len(now.completed), len(now.failed), len(now.missing))
     return f"{sum(counts)} trials: {counts[0]} completed, {counts[1]} failed, {counts[2]} missing"
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,24 +44,24 @@ class Resources:
 
 
 def launch(
-    missing: Sequence[PlannedTrial],
+    wanted: Sequence[PlannedTrial],
+    todo: Collection[str],
     begun: Sequence[Sequence[PlannedTrial]],
     objects: Objects,
     store: Store,
     resources: Resources,
     console: Console,
-) -> Progress:
-    """Trains what is missing and returns the counts; results go to the store as each pack ends."""
+) -> None:
+    """Trains the trials of `wanted` whose ids are in `todo`; results go to the store as each pack ends."""
     _connect(resources)
     try:
         gpus, n_slots = _slots(resources)
         largest = resources.largest_pack or (PACK_ON_GPU if gpus else PACK_ON_CPU)
-        packs = pack(missing, n_slots=n_slots, largest=largest, begun=begun)
+        packs = pack(wanted, todo, n_slots=n_slots, largest=largest, begun=begun)
         job = Job(store.uri, objects, provenance(), resources.threads, resources.checkpoint_seconds)
-        console.print(f"{len(missing)} trials in {len(packs)} packs, {n_slots} at a time")
+        console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {n_slots} at a time")
         with Progress(packs, console) as progress:
             _tune(packs, job, {"cpu": resources.threads, "gpu": gpus}, _Callback(packs, store, progress))
-        return progress
     finally:
         ray.shutdown()
 

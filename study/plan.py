@@ -116,27 +116,32 @@ class Pack:
 
 
 def pack(
-    missing: Sequence[PlannedTrial],
+    wanted: Sequence[PlannedTrial],
+    todo: Collection[str],
     *,
     n_slots: int,
     largest: int,
     begun: Iterable[Sequence[PlannedTrial]] = (),
 ) -> list[Pack]:
-    """Groups missing trials into packs, longest first so that the tail of a run is short.
+    """Groups the trials to train into packs, longest first so that the tail of a run is short.
+
+    Which trials go together follows from `wanted` alone, so a run that is repeated forms the same packs.
 
     Args:
+        wanted: all trials of the run, trained or not.
+        todo: ids of those to train.
         n_slots: packs that can run at once; trials are spread so that no slot stays empty.
         largest: most networks in a pack.
         begun: packs that have a checkpoint; they go on as they were.
     """
     packs = [Pack(tuple(trials)) for trials in begun]
-    taken = {t.trial_id for pack in packs for t in pack.trials}
-    left = [t for t in missing if t.trial_id not in taken]
-    size = max(1, min(largest, len(left) // max(1, n_slots)))
+    left = set(todo) - {t.trial_id for pack in packs for t in pack.trials}
+    size = max(1, min(largest, len(wanted) // n_slots))
     variants: dict[TrialConfig, list[PlannedTrial]] = {}
-    for trial in left:
+    for trial in wanted:
         variants.setdefault(replace(trial.config, seed=0), []).append(trial)
     for trials in variants.values():
-        n_packs = -(-len(trials) // size)
-        packs += [Pack(tuple(trials[i::n_packs])) for i in range(n_packs)]
+        for start in range(0, len(trials), size):
+            missing = tuple(t for t in trials[start : start + size] if t.trial_id in left)
+            packs += [Pack(missing)] if missing else []
     return sorted(packs, key=lambda pack: pack.cost, reverse=True)

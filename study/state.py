@@ -1,7 +1,7 @@
 """What the store says about a plan: which trials are done, which failed, which packs have begun."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from study.plan import PlannedTrial
@@ -32,13 +32,12 @@ def state(trials: Sequence[PlannedTrial], store: Store) -> State:
     return State(**sorted_by)
 
 
-def begun(trials: Sequence[PlannedTrial], missing: Sequence[PlannedTrial], store: Store) -> list[list[PlannedTrial]]:
-    """The packs of this plan that have a checkpoint and a trial still missing, each in its own order."""
+def begun(trials: Sequence[PlannedTrial], todo: Collection[str], store: Store) -> list[list[PlannedTrial]]:
+    """The packs of this plan that have a checkpoint and a trial still to train, each in its own order."""
     planned = {t.trial_id: t for t in trials}
-    wanted = {t.trial_id for t in missing}
     packs = []
     for pack_id in sorted(store.checkpoints()):
         ids = json.loads(store.checkpoint_metadata(pack_id)["position"])["trial_ids"]
-        if wanted & set(ids) and set(ids) <= set(planned):
+        if set(todo) & set(ids) and set(ids) <= set(planned):
             packs.append([planned[trial_id] for trial_id in ids])
     return packs

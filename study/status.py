@@ -11,7 +11,7 @@ from study.store import Store
 LATEST = 5  # results shown
 
 
-def status(store: Store) -> Group:
+def summary(store: Store) -> Group:
     """A row per study, the packs that have a checkpoint, and the latest results, to be printed by rich."""
     columns = ["trial_id", "status", "task", "withheld", "arm", "seed", "test_accuracy", "finished_at"]
     ended = {row["trial_id"]: row for row in store.read("trials", columns).to_pylist()}

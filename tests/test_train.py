@@ -1,0 +1,187 @@
+"""The trainer: packs against lone networks, resumed against unbroken runs, failures, and what it learns."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from esbn_core import checkpoint
+from esbn_core.config import PAPER, TrialConfig
+from esbn_core.evaluate import BATCH
+from esbn_core.keys import record_keys
+from esbn_core.objects import glyphs
+from esbn_core.train import LOG_EVERY, PackResult, Position, TrialResult, train
+
+IMAGES = glyphs().scale()
+SMALL = {"embedding_size": 16, "key_size": 12, "hidden_size": 20}
+
+
+def pack_of(n: int, **changes: object) -> list[TrialConfig]:
+    variant = PAPER.with_(**changes).resolve()
+    return [replace(variant, seed=seed) for seed in range(n)]
+
+
+def weights(trial: TrialResult) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trial.network.parameters()])
+
+
+@pytest.fixture(scope="module")
+def three_epochs() -> list[TrialConfig]:
+    """Three small networks, 36 updates over the 12 batches of distribution of three at m = 95."""
+    return pack_of(3, task="distribution_of_three", withheld=95, epochs=3, n_test=1_100, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def unbroken(three_epochs: list[TrialConfig]) -> PackResult:
+    return train(three_epochs, IMAGES)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(three_epochs: list[TrialConfig]) -> list[bytes]:
+    """One after every update."""
+    saved: list[bytes] = []
+    train(three_epochs, IMAGES, save=saved.append, save_seconds=0)
+    return saved
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("arm", [{}, {"encoder": "mlp", "confidence": "off"}, {"encoder": "random", "tcn": "none"}])
+def test_pack_trains_each_network_as_if_alone(arm: dict[str, str]) -> None:
+    pack = pack_of(3, task="distribution_of_three", withheld=95, epochs=3, n_test=50, **SMALL, **arm)
+    for config, trial in zip(pack, train(pack, IMAGES.astype(float)).trials, strict=True):
+        (alone,) = train([config], IMAGES.astype(float)).trials
+        torch.testing.assert_close(weights(trial), weights(alone), rtol=0, atol=1e-7)
+        np.testing.assert_allclose(trial.curve, alone.curve, rtol=0, atol=1e-9)
+        assert trial.test_accuracy == alone.test_accuracy
+
+
+def test_pack_starts_each_network_as_if_alone_in_float32(three_epochs: list[TrialConfig], unbroken: PackResult) -> None:
+    # Only at first: Adam turns a gradient that is all rounding into a full step, so float32 runs drift apart.
+    for config, trial in zip(three_epochs, unbroken.trials, strict=True):
+        (alone,) = train([config], IMAGES).trials
+        np.testing.assert_allclose(trial.curve[:2], alone.curve[:2], rtol=0, atol=1e-5)
+
+
+def test_networks_of_a_pack_differ(unbroken: PackResult) -> None:
+    assert not torch.equal(weights(unbroken.trials[0]), weights(unbroken.trials[1]))
+
+
+@pytest.mark.parametrize("update", [1, 12, 17], ids=["first_update", "end_of_epoch", "within_epoch"])
+def test_resumed_pack_equals_an_unbroken_one_bit_for_bit(
+    three_epochs: list[TrialConfig], unbroken: PackResult, checkpoints: list[bytes], update: int
+) -> None:
+    resumed = train(three_epochs, IMAGES, resume=checkpoints[update - 1])
+    assert resumed.resumed == 1
+    for ours, theirs in zip(resumed.trials, unbroken.trials, strict=True):
+        assert torch.equal(weights(ours), weights(theirs))
+        assert ours.curve == theirs.curve
+        assert (ours.test_loss, ours.test_accuracy) == (theirs.test_loss, theirs.test_accuracy)
+
+
+def test_resumed_pack_adds_up_its_wall_seconds(three_epochs: list[TrialConfig], checkpoints: list[bytes]) -> None:
+    position = Position(**json.loads(checkpoint.header(checkpoints[-1])["position"]))
+    assert train(three_epochs, IMAGES, resume=checkpoints[-1]).wall_seconds > position.wall_seconds > 0
+
+
+def test_network_with_a_loss_that_is_not_finite_fails_alone(
+    three_epochs: list[TrialConfig], unbroken: PackResult, checkpoints: list[bytes]
+) -> None:
+    poisoned = bytearray(checkpoints[11])
+    header_size = 8 + int.from_bytes(poisoned[:8], "little")
+    entry = json.loads(poisoned[8:header_size])["parameter/core.output.bias_O"]
+    first_of_second = header_size + entry["data_offsets"][0] + 4 * 4  # network 1 of [3, 4] float32
+    poisoned[first_of_second : first_of_second + 4] = np.float32("nan").tobytes()
+
+    first, second, third = train(three_epochs, IMAGES, resume=bytes(poisoned)).trials
+    assert second.failure == "training loss became nan at update 12"
+    assert second.test_accuracy is None and second.test_loss is None
+    assert [point[0] for point in second.curve] == [0, 10]
+    for ours, theirs in ((first, unbroken.trials[0]), (third, unbroken.trials[2])):
+        assert ours.failure is None
+        assert torch.equal(weights(ours), weights(theirs))
+
+
+def test_curve_has_every_tenth_update(unbroken: PackResult) -> None:
+    assert [point[0] for point in unbroken.trials[0].curve] == list(range(0, 36, LOG_EVERY))
+
+
+def test_curve_starts_at_the_loss_of_a_guess() -> None:
+    (trial,) = train(pack_of(1, task="distribution_of_three", withheld=95, updates=1, n_test=10), IMAGES).trials
+    assert trial.curve[0][1] == pytest.approx(np.log(4), abs=0.02)
+
+
+def test_progress_is_told_at_every_point_of_the_curve(three_epochs: list[TrialConfig]) -> None:
+    seen: list[int] = []
+    train(three_epochs, IMAGES, on_progress=lambda position: seen.append(position.update))
+    assert seen == [0, 10, 20, 30]
+
+
+def test_test_accuracy_is_the_mean_over_problems_when_the_last_batch_is_smaller(unbroken: PackResult) -> None:
+    trial = unbroken.trials[1]
+    assert len(trial.problems.test.targets_P) % BATCH != 0
+    with torch.no_grad():
+        logits = [
+            trial.network(torch.from_numpy(IMAGES), torch.from_numpy(problem)[None])
+            for problem in trial.problems.test.indices_PT
+        ]
+    logits_PC, targets_P = torch.cat(logits), torch.from_numpy(trial.problems.test.targets_P)
+    assert trial.test_accuracy == pytest.approx((logits_PC.argmax(-1) == targets_P).double().mean().item(), abs=1e-9)
+    assert trial.test_loss == pytest.approx(F.cross_entropy(logits_PC, targets_P).item(), rel=1e-4)
+
+
+def test_same_problems_and_batches_in_every_arm() -> None:
+    settings = {"withheld": 95, "updates": 1, "n_test": 20}
+    (first,), (second,) = (
+        train(pack_of(1, **settings, **arm), IMAGES).trials for arm in ({}, {"encoder": "mlp", "confidence": "off"})
+    )
+    assert np.array_equal(first.problems.train.indices_PT, second.problems.train.indices_PT)
+    assert np.array_equal(first.problems.test.indices_PT, second.problems.test.indices_PT)
+
+
+def test_record_keys_follows_the_trained_network(unbroken: PackResult) -> None:
+    trial = unbroken.trials[0]
+    steps = list(record_keys(trial.network, IMAGES, trial.problems.train))
+    assert [step.step for step in steps] == list(range(1, 10))
+    assert steps[0].reads_PK is None
+    for step in steps:
+        assert step.keys_PK.shape == (360, 12)
+        assert np.array_equal(step.objects_P, trial.problems.train.indices_PT[:, step.step - 1])
+    second = steps[1]
+    assert second.reads_PK is not None and second.gates_P is not None
+    np.testing.assert_allclose(second.reads_PK, second.gates_P[:, None] * steps[0].keys_PK, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arm", "accuracy"),
+    [
+        ({}, 1.0),
+        ({"encoder": "mlp"}, 1.0),
+        ({"encoder": "random"}, 1.0),
+        ({"confidence": "default_memory"}, 1.0),
+        ({"tcn": "none"}, 0.5),
+        ({"confidence": "off"}, 0.5),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value),
+)
+def test_same_different_from_two_objects_is_solved_or_not_as_published(arm: dict[str, str], accuracy: float) -> None:
+    result = train(pack_of(2, withheld=98, **arm), IMAGES)
+    for trial in result.trials:
+        assert trial.test_accuracy == pytest.approx(accuracy, abs=0.02 if accuracy < 1 else 0)
+
+
+@pytest.mark.slow
+def test_distribution_of_three_generalises_from_five_objects() -> None:
+    """A quarter of the paper's 1,800 updates; training is at 100 % from update 100 on."""
+    (trial,) = train(pack_of(1, task="distribution_of_three", withheld=95, updates=450), IMAGES).trials
+    assert trial.test_accuracy is not None and trial.test_accuracy >= 0.97
