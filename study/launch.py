@@ -80,6 +80,7 @@ def _connect(resources: Resources) -> None:
         os.environ.setdefault(name, value)
     local = {} if resources.address else {"include_dashboard": False, "object_store_memory": 256 * 2**20}
     ray.init(address=resources.address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # why a pack failed is in its rows, and said once
 
 
 def _slots(resources: Resources) -> tuple[float, int]:

@@ -59,8 +59,8 @@ class Progress(AbstractContextManager["Progress"]):
         self.failed += n_failed
         self.done += size - n_failed
         scores = report.get("test_accuracy", [None] * size)
-        shown = " ".join("failed" if f else f"{100 * a:.1f}" for a, f in zip(scores, failures, strict=True))
-        self._console.print(f"  {self._packs[i]}: test accuracy {shown} %", highlight=False, markup=False)
+        shown = ", ".join("failed" if f else f"{100 * a:.1f} %" for a, f in zip(scores, failures, strict=True))
+        self._console.print(f"  {self._packs[i]}: test accuracy {shown}", highlight=False, markup=False)
         for failure in dict.fromkeys(f for f in failures if f):
             self._console.print(f"    failed: {failure}", highlight=False, markup=False)
 

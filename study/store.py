@@ -112,10 +112,15 @@ class Store:
         local = isinstance(self.fs, pafs.LocalFileSystem)
         folder, _, name = target.rpartition("/")
         aside = f"{folder}/.{name}.{uuid.uuid4().hex}" if local else target  # an S3 object appears whole or not at all
-        with self.fs.open_output_stream(aside) as stream:
-            stream.write(data)
-        if local:
-            self.fs.move(aside, target)
+        try:
+            with self.fs.open_output_stream(aside) as stream:
+                stream.write(data)
+            if local:
+                self.fs.move(aside, target)
+        except OSError:
+            if local and self.fs.get_file_info(aside).type != pafs.FileType.NotFound:
+                self.fs.delete_file(aside)
+            raise
 
     def _torn(self, paths: Sequence[str]) -> str | None:
         for path in paths:

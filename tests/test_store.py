@@ -50,6 +50,13 @@ def test_reader_passes_over_what_a_killed_writer_left(store: Store) -> None:
     assert store.read("trials").num_rows == 1
 
 
+def test_write_leaves_nothing_behind_when_it_fails(store: Store) -> None:
+    Path(store.root, "trials", "one.parquet").mkdir()
+    with pytest.raises(OSError, match="one.parquet"):
+        store.write("trials", "one", [{"trial_id": "one"}])
+    assert files(store) == set()
+
+
 def test_write_refuses_columns_the_schema_lacks(store: Store) -> None:
     with pytest.raises(AssertionError, match="accuracy"):
         store.write("trials", "one", [{"trial_id": "one", "accuracy": 1.0}])
