@@ -85,10 +85,11 @@ def accuracy(frame: pd.DataFrame) -> Figure:
 
 def _accuracy_panel(panel: Axes, rows: list[Variant], looks: dict[str, Style]) -> None:
     withheld = sorted({row.withheld for row in rows})
-    for i, (arm, look) in enumerate(looks.items()):
-        shift = _SPREAD * (i - (len(looks) - 1) / 2) / max(len(looks) - 1, 1)  # side by side: equal means stay visible
+    arms = [arm for arm in looks if any(row.arm == arm for row in rows)]
+    for i, arm in enumerate(arms):
+        shift = _SPREAD * (i - (len(arms) - 1) / 2) / max(len(arms) - 1, 1)  # side by side: equal means stay visible
         of_arm = [row for row in rows if row.arm == arm]
-        _accuracy_of_arm(panel, of_arm, np.array([withheld.index(row.withheld) + shift for row in of_arm]), look)
+        _accuracy_of_arm(panel, of_arm, np.array([withheld.index(row.withheld) + shift for row in of_arm]), looks[arm])
     panel.set_xticks(range(len(withheld)), [str(m) for m in withheld])
     panel.set_xlim(-0.5, len(withheld) - 0.5)
     for x in range(len(withheld) - 1):
