@@ -1,5 +1,6 @@
 """What a study is: a question, and grids of arms x conditions x seeds that answer it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,3 +60,7 @@ class Study:
     grids: Sequence[Grid]
     source: str = ""
     """Table or figure of the paper."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(r"[\w-]+", self.name):
+            raise ConfigError(f"name={self.name!r} must be letters, digits, _ and - only; it names files")

@@ -28,7 +28,10 @@ def find_study(name: str) -> Study:
         raise ConfigError(f"study={name!r} is unknown; {hint} A study of your own is a .py or .yaml file")
     if not path.is_file():
         raise ConfigError(f"study={name!r} is not a file")
-    return _from_python(path) if path.suffix == ".py" else _from_yaml(path)
+    study = _from_python(path) if path.suffix == ".py" else _from_yaml(path)
+    if study.name in REGISTRY:
+        raise ConfigError(f"{path}: name={study.name!r} is taken by a study of `esbn list`; choose another")
+    return study
 
 
 def _from_python(path: Path) -> Study:

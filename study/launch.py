@@ -12,6 +12,7 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from rich.console import Console
 
+from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
 from study import rows
 from study.plan import Pack, PlannedTrial, pack
@@ -58,7 +59,8 @@ def launch(
         gpus, n_slots = _slots(resources)
         largest = resources.largest_pack or (PACK_ON_GPU if gpus else PACK_ON_CPU)
         packs = pack(wanted, todo, n_slots=n_slots, largest=largest, begun=begun)
-        job = Job(store.uri, objects, provenance(), resources.threads, resources.checkpoint_seconds)
+        device = "cuda" if gpus else "cpu"
+        job = Job(store.uri, objects, provenance(), device, resources.threads, resources.checkpoint_seconds)
         console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {n_slots} at a time")
         with Progress(packs, console) as progress:
             _tune(packs, job, {"cpu": resources.threads, "gpu": gpus}, _Callback(packs, store, progress))
@@ -84,11 +86,18 @@ def _connect(resources: Resources) -> None:
 
 
 def _slots(resources: Resources) -> tuple[float, int]:
-    """GPUs of each pack, and how many packs fit into the cluster as it is."""
+    """GPUs of each pack, and how many packs fit into the cluster as it is.
+
+    Raises:
+        ConfigError: this machine can never have what a pack asks for. A cluster may yet grow, so it is not asked.
+    """
     have = ray.cluster_resources()
     gpus = resources.gpus_per_trial
     if gpus is None:
         gpus = 1.0 if have.get("GPU") else 0.0
+    for name, wanted, kind in (("threads", resources.threads, "CPU"), ("gpus_per_trial", gpus, "GPU")):
+        if resources.address is None and wanted > have.get(kind, 0):
+            raise ConfigError(f"{name}={wanted} is more than the {have.get(kind, 0):.0f} {kind}s of this machine")
     by_cpu = have.get("CPU", 0) // resources.threads
     return gpus, max(1, int(min(by_cpu, have.get("GPU", 0) // gpus) if gpus else by_cpu))
 

@@ -52,7 +52,7 @@ def plan(study: Study, *, seeds: int | None = None, images: OwnImages | None = N
         seeds: networks per variant in place of the study's own number.
         images: the user's own objects in place of the paper's; they become part of every arm.
     Raises:
-        ConfigError: a condition cannot be had with these objects.
+        ConfigError: a condition cannot be had with these objects, or two arms are the same there.
     """
     own = {"images": images.digest[:16], "n_objects": images.n_objects} if images else {}
     label = {"images": images.digest[:8]} if images else {}
@@ -64,6 +64,8 @@ def plan(study: Study, *, seeds: int | None = None, images: OwnImages | None = N
                 for seed in range(seeds or grid.seeds):
                     trial = PlannedTrial(replace(variant, seed=seed), arm_label({**arm, **label}), grid.keys)
                     known = trials.setdefault(trial.trial_id, trial)
+                    if known.arm != trial.arm:
+                        raise ConfigError(f"arms {known.arm} and {trial.arm} are the same at {task} m={withheld}")
                     if grid.keys and not known.keys:
                         trials[trial.trial_id] = replace(known, keys=True)
     return list(trials.values())

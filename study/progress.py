@@ -22,7 +22,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._reports: dict[int, dict[str, Any]] = {}
         self._running: set[int] = set()
         self._ended: set[int] = set()
-        self.done, self.failed = 0, 0
+        self._done, self._failed = 0, 0
         self._began, self._printed = time.monotonic(), time.monotonic()
         self._first: dict[int, int] = {}
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
@@ -56,8 +56,8 @@ class Progress(AbstractContextManager["Progress"]):
         report = self._reports.get(i, {})
         failures = [error] * size if error else report.get("failed", [None] * size)
         n_failed = sum(failure is not None for failure in failures)
-        self.failed += n_failed
-        self.done += size - n_failed
+        self._failed += n_failed
+        self._done += size - n_failed
         scores = report.get("test_accuracy", [None] * size)
         shown = ", ".join("failed" if f else f"{100 * a:.1f} %" for a, f in zip(scores, failures, strict=True))
         self._console.print(f"  {self._packs[i]}: test accuracy {shown}", highlight=False, markup=False)
@@ -80,10 +80,10 @@ class Progress(AbstractContextManager["Progress"]):
     def _headline(self) -> str:
         running = sum(len(self._packs[i].trials) for i in self._running)
         total = sum(len(pack.trials) for pack in self._packs)
-        left = total - self.done - self.failed - running
+        left = total - self._done - self._failed - running
         seconds = self._seconds_left()
         clock = "working out the time left" if seconds is None else f"about {_duration(seconds)} left"
-        return f"trials: {self.done} done, {running} running, {self.failed} failed, {left} waiting; {clock}"
+        return f"trials: {self._done} done, {running} running, {self._failed} failed, {left} waiting; {clock}"
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 2))

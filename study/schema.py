@@ -41,7 +41,7 @@ TABLES = {
         ("n_test", _INT, "test problems, as built"),
         ("learning_rate", _FLOAT, "Adam step size"),
         ("batch_size", _INT, "problems per update"),
-        ("updates", _INT, "optimiser steps taken"),
+        ("updates", _INT, "optimiser steps of the whole training"),
         ("parameters", pa.int64(), "trained parameters of the network"),
         ("config", _TEXT, "all resolved settings, as JSON"),
         ("n_objects", _INT, "objects the trial drew from"),

@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 
 from study.schema import TABLES
 
+ROW_GROUP = 10_000  # rows; a reader of the large keys table decodes one group at a time
+
 
 class StoreError(Exception):
     """The store cannot be read or written; the message names the file and what to do."""
@@ -54,7 +56,7 @@ class Store:
         schema = TABLES[table]
         content = _table(rows, schema) if isinstance(rows, Sequence) else rows
         sink = pa.BufferOutputStream()
-        pq.write_table(content.cast(schema), sink, compression="zstd")
+        pq.write_table(content.cast(schema), sink, compression="zstd", row_group_size=ROW_GROUP)
         self._put(f"{table}/{name}.parquet", sink.getvalue())
 
     def names(self, table: str) -> set[str]:

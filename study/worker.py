@@ -29,6 +29,7 @@ class Job:
     results: str
     objects: Objects
     provenance: dict[str, Any]
+    device: str
     threads: int
     checkpoint_seconds: float
 
@@ -41,7 +42,6 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
             `test_accuracy` and `failed`.
     """
     torch.set_num_threads(job.threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     store, started_at = Store(job.results), datetime.now(UTC)
     reported = 0.0
 
@@ -55,7 +55,7 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
     result = train(
         [trial.config for trial in pack.trials],
         images,
-        device=device,
+        device=job.device,
         resume=store.load_checkpoint(pack.pack_id),
         save=lambda data: store.save_checkpoint(pack.pack_id, data),
         save_seconds=job.checkpoint_seconds,
@@ -68,7 +68,7 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
         "images_hash": job.objects.digest(),
         "started_at": started_at,
         "finished_at": datetime.now(UTC),
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "device": torch.cuda.get_device_name() if job.device == "cuda" else "cpu",
         "host": socket.gethostname(),
         "threads": job.threads,
         **job.provenance,

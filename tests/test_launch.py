@@ -226,3 +226,10 @@ def test_trials_become_failed_rows_when_their_worker_gives_up(tiny: Run) -> None
     code, output = tiny.finish("run", "study.yaml", "--seeds", "3", "--withheld", "98", "--retry-failed")
     assert code == 0, output
     assert tiny.rows()[blocked.trial_id]["status"] == "completed"
+
+
+def test_run_refuses_more_than_the_machine_has(tiny: Run) -> None:
+    code, output = tiny.finish("run", "study.yaml", "--seeds", "4", "--threads", "1000")
+    assert code == 1
+    assert "threads=1000 is more than the" in output
+    assert "Traceback" not in output

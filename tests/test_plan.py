@@ -75,6 +75,12 @@ def test_plan_keeps_a_trial_once_and_its_wish_for_keys() -> None:
         assert trial.keys
 
 
+def test_plan_refuses_two_arms_that_are_the_same() -> None:
+    same = Grid(arms=[{}, {"tcn": "sequence"}], conditions={"same_different": (98,)})
+    with pytest.raises(ConfigError, match="arms baseline and tcn=sequence are the same at same_different m=98"):
+        plan(Study(name="same", question="?", grids=[same]))
+
+
 def test_own_images_give_other_trials_under_another_arm() -> None:
     own = plan(STUDY, images=OwnImages("a" * 64, 120))
     assert {t.arm for t in own} == {"images=aaaaaaaa", "images=aaaaaaaa,encoder=mlp"}
