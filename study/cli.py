@@ -176,7 +176,7 @@ def run(
     console.print(f"{_summary(now)}{'' if todo else '; nothing to train'}. Results are in {store.uri}")
     if now.failed:
         raise click.ClickException(
-            f'{len(now.failed)} trials failed; `esbn query "select trial_id, failure from trials where status = '
+            f'failed trials: {len(now.failed)}; `esbn query "select trial_id, failure from trials where status = '
             "'failed'\"` tells why, --retry-failed trains them again"
         )
 
