@@ -31,7 +31,13 @@ class Grid:
             raise ConfigError(f"seeds={self.seeds!r} must be a whole number of at least 1")
         if not _is_list(self.arms, Mapping):
             raise ConfigError(f"arms={self.arms!r} must be a list of changes; {{}} is the baseline")
-        if not isinstance(self.conditions, Mapping) or not all(_is_list(n, int) for n in self.conditions.values()):
+        if not isinstance(self.keys, bool):
+            raise ConfigError(f"keys={self.keys!r} must be true or false")
+        if (
+            not self.conditions
+            or not isinstance(self.conditions, Mapping)
+            or not all(_is_list(n, int) for n in self.conditions.values())
+        ):
             raise ConfigError(
                 f"conditions={self.conditions!r} must give each task a list of numbers of withheld objects"
             )
@@ -40,7 +46,7 @@ class Grid:
             if reserved:
                 raise ConfigError(f"arm {dict(arm)!r} sets {', '.join(reserved)}; these belong to conditions and seeds")
             for task, withheld in self.each_condition():
-                PAPER.with_(task=task, withheld=withheld, **arm).resolve()
+                PAPER.with_(task=task, withheld=withheld, **arm)
 
     def each_condition(self) -> list[tuple[str, int]]:
         """(task, withheld) pairs in declared order."""
@@ -64,3 +70,8 @@ class Study:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[\w-]+", self.name):
             raise ConfigError(f"name={self.name!r} must be letters, digits, _ and - only; it names files")
+        for name in ("question", "source"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be text")
+        if not self.grids:
+            raise ConfigError("grids is empty; a study needs at least one")

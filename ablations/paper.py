@@ -10,37 +10,43 @@ CONDITIONS = {
 }
 """Tasks and numbers of withheld objects of the paper (Tables 1-4)."""
 
+SHARED_KEYS = Grid(arms=[{}], conditions={"distribution_of_three": (95,)}, keys=True)
+"""The trials whose keys `KEYS` wants; every study that has them asks for their keys, so that they are trained once."""
+
 WITHHELD = Study(
     name="withheld",
     question="How does accuracy on withheld objects fall as fewer objects are left for training?",
     source="Figure 3, Tables 9-12",
-    grids=[Grid(arms=[{}], conditions=CONDITIONS)],
+    grids=[Grid(arms=[{}], conditions=CONDITIONS), SHARED_KEYS],
 )
 
 ENCODERS = Study(
     name="encoders",
     question="Does generalisation depend on the encoder, or on training it at all?",
     source="Figure 6, Tables 15-18",
-    grids=[Grid(arms=[{}, {"encoder": "mlp"}, {"encoder": "random"}], conditions=CONDITIONS)],
+    grids=[Grid(arms=[{}, {"encoder": "mlp"}, {"encoder": "random"}], conditions=CONDITIONS), SHARED_KEYS],
 )
 
 TCN = Study(
     name="tcn",
     question="Does generalisation need temporal context normalisation?",
     source="Tables 9-12",
-    grids=[Grid(arms=[{}, {"tcn": "none"}], conditions=CONDITIONS)],
+    grids=[Grid(arms=[{}, {"tcn": "none"}], conditions=CONDITIONS), SHARED_KEYS],
 )
 
 CONFIDENCE = Study(
     name="confidence",
     question="Does the controller need to know how well a retrieval matched, or is a default memory enough?",
     source="Figures 7-8, Tables 19-20",
-    grids=[Grid(arms=[{}, {"confidence": "off"}, {"confidence": "default_memory"}], conditions=CONDITIONS)],
+    grids=[
+        Grid(arms=[{}, {"confidence": "off"}, {"confidence": "default_memory"}], conditions=CONDITIONS),
+        SHARED_KEYS,
+    ],
 )
 
 KEYS = Study(
     name="keys",
     question="Do the learned keys behave like symbols, the same for training and withheld objects?",
     source="Figure 9",
-    grids=[Grid(arms=[{}], conditions={"distribution_of_three": (95,)}, keys=True)],
+    grids=[SHARED_KEYS],
 )

@@ -362,7 +362,7 @@ def _image_sets(completed: pd.DataFrame) -> list[str]:
 
 
 def save_all(results: str, study: str, out: str | Path) -> list[Path]:
-    """Writes every figure the data of a study allow, as PNG and as SVG.
+    """Writes every figure the data of a study allow, as PNG and as SVG, and the numbers beside the keys as CSV.
 
     The names are accuracy, curves, keys_<task>_m<withheld>_seed<seed> (with the arm behind it, if it is not the
     baseline) and objects (with the start of the images' hash behind it, if there are several sets).
@@ -389,6 +389,8 @@ def save_all(results: str, study: str, out: str | Path) -> list[Path]:
             rows = load_keys(results, trial_id)  # 0.2 GB, so one at a time
             if len(rows):
                 paths += _save(keys(rows), Path(out), name)
+                key_geometry.key_summary(rows).to_csv(Path(out) / f"{name}.csv")
+                paths.append(Path(out) / f"{name}.csv")
     if "objects" in there:
         sets = read(results, "objects", rows=pc.field("images_hash").isin(_image_sets(completed))).to_pandas()
         for images_hash, rows in sets.groupby("images_hash"):
@@ -398,11 +400,11 @@ def save_all(results: str, study: str, out: str | Path) -> list[Path]:
 
 
 def _keys_names(completed: pd.DataFrame) -> list[tuple[str, str]]:
-    """Identity and file name of each trial whose keys the study wants."""
+    """Identity and file name of each trial whose keys the study wants and Figure 9 can show."""
     names = []
     columns = (completed[column] for column in ("trial_id", *VARIANT, "seed", "keys"))
     for trial_id, task, withheld, arm, seed, wanted in zip(*columns, strict=True):
-        if wanted is True:
+        if wanted is True and task == "distribution_of_three":
             suffix = "" if arm == "baseline" else "_" + re.sub(r"[^\w.-]+", "-", arm)
             names.append((trial_id, f"keys_{task}_m{withheld}_seed{seed}{suffix}"))
     return names

@@ -67,6 +67,7 @@ def _plan(results: str, study: str) -> pd.DataFrame:
         raise AnalysisError(f"study={study!r} is not in results={results!r}; {choices(study, there)}")
     _refuse_repeats(plan, [_FILE, "trial_id"], "a plan holds a trial twice", "delete that file and plan again")
     plan = plan.sort_values("planned_at", kind="stable").drop(columns=_FILE)
+    plan["keys"] = plan.groupby("trial_id")["keys"].transform("any")
     plan = plan.drop_duplicates(["trial_id", *VARIANT, "seed"], ignore_index=True)
     _refuse_repeats(plan, ["trial_id"], f"the plans of {study} give one trial two arms", "delete the stale plan file")
     _refuse_repeats(plan, [*VARIANT, "seed"], f"{study} plans two trials in one place", "delete the stale plan file")
@@ -114,7 +115,8 @@ def read(results: str, table: str, columns: Sequence[str] | None = None, rows: p
     try:
         return dataset.to_table(columns=list(columns) if columns else None, filter=rows)
     except (pa.ArrowInvalid, OSError) as error:
-        raise unreadable([dataset], error) from None
+        torn = torn_file([dataset])
+        raise torn or AnalysisError(f"the results cannot be read: {_first_line(error)}") from None
 
 
 def tables_with_rows(results: str) -> list[str]:
@@ -144,15 +146,15 @@ def open_table(results: str, table: str) -> ds.FileSystemDataset:
     return ds.FileSystemDataset.from_paths(paths, schema=schema, format=ds.ParquetFileFormat(), filesystem=fs)
 
 
-def unreadable(datasets: Iterable[ds.FileSystemDataset], error: Exception) -> AnalysisError:
-    """The error to raise when reading datasets failed: it names the first torn file."""
+def torn_file(datasets: Iterable[ds.FileSystemDataset]) -> AnalysisError | None:
+    """The error that names the first torn file of the datasets, if there is one."""
     for dataset in datasets:
         for path in dataset.files:
             try:
                 pq.read_metadata(path, filesystem=dataset.filesystem)
             except (pa.ArrowInvalid, OSError):
                 return AnalysisError(_TORN.format(path))
-    return AnalysisError(f"the results cannot be read: {_first_line(error)}")
+    return None
 
 
 def _connect(results: str) -> tuple[pafs.FileSystem, str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import AnalysisError, choices
-from analysis.load import TABLES, open_table, tables_with_rows, unreadable
+from analysis.load import TABLES, open_table, tables_with_rows, torn_file
 from analysis.text import MISSING, aligned
 
 FORMATS = ("table", "csv", "json", "parquet")
@@ -50,10 +50,17 @@ def query(results: str, sql: str) -> pa.Table:
             answer = connection.sql(sql)
             if answer is None:
                 raise AnalysisError(f"sql={sql!r} asks for no rows; write a SELECT over {', '.join(datasets)}")
-            return answer.to_arrow_table()
-        except duckdb.InvalidInputException as error:  # a file could not be read
-            raise unreadable(datasets.values(), error) from None
+            rows = answer.to_arrow_table()
+            doubled = {name for name in rows.column_names if rows.column_names.count(name) > 1}
+            if doubled:
+                raise AnalysisError(
+                    f"sql: several columns are named {', '.join(sorted(doubled))}; tell them apart by AS"
+                )
+            return rows
         except duckdb.Error as error:
+            torn = torn_file(datasets.values()) if isinstance(error, duckdb.InvalidInputException) else None
+            if torn:
+                raise torn from None
             raise AnalysisError(_sentence(str(error), list(datasets))) from None
 
 

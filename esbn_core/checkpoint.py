@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -24,10 +25,23 @@ def dump(parameters: dict[str, Tensor], optimiser: torch.optim.Adam, position: d
     return save(on_cpu, metadata={"position": json.dumps(position)})
 
 
+class CheckpointError(ValueError):
+    """A checkpoint that is torn, or of other networks than those to restore."""
+
+
 def restore(data: bytes, parameters: dict[str, Tensor], optimiser: torch.optim.Adam) -> dict[str, Any]:
-    """Puts back in place what `dump` serialised, and returns the position."""
-    position = json.loads(header(data)["position"])
-    tensors = load(data)
+    """Puts back in place what `dump` serialised, and returns the position.
+
+    Raises:
+        CheckpointError: the data are not whole or not of networks like these; nothing has been changed then.
+    """
+    try:
+        position, tensors = json.loads(header(data)["position"]), load(data)
+        fits = all(tensors[f"parameter/{name}"].shape == parameter.shape for name, parameter in parameters.items())
+    except (ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"the checkpoint cannot be read: {error}") from None
+    if not fits:
+        raise CheckpointError("the checkpoint is of networks of another shape")
     for name, parameter in parameters.items():
         parameter.data.copy_(tensors[f"parameter/{name}"])
         if f"{MOMENTS[0]}/{name}" in tensors:

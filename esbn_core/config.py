@@ -29,8 +29,8 @@ def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def _require_at_least(name: str, value: Any, least: int) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-        raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31):
+        raise ConfigError(f"{name}={value!r} must be a whole number of at least {least} (and below 2^31)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

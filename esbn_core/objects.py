@@ -65,19 +65,21 @@ def from_folder(folder: str | Path) -> Objects:
     """All PNG files of a folder, in the order of their names.
 
     Raises:
-        ConfigError: no such folder, no PNG in it, or an image that is not 32 x 32 or not readable. Colour is turned
-            into grey; a size is never changed.
+        ConfigError: no such folder, no PNG in it, an image that is not readable, not 32 x 32 or not 8-bit grey or RGB,
+            or one that repeats another. Colour is turned into grey; a size is never changed.
     """
-    paths = sorted(Path(folder).glob("*.png"))
+    paths = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() == ".png")
     if not paths:
         raise ConfigError(f"images={str(folder)!r} is not a folder with PNG files of {SIZE} x {SIZE} pixels")
     pixels = []
     for path in paths:
         try:
-            with Image.open(path) as image:
-                grey = np.asarray(image.convert("L"))
-        except (UnidentifiedImageError, OSError) as error:
+            with Image.open(path, formats=["PNG"]) as image:
+                mode, grey = image.mode, np.asarray(image.convert("L"))
+        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
             raise ConfigError(f"images: {path} cannot be read as PNG ({error})") from None
+        if mode not in ("1", "L", "RGB"):
+            raise ConfigError(f"images: {path} has mode {mode}; 8-bit grey or RGB without transparency is needed")
         if grey.shape != (SIZE, SIZE):
             raise ConfigError(
                 f"images: {path} has {grey.shape[1]} x {grey.shape[0]} pixels; {SIZE} x {SIZE} are needed"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ablations import REGISTRY, Study
 from esbn_core.errors import ConfigError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from esbn_core.objects import Objects
     from study.state import State
 
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 RESULTS = click.option(
     "--results", default="results", show_default=True, help="Folder or URI (s3://bucket/folder) of the result store."
@@ -86,7 +87,7 @@ def list_studies() -> None:
     """List the studies: what each asks, its source in the paper, its trials and updates."""
     for study in REGISTRY.values():
         trials = plan(study)
-        console.print(f"[bold]{study.name}[/bold]  {study.question}")
+        console.print(Text.assemble((study.name, "bold"), "  ", study.question))
         console.print(f"    {study.source}; {len(trials)} trials, {_updates(trials):,} updates", style="dim")
 
 
@@ -110,7 +111,7 @@ def plan_command(study: str, results: str, **selection: Any) -> None:
         counts = [sum(t.trial_id in group for t in trials) for group in groups]
         updates = f"{trials[0].config.train.updates:,}"
         table.add_row(task, str(withheld), arm, str(len(trials)), *map(str, counts), updates)
-    console.print(f"[bold]{declared.name}[/bold]  {declared.question}\n")
+    console.print(Text.assemble((declared.name, "bold"), "  ", declared.question, "\n"))
     console.print(table)
     console.print(f"\n{_summary(now)}; {_updates(now.missing):,} updates to make")
 
@@ -118,7 +119,7 @@ def plan_command(study: str, results: str, **selection: Any) -> None:
 @main.command()
 @_options(
     *SELECTION,
-    click.option("--limit", type=click.IntRange(1), help="Train at most this many trials now."),
+    click.option("--limit", type=click.IntRange(1), help="Train at most this many trials now, in declared order."),
     click.option("--retry-failed", is_flag=True, help="Train failed trials again."),
     click.option("--address", help="Ray cluster to run on (auto: the one this machine is in); default: this machine."),
     click.option(
@@ -160,11 +161,11 @@ def run(
     now = state(wanted, store)
     store.prepare()
     rows.write_plan(store, declared, every)
+    rows.write_objects(store, objects)
     todo = [*now.missing, *(now.failed if retry_failed else [])][:limit]
     if todo:
         from study.launch import Resources, launch
 
-        rows.write_objects(store, objects)
         resources = Resources(address, gpus_per_trial, threads, largest_pack, checkpoint_seconds)
         ids = {trial.trial_id for trial in todo}
         try:
@@ -221,7 +222,10 @@ def query(sql: str | None, results: str, schema: bool, kind: str, output: Path |
 
     answer = render(ask(results, sql), kind)
     if output:
-        output.write_bytes(answer.encode() if isinstance(answer, str) else answer)
+        try:
+            output.write_bytes(answer.encode() if isinstance(answer, str) else answer)
+        except OSError as error:
+            raise click.ClickException(f"output={str(output)!r} cannot be written: {error.strerror}") from None
     elif isinstance(answer, bytes):
         raise click.UsageError("--format parquet needs --output FILE")
     else:
@@ -296,7 +300,7 @@ def _print_schema() -> None:
 
     console.print(f"schema version {SCHEMA_VERSION}; every column can be null")
     for name, schema in TABLES.items():
-        console.print(f"\n[bold]{name}[/bold]  {(schema.metadata or {})[b'doc'].decode()}")
+        console.print(Text.assemble("\n", (name, "bold"), "  ", (schema.metadata or {})[b"doc"].decode()))
         columns = Table(box=None, show_header=False, padding=(0, 2))
         for field in schema:
             columns.add_row(field.name, str(field.type), (field.metadata or {})[b"doc"].decode())

@@ -39,7 +39,7 @@ def _from_python(path: Path) -> Study:
         found = [value for value in runpy.run_path(str(path)).values() if isinstance(value, Study)]
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-    except Exception as error:  # the user's own code, so anything can happen; the place is what helps
+    except (Exception, SystemExit) as error:  # the user's own code, so anything can happen; the place is what helps
         raise ConfigError(f"{path} stopped with {type(error).__name__}: {error}") from error
     if len(found) != 1:
         raise ConfigError(f"{path} declares {len(found)} studies; a file declares one ablations.Study")

@@ -1,6 +1,7 @@
 """Runs packs on Ray Tune. The store is the state: Tune schedules and retries, and its own snapshots are thrown away."""
 
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Collection, Sequence
@@ -18,6 +19,7 @@ from study import rows
 from study.plan import Pack, PlannedTrial, pack
 from study.progress import Progress
 from study.provenance import provenance
+from study.state import state
 from study.store import Store
 from study.worker import Job, run_pack
 
@@ -43,6 +45,12 @@ class Resources:
     largest_pack: int | None = None
     checkpoint_seconds: float = 60.0
 
+    def __post_init__(self) -> None:
+        for name in ("gpus_per_trial", "checkpoint_seconds"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"{name}={value} must be a number of at least 0")
+
 
 def launch(
     wanted: Sequence[PlannedTrial],
@@ -63,7 +71,13 @@ def launch(
         job = Job(store.uri, objects, provenance(), device, resources.threads, resources.checkpoint_seconds)
         console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {n_slots} at a time")
         with Progress(packs, console) as progress:
-            _tune(packs, job, {"cpu": resources.threads, "gpu": gpus}, _Callback(packs, store, progress))
+            left = list(range(len(packs)))
+            for _ in range(RETRIES + 1):
+                callback = _Callback(packs, job, progress)
+                _tune(packs, left, job, {"cpu": resources.threads, "gpu": gpus}, callback)
+                left = callback.lost
+                if not left:
+                    break
     finally:
         ray.shutdown()
 
@@ -81,7 +95,10 @@ def _connect(resources: Resources) -> None:
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
     local = {} if resources.address else {"include_dashboard": False, "object_store_memory": 256 * 2**20}
-    ray.init(address=resources.address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    try:
+        ray.init(address=resources.address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+    except ConnectionError as error:
+        raise ConfigError(f"address={resources.address!r} is no Ray cluster one can connect to: {error}") from None
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # why a pack failed is in its rows, and said once
 
 
@@ -98,16 +115,20 @@ def _slots(resources: Resources) -> tuple[float, int]:
     for name, wanted, kind in (("threads", resources.threads, "CPU"), ("gpus_per_trial", gpus, "GPU")):
         if resources.address is None and wanted > have.get(kind, 0):
             raise ConfigError(f"{name}={wanted} is more than the {have.get(kind, 0):.0f} {kind}s of this machine")
+    if not gpus and have.get("CPU", 0) < resources.threads:
+        raise ConfigError("the cluster has no CPUs for packs yet; ask for its GPUs with --gpus-per-trial 1")
     by_cpu = have.get("CPU", 0) // resources.threads
     return gpus, max(1, int(min(by_cpu, have.get("GPU", 0) // gpus) if gpus else by_cpu))
 
 
-def _tune(packs: Sequence[Pack], job: Job, per_pack: dict[str, float], callback: tune.Callback) -> None:
+def _tune(
+    packs: Sequence[Pack], left: Sequence[int], job: Job, per_pack: dict[str, float], callback: tune.Callback
+) -> None:
     trainable = tune.with_parameters(_trainable, packs=list(packs), job=job)
     with tempfile.TemporaryDirectory(prefix="esbn-tune-", ignore_cleanup_errors=True) as scratch:
         tune.Tuner(
             tune.with_resources(trainable, per_pack),
-            param_space={"pack": tune.grid_search(list(range(len(packs))))},
+            param_space={"pack": tune.grid_search(list(left))},
             tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(
                 name="packs",
@@ -126,8 +147,11 @@ def _trainable(config: dict[str, Any], packs: list[Pack], job: Job) -> None:
 class _Callback(tune.Callback):
     """Tells the progress display what Tune sees, and writes the failed rows of packs whose worker gave up."""
 
-    def __init__(self, packs: Sequence[Pack], store: Store, progress: Progress):
-        self._packs, self._store, self._progress = packs, store, progress
+    def __init__(self, packs: Sequence[Pack], job: Job, progress: Progress):
+        self._packs, self._job, self._progress = packs, job, progress
+        self._store = Store(job.results)
+        self.lost: list[int] = []
+        """Packs that Tune gave up too early: it retries no worker that dies while it is being reused."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restore that is never made; a terminal cannot be pickled
@@ -145,9 +169,12 @@ class _Callback(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         i = trial.config["pack"]
+        if trial.num_failures <= RETRIES:
+            self.lost.append(i)
+            self._progress.lost(i)
+            return
         lines = str(trial.get_error() or "worker died").strip().splitlines()
         reason = f"{lines[-1].strip()} (after {RETRIES + 1} attempts)"
-        for planned in self._packs[i].trials:
-            rows.write_failure(self._store, planned, reason)
-        self._store.drop_checkpoint(self._packs[i].pack_id)
+        for planned in state(self._packs[i].trials, self._store).missing:
+            rows.write_failure(self._store, planned, reason, **self._job.shared())
         self._progress.ended(i, reason)

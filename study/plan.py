@@ -60,7 +60,10 @@ def plan(study: Study, *, seeds: int | None = None, images: OwnImages | None = N
     for grid in study.grids:
         for task, withheld in grid.each_condition():
             for arm in grid.arms:
-                variant = PAPER.with_(task=task, withheld=withheld, **own, **arm).resolve()
+                plain = PAPER.with_(task=task, withheld=withheld, **own)
+                variant = plain.with_(**arm).resolve()
+                if arm and variant == plain.resolve():
+                    raise ConfigError(f"arm {arm_label(arm)} changes nothing at {task} m={withheld}; leave it out")
                 for seed in range(seeds or grid.seeds):
                     trial = PlannedTrial(replace(variant, seed=seed), arm_label({**arm, **label}), grid.keys)
                     known = trials.setdefault(trial.trial_id, trial)
@@ -127,7 +130,7 @@ def pack(
 ) -> list[Pack]:
     """Groups the trials to train into packs, longest first so that the tail of a run is short.
 
-    Which trials go together follows from `wanted` alone, so a run that is repeated forms the same packs.
+    Which trials go together does not depend on `todo`, so a run that is repeated forms the same packs.
 
     Args:
         wanted: all trials of the run, trained or not.

@@ -48,6 +48,10 @@ class Progress(AbstractContextManager["Progress"]):
             self._printed = time.monotonic()
             self._console.print(self._headline())
 
+    def lost(self, i: int) -> None:
+        """Pack i has lost its worker and waits for another."""
+        self._running.discard(i)
+
     def ended(self, i: int, error: str | None = None) -> None:
         """Pack i is over; `error` tells why its worker gave up."""
         self._running.discard(i)

@@ -53,7 +53,9 @@ def write_plan(store: Store, study: Study, trials: Sequence[PlannedTrial]) -> No
     identities = " ".join(f"{t.trial_id}{t.keys}" for t in trials)
     about = {"study": study.name, "question": study.question, "source": study.source, "planned_at": datetime.now(UTC)}
     rows = [{**about, **identity(t), "updates": t.config.train.updates, "keys": t.keys} for t in trials]
-    store.write("plans", f"{study.name}-{hashlib.sha256(identities.encode()).hexdigest()[:16]}", rows)
+    name = f"{study.name}-{hashlib.sha256(identities.encode()).hexdigest()[:16]}"
+    if name not in store.names("plans"):
+        store.write("plans", name, rows)
 
 
 def write_objects(store: Store, objects: Objects) -> None:

@@ -1,6 +1,5 @@
 """How far every study in the store is, worked out from the store alone."""
 
-import json
 from typing import Any
 
 from rich.console import Group
@@ -37,9 +36,9 @@ def _studies(studies: dict[str, dict[str, dict[str, Any]]], ended: dict[str, dic
 def _checkpoints(store: Store, planned: dict[str, dict[str, Any]]) -> list[str]:
     lines = []
     for pack_id in sorted(store.checkpoints()):
-        position = json.loads(store.checkpoint_metadata(pack_id)["position"])
-        rows = [planned[trial_id] for trial_id in position["trial_ids"] if trial_id in planned]
-        if rows:
+        position = store.checkpoint_position(pack_id)
+        rows = [planned[trial_id] for trial_id in position["trial_ids"] if trial_id in planned] if position else []
+        if position and rows:
             seeds = ", ".join(str(row["seed"]) for row in rows)
             lines.append(f"begun: {_words(rows[0])} seeds {seeds}: update {position['update']}/{rows[0]['updates']}")
     return lines

@@ -32,6 +32,8 @@ class Store:
     """A result store at a local path or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``."""
 
     def __init__(self, results: str):
+        if not results:
+            raise StoreError("results='' names no place; give a folder or a URI with --results")
         self.uri = results if "://" in results else os.path.abspath(results)
         try:
             self.fs, self.root = pafs.FileSystem.from_uri(self.uri)
@@ -46,7 +48,7 @@ class Store:
             probe = f".probe-{uuid.uuid4().hex}"
             self._put(probe, b"")
             self.fs.delete_file(f"{self.root}/{probe}")
-        except OSError as error:
+        except (OSError, pa.ArrowInvalid) as error:
             raise StoreError(
                 f"results={self.uri!r} cannot be written ({error}); name another place with --results"
             ) from None
@@ -87,10 +89,14 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def checkpoint_metadata(self, pack_id: str) -> dict[str, str]:
-        """What a checkpoint says of itself, read without its tensors."""
-        with self.fs.open_input_file(f"{self.root}/checkpoints/{pack_id}.safetensors") as file:
-            return json.loads(file.read(int.from_bytes(file.read(8), "little")))["__metadata__"]
+    def checkpoint_position(self, pack_id: str) -> dict[str, Any] | None:
+        """How far a checkpoint is, read without its tensors; None if it is gone or not whole."""
+        try:
+            with self.fs.open_input_file(f"{self.root}/checkpoints/{pack_id}.safetensors") as file:
+                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            return json.loads(header["__metadata__"]["position"])
+        except (OSError, ValueError, KeyError):
+            return None
 
     def drop_checkpoint(self, pack_id: str) -> None:
         """Deletes the checkpoint of a pack that has ended, if there is one."""
@@ -99,13 +105,15 @@ class Store:
 
     def checkpoints(self) -> set[str]:
         """Packs that have a checkpoint."""
-        return {path.rsplit("/", 1)[-1].removesuffix(".safetensors") for path in self._files("checkpoints", "")}
+        return {
+            path.rsplit("/", 1)[-1].removesuffix(".safetensors") for path in self._files("checkpoints", ".safetensors")
+        }
 
     def _files(self, folder: str, suffix: str) -> list[str]:
         selector = pafs.FileSelector(f"{self.root}/{folder}", allow_not_found=True)
         try:
             infos = self.fs.get_file_info(selector)
-        except OSError as error:
+        except (OSError, pa.ArrowInvalid) as error:
             raise StoreError(f"results={self.uri!r} cannot be listed: {error}") from None
         return sorted(i.path for i in infos if i.path.endswith(suffix) and not i.base_name.startswith("."))
 

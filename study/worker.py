@@ -1,5 +1,6 @@
 """Trains one pack and writes its rows; runs in a worker process and knows nothing of Ray."""
 
+import functools
 import socket
 import time
 from collections.abc import Callable
@@ -11,12 +12,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from esbn_core.checkpoint import CheckpointError
 from esbn_core.keys import record_keys
 from esbn_core.objects import Objects
 from esbn_core.train import Position, TrialResult, train
 from study import rows
 from study.plan import Pack, PlannedTrial
 from study.schema import TABLES
+from study.state import state
 from study.store import Store
 
 REPORT_SECONDS = 1.0
@@ -33,6 +36,10 @@ class Job:
     threads: int
     checkpoint_seconds: float
 
+    def shared(self) -> dict[str, Any]:
+        """Columns that all trials of the run have in common."""
+        return {"images_hash": self.objects.digest(), "threads": self.threads, **self.provenance}
+
 
 def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> None:
     """Trains a pack, from its checkpoint if it has one, and writes curves, keys and at last the trials themselves.
@@ -42,7 +49,9 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
             `test_accuracy` and `failed`.
     """
     torch.set_num_threads(job.threads)
+    torch.backends.cudnn.allow_tf32 = False  # its rounding is 1,000 times coarser, and two-step windows enlarge it
     store, started_at = Store(job.results), datetime.now(UTC)
+    todo = {trial.trial_id for trial in state(pack.trials, store).missing}
     reported = 0.0
 
     def on_progress(position: Position) -> None:
@@ -52,32 +61,37 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
             report({"update": position.update, "accuracy": position.curve[-1][2]})
 
     images = job.objects.scale()
-    result = train(
+    trained = functools.partial(
+        train,
         [trial.config for trial in pack.trials],
         images,
         device=job.device,
-        resume=store.load_checkpoint(pack.pack_id),
         save=lambda data: store.save_checkpoint(pack.pack_id, data),
         save_seconds=job.checkpoint_seconds,
         on_progress=on_progress,
     )
+    try:
+        result = trained(resume=store.load_checkpoint(pack.pack_id))
+    except CheckpointError:  # torn, or of other code: its updates are lost, the trials are not
+        result = trained()
     shared = {
         "pack_size": len(pack.trials),
         "wall_seconds": result.wall_seconds,
         "resumed": result.resumed,
-        "images_hash": job.objects.digest(),
         "started_at": started_at,
         "finished_at": datetime.now(UTC),
         "device": torch.cuda.get_device_name() if job.device == "cuda" else "cpu",
         "host": socket.gethostname(),
-        "threads": job.threads,
-        **job.provenance,
+        **job.shared(),
     }
-    for trial, trained in zip(pack.trials, result.trials, strict=True):
-        _write(store, trial, trained, images, shared)
+    for trial, outcome in zip(pack.trials, result.trials, strict=True):
+        if trial.trial_id in todo:
+            _write(store, trial, outcome, images, shared)
     store.drop_checkpoint(pack.pack_id)
     last = {"test_accuracy": [t.test_accuracy for t in result.trials], "failed": [t.failure for t in result.trials]}
     report({"update": pack.trials[0].config.train.updates, **last})
+    if job.device == "cuda":
+        torch.cuda.empty_cache()  # the process trains other packs after this one
 
 
 def _write(store: Store, trial: PlannedTrial, trained: TrialResult, images: np.ndarray, shared: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ def results(tmp_path: Path) -> str:
     rows.write_plan(store, REGISTRY["quickstart"], trials)
     row = {"finished_at": datetime.now(UTC), **rows.settings(trials[0]), "status": "completed", "test_accuracy": 0.995}
     store.write("trials", trials[0].trial_id, [row])
+    store.write("curves", trials[0].trial_id, [{"trial_id": trials[0].trial_id, "update": 0}])
     rows.write_failure(store, trials[1], "training loss became nan at update 7")
     return store.uri
 
@@ -129,6 +130,10 @@ def wrong_images(tmp_path: Path) -> str:
         (["run", "{yaml}"], "withheld=99 leaves 1 objects; rmts needs at least 5"),
         (["query", "select nonsense from trials", "--results", "{results}"], "nonsense"),
         (["query", "select", "--results", "{results}"], "syntax|Parser"),
+        (["query", "select error('boom')", "--results", "{results}"], "boom"),
+        (["query", "select 1 as a, 2 as a", "--results", "{results}"], "several columns are named a"),
+        (["query", "from trials", "--results", "{results}", "-o", "{file}/x.csv"], "cannot be written"),
+        (["run", "quickstart", "--checkpoint-seconds", "nan", "--results", "{results}"], "checkpoint_seconds=nan"),
         (["query", "from trials", "--results", "{results}/absent"], "absent"),
         (["table", "encoders", "--results", "{results}"], "study='encoders' is not in results"),
         (["figures", "encoders", "--results", "{results}"], "study='encoders' is not in results"),

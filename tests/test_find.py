@@ -56,7 +56,10 @@ def test_find_study_reads_python(tmp_path: Path) -> None:
         ("a.yaml", YAML.replace("key_size: 64", "key_siz: 64"), "key_siz=64.*did you mean key_size"),
         ("a.yaml", YAML.replace("seeds: 2", "seeds: none"), "seeds='none' must be a whole number"),
         ("a.yaml", YAML.replace("grids:", "grid:"), "a study has grids, name, question"),
-        ("a.yaml", YAML.replace("[95]", "[99]"), "withheld=99 leaves 1 objects"),
+        ("a.yaml", YAML.replace("How small can the keys be?", "2021"), "question=2021 must be text"),
+        ("a.yaml", YAML.replace("seeds: 2", "keys: off"), "keys='off' must be true or false"),
+        ("a.yaml", YAML.replace("{distribution_of_three: [95]}", "{}"), "must give each task a list"),
+        ("a.py", "raise SystemExit(0)", "stopped with SystemExit"),
         ("a.yaml", YAML.replace("[95]", "95"), "must give each task a list"),
         (
             "a.yaml",

@@ -7,14 +7,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from ray.tune.experiment import Trial as TuneTrial
+from rich.console import Console
 
 from esbn_core.objects import glyphs
 from esbn_core.train import TrialResult, train
 from study.find import find_study
-from study.plan import PlannedTrial, pack, plan
+from study.launch import _Callback
+from study.plan import Pack, PlannedTrial, pack, plan
+from study.progress import Progress
 from study.store import Store
+from study.worker import Job
 
 pytestmark = pytest.mark.slow
 
@@ -209,6 +216,26 @@ def test_run_trains_only_the_new_seed_when_seeds_are_added(tiny: Run) -> None:
     assert (new["seed"], new["withheld"]) == (1, 98)
 
 
+def test_run_trains_on_when_a_checkpoint_is_torn(tiny: Run) -> None:
+    extended = plan(find_study(str(tiny.study)), seeds=3)
+    (trial,) = (t for t in extended if t.config.seed == 2 and t.config.task.withheld == 95)
+    tiny.store.save_checkpoint(Pack((trial,)).pack_id, b"half a checkpoint")
+    code, output = tiny.finish("run", "study.yaml", "--seeds", "3", "--withheld", "95")
+    assert code == 0, output
+    assert tiny.rows()[trial.trial_id]["resumed"] == 0
+    assert tiny.store.checkpoints() == set()
+
+
+def test_failed_pack_leaves_completed_rows_alone(tiny: Run) -> None:
+    before = tiny.rows()
+    done = next(t for t in tiny.trials if t.trial_id in before)
+    job = Job(tiny.store.uri, glyphs(), {}, "cpu", 1, 60.0)
+    callback = _Callback([Pack((done,))], job, Progress([Pack((done,))], Console(quiet=True)))
+    gone = {"config": {"pack": 0}, "get_error": lambda: "disk full", "num_failures": 3}
+    callback.on_trial_error(0, [], cast(TuneTrial, SimpleNamespace(**gone)))
+    assert tiny.rows() == before
+
+
 def test_trials_become_failed_rows_when_their_worker_gives_up(tiny: Run) -> None:
     extended = plan(find_study(str(tiny.study)), seeds=3)
     (blocked,) = (t for t in extended if t.config.seed == 2 and t.config.task.withheld == 98)
@@ -221,6 +248,7 @@ def test_trials_become_failed_rows_when_their_worker_gives_up(tiny: Run) -> None
     row = tiny.rows()[blocked.trial_id]
     assert row["status"] == "failed"
     assert "(after 3 attempts)" in str(row["failure"])
+    assert row["images_hash"] and row["torch_version"]
 
     in_the_way.rmdir()
     code, output = tiny.finish("run", "study.yaml", "--seeds", "3", "--withheld", "98", "--retry-failed")

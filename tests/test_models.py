@@ -17,6 +17,7 @@ from esbn_core.models.context_norm import ContextNorm
 from esbn_core.models.esbn import ESBN
 from esbn_core.objects import glyphs
 from esbn_core.seeding import torch_rng
+from esbn_core.tasks.counts import SPECS
 
 ENCODERS = ("conv", "mlp", "random")
 CONFIDENCES = ("on", "off", "default_memory")
@@ -303,7 +304,7 @@ def test_context_norm_rejects_a_window_of_one_step() -> None:
 
 
 def test_read_gives_the_values_worked_by_hand() -> None:
-    core = ESBN(ESBNConfig(), 2, 2, partial(torch_rng, 0))
+    core = ESBN(ESBNConfig(), 2, SPECS["same_different"], partial(torch_rng, 0))
     z_13Z = torch.tensor([[[math.log(3), 0.0], [0.0, 1.0], [1.0, 0.0]]])  # z_3 . z_1 = ln 3, z_3 . z_2 = 0
     with torch.no_grad():
         core.gate.bias_O.fill_(0.4)

@@ -33,6 +33,7 @@ def store(tmp_path: Path) -> Store:
 def complete(store: Store, trials: list[PlannedTrial]) -> None:
     for trial in trials:
         store.write("trials", trial.trial_id, [{**rows.settings(trial), "status": "completed"}])
+        store.write("curves", trial.trial_id, [{"trial_id": trial.trial_id, "update": 0}])
 
 
 @pytest.mark.parametrize(
@@ -76,9 +77,21 @@ def test_plan_keeps_a_trial_once_and_its_wish_for_keys() -> None:
 
 
 def test_plan_refuses_two_arms_that_are_the_same() -> None:
-    same = Grid(arms=[{}, {"tcn": "sequence"}], conditions={"same_different": (98,)})
-    with pytest.raises(ConfigError, match="arms baseline and tcn=sequence are the same at same_different m=98"):
+    same = Grid(arms=[{"updates": 32}, {"epochs": 32}], conditions={"same_different": (98,)})
+    with pytest.raises(ConfigError, match="arms updates=32 and epochs=32 are the same at same_different m=98"):
         plan(Study(name="same", question="?", grids=[same]))
+
+
+def test_plan_refuses_an_arm_that_changes_nothing() -> None:
+    idle = Grid(arms=[{"tcn": "sequence"}], conditions={"same_different": (98,)})
+    with pytest.raises(ConfigError, match="arm tcn=sequence changes nothing at same_different m=98"):
+        plan(Study(name="idle", question="?", grids=[idle]))
+
+
+def test_studies_that_share_a_baseline_agree_on_its_keys() -> None:
+    wishes = [{t.trial_id for t in plan(study) if t.keys} for name, study in REGISTRY.items() if name != "quickstart"]
+    assert all(wish == wishes[0] for wish in wishes)
+    assert len(wishes[0]) == 10
 
 
 def test_own_images_give_other_trials_under_another_arm() -> None:
@@ -107,9 +120,15 @@ def test_grid_refuses_an_arm_that_sets_the_condition() -> None:
         Grid(arms=[{"withheld": 3, "seed": 1}], conditions={"same_different": (98,)})
 
 
-def test_grid_refuses_a_condition_the_task_cannot_have() -> None:
+def test_plan_refuses_a_condition_the_task_cannot_have() -> None:
     with pytest.raises(ConfigError, match="withheld=98 leaves 2 objects; rmts needs at least 5"):
-        Grid(arms=[{}], conditions={"rmts": (98,)})
+        plan(Study(name="few", question="?", grids=[Grid(arms=[{}], conditions={"rmts": (98,)})]))
+
+
+def test_plan_takes_more_withheld_objects_when_the_images_are_more() -> None:
+    study = Study(name="many", question="?", grids=[Grid(arms=[{}], conditions={"rmts": (300,)}, seeds=1)])
+    (trial,) = plan(study, images=OwnImages("a" * 64, 500))
+    assert trial.config.task.n_train == 10_000
 
 
 def test_state_sorts_trials_by_what_the_store_has(store: Store) -> None:
@@ -152,12 +171,38 @@ def test_pack_forms_the_same_packs_when_a_run_is_repeated() -> None:
     assert {p.pack_id for p in again} == {p.pack_id for p in first[1:]}
 
 
+def checkpoint(store: Store, name: str, ids: list[str], update: int) -> None:
+    position = json.dumps({"trial_ids": ids, "update": update})
+    store.save_checkpoint(name, save({"w": torch.ones(1)}, metadata={"position": position}))
+
+
+def test_begun_packs_never_overlap_and_the_furthest_goes_on(store: Store) -> None:
+    trials = plan(STUDY)
+    ids = [t.trial_id for t in trials]
+    checkpoint(store, "three", ids[:3], 5)
+    checkpoint(store, "four", ids[:4], 7)
+    assert begun(trials, ids, store) == [trials[:4]]
+
+
+def test_begun_packs_hold_no_trial_that_is_not_to_be_trained(store: Store) -> None:
+    trials = plan(STUDY)
+    checkpoint(store, "three", [t.trial_id for t in trials[:3]], 5)
+    assert begun(trials, [trials[0].trial_id], store) == []
+    complete(store, trials[1:3])
+    assert begun(trials, [trials[0].trial_id], store) == [trials[:3]]
+
+
+def test_state_counts_a_trial_without_its_curve_as_missing(store: Store) -> None:
+    trials = plan(STUDY)[:1]
+    complete(store, trials)
+    Path(store.root, "curves", f"{trials[0].trial_id}.parquet").unlink()
+    assert state(trials, store).missing == trials
+
+
 def test_begun_packs_go_on_as_they_were(store: Store) -> None:
     trials = plan(STUDY)
-    ids = [trials[1].trial_id, trials[0].trial_id]
-    position = json.dumps({"trial_ids": ids, "update": 5})
-    store.save_checkpoint("some", save({"w": torch.ones(1)}, metadata={"position": position}))
-    store.save_checkpoint("other", save({"w": torch.ones(1)}, metadata={"position": '{"trial_ids": ["foreign"]}'}))
+    checkpoint(store, "some", [trials[1].trial_id, trials[0].trial_id], 5)
+    checkpoint(store, "other", ["foreign"], 5)
     todo = {t.trial_id for t in trials}
     found = begun(trials, todo, store)
     assert found == [[trials[1], trials[0]]]

@@ -87,11 +87,25 @@ def test_checkpoint_is_replaced_read_and_dropped(store: Store) -> None:
     store.save_checkpoint("pack", data)
     assert store.checkpoints() == {"pack"}
     assert store.load_checkpoint("pack") == data
-    assert store.checkpoint_metadata("pack") == {"position": "7"}
+    assert store.checkpoint_position("pack") == 7
     store.drop_checkpoint("pack")
     store.drop_checkpoint("pack")
     assert store.load_checkpoint("pack") is None
     assert files(store) == set()
+
+
+def test_checkpoint_that_is_torn_or_foreign_counts_as_none(store: Store) -> None:
+    store.save_checkpoint("torn", b"")
+    Path(store.root, "checkpoints", "notes.txt").write_text("mine")
+    assert store.checkpoints() == {"torn"}
+    assert store.checkpoint_position("torn") is None
+    assert store.checkpoint_position("gone") is None
+
+
+@pytest.mark.parametrize("results", ["", "s3://"])
+def test_store_refuses_a_place_without_a_name(results: str) -> None:
+    with pytest.raises(StoreError, match="results="):
+        Store(results).prepare()
 
 
 def test_prepare_refuses_a_place_that_cannot_be_written(tmp_path: Path) -> None:

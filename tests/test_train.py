@@ -112,6 +112,19 @@ def test_network_with_a_loss_that_is_not_finite_fails_alone(
         assert torch.equal(weights(ours), weights(theirs))
 
 
+@pytest.mark.parametrize("cut", [0, 100, -4])
+def test_train_refuses_a_checkpoint_that_is_not_whole(
+    three_epochs: list[TrialConfig], checkpoints: list[bytes], cut: int
+) -> None:
+    with pytest.raises(checkpoint.CheckpointError, match="cannot be read"):
+        train(three_epochs, IMAGES, resume=checkpoints[0][:cut])
+
+
+def test_train_refuses_a_checkpoint_of_other_networks(checkpoints: list[bytes]) -> None:
+    with pytest.raises(checkpoint.CheckpointError, match="another shape"):
+        train(pack_of(2, task="distribution_of_three", withheld=95, epochs=3, **SMALL), IMAGES, resume=checkpoints[0])
+
+
 def test_curve_has_every_tenth_update(unbroken: PackResult) -> None:
     assert [point[0] for point in unbroken.trials[0].curve] == list(range(0, 36, LOG_EVERY))
 

@@ -14,7 +14,7 @@ from esbn_core.models.esbn import ESBN
 from esbn_core.seeding import torch_rng
 
 MODELS = {ESBNConfig: ESBN}
-"""Config type -> core; the one place where the two meet. A core maps embeddings [B, T, Z] to logits [B, C]."""
+"""Config type -> core; the one place where the two meet."""
 
 
 class SequenceClassifier(nn.Module):
@@ -35,7 +35,7 @@ class SequenceClassifier(nn.Module):
         self.encoder = ENCODERS[config.encoder](n_features, stream)
         self.norm = context_norm(config.tcn, n_features, spec.n_steps)
         core = MODELS[type(config.model)]
-        self.core = core(config.model, n_features, spec.n_choices, stream)
+        self.core = core(config.model, n_features, spec, stream)
 
     def forward(self, objects_N1HW: Tensor, indices_BT: Tensor) -> Tensor:
         """Classifies problems.
@@ -47,6 +47,10 @@ class SequenceClassifier(nn.Module):
             [B, C] logits.
         """
         return self.core(self.embed(objects_N1HW, indices_BT))
+
+    def with_penalty(self, objects_N1HW: Tensor, indices_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [B, C], and the scalar that training adds to their cross-entropy."""
+        return self.core.with_penalty(self.embed(objects_N1HW, indices_BT))
 
     def embed(self, objects_N1HW: Tensor, indices_BT: Tensor) -> Tensor:
         """Embeddings after normalisation, [B, T, Z]. Each object is encoded once, so equal images stay equal bits."""

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from esbn_core.config import ESBNConfig
+from esbn_core.models.core import Core
 from esbn_core.models.layers import Linear, LSTMCell, draw
 from esbn_core.seeding import Stream
+from esbn_core.tasks.counts import TaskSpec
 
 
 class Read(NamedTuple):
@@ -31,7 +33,7 @@ class Step(NamedTuple):
     read: Read | None
 
 
-class ESBN(nn.Module):
+class ESBN(Core):
     """An LSTM that writes a key beside each embedding and gets back the keys whose embeddings match the present one.
 
         h_t, c_t = LSTM(r_{t-1}; h_{t-1}, c_{t-1})        k_t = relu(W_k h_t + b_k)        g_t = sig(w_g h_t + b_g)
@@ -42,14 +44,14 @@ class ESBN(nn.Module):
     are the embeddings, so one Gram matrix holds all similarities of a problem.
     """
 
-    def __init__(self, config: ESBNConfig, n_features: int, n_choices: int, stream: Stream):
+    def __init__(self, config: ESBNConfig, n_features: int, task: TaskSpec, stream: Stream):
         super().__init__()
         self.confidence = config.confidence
         n_hidden, n_key = config.hidden_size, config.key_size
         self.lstm = LSTMCell(n_key + (config.confidence == "on"), n_hidden, stream)
         self.key = Linear(draw(n_hidden, n_key, "relu", stream("key")))
         self.gate = Linear(draw(n_hidden, 1, "linear", stream("gate")))
-        self.output = Linear(draw(n_hidden, n_choices, "linear", stream("output")))
+        self.output = Linear(draw(n_hidden, task.n_choices, "linear", stream("output")))
         if config.confidence == "on":
             self.confidence_gain = nn.Parameter(torch.ones(()))
             self.confidence_bias = nn.Parameter(torch.zeros(()))
