@@ -46,7 +46,9 @@ class Grid:
             if reserved:
                 raise ConfigError(f"arm {dict(arm)!r} sets {', '.join(reserved)}; these belong to conditions and seeds")
             for task, withheld in self.each_condition():
-                PAPER.with_(task=task, withheld=withheld, **arm)
+                variant = PAPER.with_(task=task, withheld=withheld, **arm)
+                if self.keys and variant.model.name != "esbn":
+                    raise ConfigError(f"arm {dict(arm)!r} has no keys to record; leave keys out, or make it an esbn")
 
     def each_condition(self) -> list[tuple[str, int]]:
         """(task, withheld) pairs in declared order."""

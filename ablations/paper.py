@@ -44,6 +44,45 @@ CONFIDENCE = Study(
     ],
 )
 
+RIVALS = ("transformer", "ntm", "mnm", "lstm", "predinet", "rn")
+"""The paper's other architectures."""
+
+_MODELS = [{}, *({"model": name} for name in RIVALS)]
+
+ARCHITECTURES = Study(
+    name="architectures",
+    question="Does any other architecture generalise to withheld objects, with or without TCN?",
+    source="Figures 3-5, Tables 9-12",
+    grids=[
+        Grid(arms=[*_MODELS, *({**arm, "tcn": "none"} for arm in _MODELS)], conditions=CONDITIONS),
+        SHARED_KEYS,
+    ],
+)
+
+TRN = Study(
+    name="trn",
+    question="Does adding triples of images help a relation network?",
+    source="Table 14",
+    grids=[
+        Grid(
+            arms=[{"model": "trn"}, {"model": "rn"}],
+            conditions={"distribution_of_three": (0, 50, 85, 95), "identity_rules": (0, 50, 85, 95)},
+        )
+    ],
+)
+
+TRANSFORMER_ENCODERS = Study(
+    name="transformer_encoders",
+    question="Does the encoder decide whether a Transformer generalises?",
+    source="Figure 6, Tables 15-18",
+    grids=[
+        Grid(
+            arms=[{"model": "transformer"}, *({"model": "transformer", "encoder": e} for e in ("mlp", "random"))],
+            conditions=CONDITIONS,
+        )
+    ],
+)
+
 KEYS = Study(
     name="keys",
     question="Do the learned keys behave like symbols, the same for training and withheld objects?",

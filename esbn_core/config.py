@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from esbn_core import protocol
+from esbn_core import protocol, rivals
 from esbn_core.errors import ConfigError
 from esbn_core.tasks import counts
 
@@ -21,6 +21,10 @@ TCN = Literal["none", "sequence", "segmented"]
 Confidence = Literal["on", "off", "default_memory"]
 
 IDENTITY_VERSION = 1  # raise it when a change to tasks, models or trainer makes earlier results incomparable
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
 
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -79,8 +83,20 @@ class ESBNConfig:
         _require_at_least("hidden_size", self.hidden_size, 1)
 
 
-ModelConfig = ESBNConfig
-MODEL_CONFIGS = {config.name: config for config in (ESBNConfig,)}
+ModelConfig = (
+    ESBNConfig
+    | rivals.LSTMConfig
+    | rivals.NTMConfig
+    | rivals.MNMConfig
+    | rivals.RNConfig
+    | rivals.TRNConfig
+    | rivals.TransformerConfig
+    | rivals.PrediNetConfig
+    | rivals.CoRelNetConfig
+    | rivals.AbstractorConfig
+    | rivals.SimpleAbstractorConfig
+)
+MODEL_CONFIGS = {config.name: config for config in get_args(ModelConfig)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,8 +182,7 @@ class TrialConfig:
 
     def flat(self) -> dict[str, Any]:
         """The settings by column name; `epochs` is left out, since a resolved config counts updates."""
-        task = dataclasses.asdict(self.task)
-        train = dataclasses.asdict(self.train)
+        task, model, train = (_settings(part) for part in (self.task, self.model, self.train))
         del train["epochs"]
         return {
             "task": task.pop("name"),
@@ -176,14 +191,14 @@ class TrialConfig:
             "encoder": self.encoder,
             "tcn": self.tcn,
             "embedding_size": self.embedding_size,
-            **dataclasses.asdict(self.model),
+            **model,
             **train,
             "seed": self.seed,
         }
 
     def trial_id(self) -> str:
         """The identity of the trial: a hash of its resolved settings and seed, the same on every machine."""
-        if self != self.resolve():
+        if None in (self.tcn, self.task.n_train, self.task.n_test, self.train.learning_rate, self.train.updates):
             raise ConfigError("a config has an identity only once it is resolved")
         settings = {"identity_version": IDENTITY_VERSION, **self.flat()}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

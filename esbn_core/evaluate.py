@@ -45,19 +45,21 @@ def pack_problems(
     )
 
 
-Measure = Callable[[dict[str, Tensor], dict[str, Tensor], PackProblems], tuple[Tensor, Tensor]]
+Measure = Callable[[dict[str, Tensor], dict[str, Tensor], PackProblems], tuple[Tensor, Tensor, Tensor]]
 
 
 def measure(network: SequenceClassifier) -> Measure:
-    """Makes the function (parameters, buffers, problems) -> (mean loss [K] in nats, accuracy [K]), all stacked by K."""
+    """Makes the function of stacked parameters, buffers and problems that gives, for each of the K networks, its mean
+    cross-entropy in nats, its accuracy, and the penalty that training adds to the former: [K] each.
+    """
 
     def of_one(
         parameters: dict[str, Tensor], buffers: dict[str, Tensor], problems: PackProblems
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         objects_N1HW, indices_PT, targets_P = problems
-        logits_PC = functional_call(network, (parameters, buffers), (objects_N1HW, indices_PT))
+        logits_PC, penalty = functional_call(network, (parameters, buffers), (objects_N1HW, indices_PT, True))
         right_P = logits_PC.argmax(dim=-1) == targets_P
-        return F.cross_entropy(logits_PC, targets_P), right_P.double().mean()
+        return F.cross_entropy(logits_PC, targets_P), right_P.double().mean(), penalty
 
     return vmap(of_one)
 
@@ -72,7 +74,8 @@ def evaluate(
     for start in range(0, n_problems, BATCH):
         part = slice(start, start + BATCH)
         batch = problems._replace(indices_KPT=problems.indices_KPT[:, part], targets_KP=problems.targets_KP[:, part])
-        means_2K = torch.stack([mean_K.double() for mean_K in measured(parameters, buffers, batch)]).cpu()
+        loss_K, accuracy_K, _ = measured(parameters, buffers, batch)
+        means_2K = torch.stack([loss_K.double(), accuracy_K]).cpu()
         totals_2K += means_2K * batch.targets_KP.shape[1]
-    loss_K, accuracy_K = (totals_2K / n_problems).tolist()
-    return loss_K, accuracy_K
+    loss, accuracy = (totals_2K / n_problems).tolist()
+    return loss, accuracy

@@ -3,7 +3,14 @@
 LEARNING_RATE = 5e-4
 """Adam step size with TCN, and without it unless listed below."""
 
-LEARNING_RATE_WITHOUT_TCN = {"esbn": 5e-5}
+_LOWER = 5e-5
+LEARNING_RATE_WITHOUT_TCN = {
+    **{("esbn", task): _LOWER for task in ("same_different", "rmts", "distribution_of_three", "identity_rules")},
+    ("predinet", "distribution_of_three"): _LOWER,
+    ("predinet", "identity_rules"): _LOWER,
+    ("rn", "rmts"): _LOWER,
+}
+"""(model, task) -> Adam step size without TCN, where it is not `LEARNING_RATE` (Table 5)."""
 
 EPOCHS = {
     "same_different": {0: 50, 95: 100},
@@ -11,14 +18,24 @@ EPOCHS = {
     "distribution_of_three": {0: 50, 95: 150},
     "identity_rules": {0: 50},
 }
-"""Per task: from which number of withheld objects on, how many passes over the training problems."""
+"""Per task: from which number of withheld objects on, how many passes over the training problems (Table 6)."""
+
+EPOCHS_OF_MODEL = {
+    ("predinet", "distribution_of_three"): {0: 100, 95: 150},
+    ("rn", "distribution_of_three"): {0: 150, 95: 800},
+    ("predinet", "identity_rules"): {0: 100, 95: 150},
+    ("rn", "identity_rules"): {0: 100, 95: 150},
+    ("transformer", "identity_rules"): {0: 100, 95: 150},
+}
+"""The same for the models that were trained for longer (Tables 7 and 8)."""
 
 
 def learning_rate(model: str, task: str, tcn: str) -> float:
     """Adam step size of the paper (section 4.1, Table 5)."""
-    return LEARNING_RATE_WITHOUT_TCN.get(model, LEARNING_RATE) if tcn == "none" else LEARNING_RATE
+    return LEARNING_RATE_WITHOUT_TCN.get((model, task), LEARNING_RATE) if tcn == "none" else LEARNING_RATE
 
 
 def epochs(model: str, task: str, withheld: int) -> int:
     """Passes over the training problems; an m the paper lacks takes those of the next smaller one it has."""
-    return next(value for least, value in sorted(EPOCHS[task].items(), reverse=True) if withheld >= least)
+    table = EPOCHS_OF_MODEL.get((model, task), EPOCHS[task])
+    return next(value for least, value in sorted(table.items(), reverse=True) if withheld >= least)

@@ -126,13 +126,13 @@ def train_step(
     batch: PackProblems,
     optimiser: torch.optim.Optimizer,
 ) -> tuple[Tensor, Tensor]:
-    """One optimiser step of every network; its loss and accuracy, each [K], from before the step.
+    """One optimiser step of every network; its cross-entropy and accuracy, each [K], from before the step.
 
-    The networks share no parameter, so the gradient of the summed loss is each network's own.
+    The networks share no parameter, so the gradient of the summed objective is each network's own.
     """
     optimiser.zero_grad(set_to_none=True)
-    loss_K, accuracy_K = measured(parameters, buffers, batch)
-    loss_K.sum().backward()
+    loss_K, accuracy_K, penalty_K = measured(parameters, buffers, batch)
+    (loss_K + penalty_K).sum().backward()
     optimiser.step()
     return loss_K.detach(), accuracy_K
 

@@ -175,6 +175,7 @@ class _Callback(tune.Callback):
             return
         lines = str(trial.get_error() or "worker died").strip().splitlines()
         reason = f"{lines[-1].strip()} (after {RETRIES + 1} attempts)"
-        for planned in state(self._packs[i].trials, self._store).missing:
+        now = state(self._packs[i].trials, self._store)
+        for planned in (*now.missing, *now.failed):
             rows.write_failure(self._store, planned, reason, **self._job.shared())
         self._progress.ended(i, reason)

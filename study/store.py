@@ -93,7 +93,8 @@ class Store:
         """How far a checkpoint is, read without its tensors; None if it is gone or not whole."""
         try:
             with self.fs.open_input_file(f"{self.root}/checkpoints/{pack_id}.safetensors") as file:
-                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+                n_header = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(min(n_header, file.size())))
             return json.loads(header["__metadata__"]["position"])
         except (OSError, ValueError, KeyError):
             return None

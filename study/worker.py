@@ -51,7 +51,7 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
     torch.set_num_threads(job.threads)
     torch.backends.cudnn.allow_tf32 = False  # its rounding is 1,000 times coarser, and two-step windows enlarge it
     store, started_at = Store(job.results), datetime.now(UTC)
-    todo = {trial.trial_id for trial in state(pack.trials, store).missing}
+    done = {trial.trial_id for trial in state(pack.trials, store).completed}
     reported = 0.0
 
     def on_progress(position: Position) -> None:
@@ -85,7 +85,7 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
         **job.shared(),
     }
     for trial, outcome in zip(pack.trials, result.trials, strict=True):
-        if trial.trial_id in todo:
+        if trial.trial_id not in done:
             _write(store, trial, outcome, images, shared)
     store.drop_checkpoint(pack.pack_id)
     last = {"test_accuracy": [t.test_accuracy for t in result.trials], "failed": [t.failure for t in result.trials]}

@@ -42,7 +42,7 @@ def test_with_leaves_the_original_and_the_other_fields_alone() -> None:
     first = PAPER.with_(withheld=50, confidence="off")
     second = first.with_(withheld=95)
     assert (first.task.withheld, second.task.withheld, PAPER.task.withheld) == (50, 95, 0)
-    assert second.model.confidence == "off"
+    assert second.flat()["confidence"] == "off"
 
 
 def test_with_model_starts_from_that_models_defaults() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
-from esbn_core.config import PAPER, ESBNConfig, TrialConfig
+from esbn_core.config import MODEL_CONFIGS, PAPER, ESBNConfig, TrialConfig
 from esbn_core.models.classifier import SequenceClassifier
 from esbn_core.models.context_norm import ContextNorm
 from esbn_core.models.esbn import ESBN
@@ -153,9 +153,14 @@ def reference_run(
         objects(dtype)[torch.tensor(PROBLEMS[trial.task.name])],
         encoder=trial.encoder,
         windows=WINDOWS[trial.task.name, trial.tcn],
-        confidence=trial.model.confidence,
+        confidence=trial.flat()["confidence"],
     )
     return run, copies
+
+
+def memory(model: SequenceClassifier) -> ESBN:
+    assert isinstance(model.core, ESBN)
+    return model.core
 
 
 def forward(model: SequenceClassifier, task: str, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -235,7 +240,7 @@ def test_trace_agrees_with_reference(task: str, tcn: str, confidence: str) -> No
     trial = config(task, small=True, tcn=tcn, confidence=confidence)
     model = perturbed(trial)
     slow, _ = reference_run(model, trial)
-    steps = model.core.trace(model.embed(objects(), torch.tensor(PROBLEMS[task])))
+    steps = memory(model).trace(model.embed(objects(), torch.tensor(PROBLEMS[task])))
 
     assert len(steps) == trial.task.spec.n_steps
     for step, key_BK, read_BR in zip(steps, slow.keys, slow.reads, strict=True):
@@ -364,7 +369,9 @@ def test_esbn_without_confidence_answers_every_same_different_problem_alike(tcn:
 @pytest.mark.parametrize("task", ["rmts", "distribution_of_three"])
 def test_keys_of_the_first_two_steps_are_the_same_for_every_problem(task: str, confidence: str) -> None:
     model = perturbed(config(task, confidence=confidence))
-    one, other = (model.core.trace(model.embed(objects(), torch.tensor([problem]))) for problem in PROBLEMS[task][1:])
+    one, other = (
+        memory(model).trace(model.embed(objects(), torch.tensor([problem]))) for problem in PROBLEMS[task][1:]
+    )
     assert torch.equal(one[0].key_BK, other[0].key_BK)
     assert torch.equal(one[1].key_BK, other[1].key_BK)
     assert not torch.equal(one[-1].key_BK, other[-1].key_BK)
@@ -538,3 +545,36 @@ def test_same_seed_builds_the_same_network_whatever_the_global_generator() -> No
     torch.manual_seed(2)
     other = SequenceClassifier(config("rmts")).state_dict()
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+# Every architecture behind the shared encoder and normalisation
+
+
+@pytest.mark.parametrize("task", ["same_different", "rmts", "distribution_of_three"])
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("lstm", (1_513_698, 1_513_698, 1_514_724)),
+        ("ntm", (2_572_014, 2_572_014, 2_573_040)),
+        ("mnm", (544_355, 544_355, 544_613)),
+        ("rn", (528_098, 528_098, 528_612)),
+        ("trn", (528_098, 858_082, 858_596)),
+        ("transformer", (429_922, 429_922, 430_436)),
+        ("predinet", (470_810, 999_194, 1_395_500)),
+        ("corelnet", (199_394, 204_002, 210_660)),
+    ],
+)
+def test_parameter_counts_of_the_rivals(name: str, counts: tuple[int, ...], task: str) -> None:
+    network = SequenceClassifier(PAPER.with_(task=task, model=name).resolve())
+    expected = counts[["same_different", "rmts", "distribution_of_three"].index(task)]
+    assert sum(parameter.numel() for parameter in network.parameters()) == expected
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize(("task", "tcn"), TASK_TCN)
+@pytest.mark.parametrize("name", MODEL_CONFIGS)
+def test_every_model_runs_with_every_encoder_and_normalisation(name: str, task: str, tcn: str, encoder: str) -> None:
+    trial = PAPER.with_(task=task, tcn=tcn, encoder=encoder, model=name).resolve()
+    logits_BC = SequenceClassifier(trial)(objects(torch.float32), torch.tensor(PROBLEMS[task][:1]))
+    assert logits_BC.shape == (1, trial.task.spec.n_choices)
+    assert logits_BC.isfinite().all()

@@ -95,9 +95,11 @@ def test_checkpoint_is_replaced_read_and_dropped(store: Store) -> None:
 
 
 def test_checkpoint_that_is_torn_or_foreign_counts_as_none(store: Store) -> None:
-    store.save_checkpoint("torn", b"")
+    store.save_checkpoint("empty", b"")
+    store.save_checkpoint("torn", b"half a checkpoint")
     Path(store.root, "checkpoints", "notes.txt").write_text("mine")
-    assert store.checkpoints() == {"torn"}
+    assert store.checkpoints() == {"empty", "torn"}
+    assert store.checkpoint_position("empty") is None
     assert store.checkpoint_position("torn") is None
     assert store.checkpoint_position("gone") is None
 

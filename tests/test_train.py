@@ -10,9 +10,10 @@ import torch
 from torch.nn import functional as F
 
 from esbn_core import checkpoint
-from esbn_core.config import PAPER, TrialConfig
+from esbn_core.config import MODEL_CONFIGS, PAPER, TrialConfig
 from esbn_core.evaluate import BATCH
 from esbn_core.keys import record_keys
+from esbn_core.models.classifier import SequenceClassifier
 from esbn_core.objects import glyphs
 from esbn_core.train import LOG_EVERY, PackResult, Position, TrialResult, train
 
@@ -64,6 +65,37 @@ def test_pack_trains_each_network_as_if_alone(arm: dict[str, str]) -> None:
         torch.testing.assert_close(weights(trial), weights(alone), rtol=0, atol=1e-7)
         np.testing.assert_allclose(trial.curve, alone.curve, rtol=0, atol=1e-9)
         assert trial.test_accuracy == alone.test_accuracy
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", [name for name in MODEL_CONFIGS if name != "esbn"])
+def test_pack_of_a_rival_trains_and_resumes_as_if_alone_and_unbroken(name: str) -> None:
+    pack = pack_of(2, task="distribution_of_three", withheld=95, updates=4, n_test=20, encoder="random", model=name)
+    saved: list[bytes] = []
+    images = IMAGES.astype(float)
+    whole = train(pack, images, save=saved.append, save_seconds=0).trials
+    resumed = train(pack, images, resume=saved[1]).trials
+    (alone,) = train(pack[1:], images).trials
+    assert all(trial.failure is None for trial in whole)
+    assert torch.equal(weights(whole[1]), weights(resumed[1]))
+    torch.testing.assert_close(weights(whole[1]), weights(alone), rtol=0, atol=1e-7)
+
+
+def test_training_follows_the_gradient_of_cross_entropy_plus_penalty() -> None:
+    (config,) = pack_of(1, task="distribution_of_three", withheld=95, n_train=32, updates=1, n_test=10, model="mnm")
+    (trial,) = train([config], IMAGES).trials
+    network = SequenceClassifier(config)
+    start = torch.cat([p.detach().flatten() for p in network.parameters()])
+    problems = trial.problems.train
+    logits_BC, penalty = network(torch.from_numpy(IMAGES), torch.from_numpy(problems.indices_PT), True)
+    entropy = F.cross_entropy(logits_BC, torch.from_numpy(problems.targets_P))
+    both, alone = (
+        torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)])
+        for loss in (entropy + penalty, entropy)
+    )
+    clear = both.abs() > 1e-5  # Adam's first step is the learning rate against the sign of the gradient
+    torch.testing.assert_close((weights(trial) - start)[clear], -5e-4 * both[clear].sign(), rtol=0, atol=1e-5)
+    assert (both[clear].sign() != alone[clear].sign()).any()
 
 
 def test_pack_starts_each_network_as_if_alone_in_float32(three_epochs: list[TrialConfig], unbroken: PackResult) -> None:

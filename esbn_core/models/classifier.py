@@ -4,16 +4,40 @@ Legend: N objects, B problems, T steps, Z embedding, C choices.
 """
 
 from functools import partial
+from typing import overload
 
 from torch import Tensor, nn
 
+from esbn_core import rivals
 from esbn_core.config import ESBNConfig, TrialConfig
+from esbn_core.models.abstractor import Abstractor
 from esbn_core.models.context_norm import context_norm
+from esbn_core.models.core import Core
+from esbn_core.models.corelnet import CoRelNet
 from esbn_core.models.encoders import ENCODERS
 from esbn_core.models.esbn import ESBN
+from esbn_core.models.lstm import LSTM
+from esbn_core.models.mnm import MNM
+from esbn_core.models.ntm import NTM
+from esbn_core.models.predinet import PrediNet
+from esbn_core.models.relation_net import RelationNet
+from esbn_core.models.transformer import Transformer
+from esbn_core.models.trn import TRN
 from esbn_core.seeding import torch_rng
 
-MODELS = {ESBNConfig: ESBN}
+MODELS: dict[type, type[Core]] = {
+    ESBNConfig: ESBN,
+    rivals.LSTMConfig: LSTM,
+    rivals.NTMConfig: NTM,
+    rivals.MNMConfig: MNM,
+    rivals.RNConfig: RelationNet,
+    rivals.TRNConfig: TRN,
+    rivals.TransformerConfig: Transformer,
+    rivals.PrediNetConfig: PrediNet,
+    rivals.CoRelNetConfig: CoRelNet,
+    rivals.AbstractorConfig: Abstractor,
+    rivals.SimpleAbstractorConfig: Abstractor,
+}
 """Config type -> core; the one place where the two meet."""
 
 
@@ -37,20 +61,24 @@ class SequenceClassifier(nn.Module):
         core = MODELS[type(config.model)]
         self.core = core(config.model, n_features, spec, stream)
 
-    def forward(self, objects_N1HW: Tensor, indices_BT: Tensor) -> Tensor:
+    @overload
+    def forward(self, objects_N1HW: Tensor, indices_BT: Tensor) -> Tensor: ...
+    @overload
+    def forward(self, objects_N1HW: Tensor, indices_BT: Tensor, with_penalty: bool) -> tuple[Tensor, Tensor]: ...
+    def forward(
+        self, objects_N1HW: Tensor, indices_BT: Tensor, with_penalty: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Classifies problems.
 
         Args:
             objects_N1HW: [N, 1, 32, 32] float in [0, 1], the images the indices point to.
             indices_BT: [B, T] int64 in [0, N), the object of each step.
+            with_penalty: also return the scalar that training adds to the cross-entropy.
         Returns:
             [B, C] logits.
         """
-        return self.core(self.embed(objects_N1HW, indices_BT))
-
-    def with_penalty(self, objects_N1HW: Tensor, indices_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [B, C], and the scalar that training adds to their cross-entropy."""
-        return self.core.with_penalty(self.embed(objects_N1HW, indices_BT))
+        z_BTZ = self.embed(objects_N1HW, indices_BT)
+        return self.core.with_penalty(z_BTZ) if with_penalty else self.core(z_BTZ)
 
     def embed(self, objects_N1HW: Tensor, indices_BT: Tensor) -> Tensor:
         """Embeddings after normalisation, [B, T, Z]. Each object is encoded once, so equal images stay equal bits."""

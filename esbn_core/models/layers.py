@@ -1,9 +1,11 @@
 """Layers and initialisers the models share, each once.
 
-Legend: I inputs, O outputs, G the four gates side by side, H hidden units, B problems.
+Legend: I inputs, O outputs, G the four gates side by side, H hidden units, B problems, T steps, Z embedding,
+U embedding with its position.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -24,38 +26,63 @@ def draw(n_in: int, n_out: int, role: str, generator: torch.Generator) -> Tensor
 
 
 class Linear(nn.Module):
-    """y = x W + b with W kept as [I, O]; b starts at 0.
+    """y = x W + b with W kept as [I, O]; b starts at 0 unless it is given.
 
     The gradient x^T g then arrives in the layout of W. With PyTorch's [O, I] every backward pass under `vmap` copies
     it once more, a third of the time of an update on two-step problems.
     """
 
-    def __init__(self, weight_IO: Tensor):
+    def __init__(self, weight_IO: Tensor, bias_O: Tensor | None = None):
         super().__init__()
         self.weight_IO = nn.Parameter(weight_IO)
-        self.bias_O = nn.Parameter(torch.zeros(weight_IO.shape[1]))
+        self.bias_O = nn.Parameter(torch.zeros(weight_IO.shape[1]) if bias_O is None else bias_O)
 
     def forward(self, x: Tensor) -> Tensor:
         return x @ self.weight_IO + self.bias_O
 
 
+def uniform(n_in: int, n_out: int, bound: float, generator: torch.Generator) -> Tensor:
+    """Initial weights [I, O], uniform on +-bound."""
+    return (2 * torch.rand(n_in, n_out, generator=generator) - 1) * bound
+
+
+def uniform_linear(n_in: int, n_out: int, generator: torch.Generator, bound: float | None = None) -> Linear:
+    """A layer whose weights and bias both start uniform on +-bound; None: 1/sqrt(I)."""
+    bound = 1 / math.sqrt(n_in) if bound is None else bound
+    return Linear(uniform(n_in, n_out, bound, generator), uniform(1, n_out, bound, generator)[0])
+
+
+def normal_gates(n_in: int, n_hidden: int, generator: torch.Generator) -> Linear:
+    """The gates of an LSTM, each by its role; bias 0.
+
+    The weights of the gates i and f are drawn as one matrix, so their standard deviation is below that of a gate drawn
+    alone. Source: official models/ESBN.py, the initialisation of `self.lstm`.
+    """
+    blocks = ((2 * n_hidden, "linear"), (n_hidden, "tanh"), (n_hidden, "linear"))
+    return Linear(torch.cat([draw(n_in, size, role, generator) for size, role in blocks], dim=1))
+
+
+def uniform_gates(n_in: int, n_hidden: int, generator: torch.Generator) -> Linear:
+    """The gates of an LSTM with weights and bias uniform on +-1/sqrt(H), the default of PyTorch's LSTM."""
+    return uniform_linear(n_in, 4 * n_hidden, generator, bound=1 / math.sqrt(n_hidden))
+
+
 class LSTMCell(nn.Module):
     """One LSTM step; pre-activations in the order i, f, g, o, and two bias vectors.
 
-    The two biases always have equal gradients, so under Adam their sum moves twice as fast as one would. The weights
-    of the gates i and f are drawn as one matrix, so their standard deviation is below that of a gate drawn alone.
-    Source: official models/ESBN.py, the initialisation of `self.lstm`.
+    The two biases always have equal gradients, so under Adam their sum moves twice as fast as one would.
     """
 
-    def __init__(self, n_in: int, n_hidden: int, stream: Stream):
+    def __init__(
+        self,
+        n_in: int,
+        n_hidden: int,
+        stream: Stream,
+        gates: Callable[[int, int, torch.Generator], Linear] = normal_gates,
+    ):
         super().__init__()
-        self.input = Linear(self._gates(n_in, n_hidden, stream("lstm input")))
-        self.hidden = Linear(self._gates(n_hidden, n_hidden, stream("lstm hidden")))
-
-    @staticmethod
-    def _gates(n_in: int, n_hidden: int, generator: torch.Generator) -> Tensor:
-        blocks = ((2 * n_hidden, "linear"), (n_hidden, "tanh"), (n_hidden, "linear"))
-        return torch.cat([draw(n_in, size, role, generator) for size, role in blocks], dim=1)
+        self.input = gates(n_in, n_hidden, stream("lstm input"))
+        self.hidden = gates(n_hidden, n_hidden, stream("lstm hidden"))
 
     def forward(self, x_BI: Tensor | None, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """One step -> hidden and cell state, each [B, H].
@@ -69,3 +96,9 @@ class LSTMCell(nn.Module):
         if state is not None:
             c_BH = c_BH + torch.sigmoid(f) * state[1]
         return torch.sigmoid(o) * torch.tanh(c_BH), c_BH
+
+
+def position_tag(z_BTZ: Tensor) -> Tensor:
+    """Appends to each embedding its position 0 .. T - 1 as a raw number: [B, T, Z] -> [B, T, U], U = Z + 1."""
+    position_T1 = torch.arange(z_BTZ.shape[1], dtype=z_BTZ.dtype, device=z_BTZ.device)[:, None]
+    return torch.cat([z_BTZ, position_T1.expand(*z_BTZ.shape[:-1], 1)], dim=-1)

@@ -1,0 +1,184 @@
+"""Configs of the architectures the ESBN is compared with. No torch.
+
+The defaults are the paper's sizes (section 4 and appendix), so a config without arguments is the paper's model.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from esbn_core.errors import ConfigError
+
+
+def _require_sizes(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name}={value!r} must be a whole number of at least 1")
+
+
+def _require_choice(config: object, name: str, choices: tuple[str, ...]) -> None:
+    value = getattr(config, name)
+    if value not in choices:
+        raise ConfigError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
+
+
+# Recurrent and relational
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LSTMConfig:
+    """An LSTM that reads the embeddings one by one."""
+
+    name: ClassVar[str] = "lstm"
+    hidden_size: int = 512
+
+    def __post_init__(self) -> None:
+        _require_sizes(self, "hidden_size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NTMConfig:
+    """The Neural Turing Machine: an LSTM with one read and one write head on a memory of slots."""
+
+    name: ClassVar[str] = "ntm"
+    hidden_size: int = 512
+    slots: int = 10
+    slot_size: int = 256
+
+    def __post_init__(self) -> None:
+        _require_sizes(self, "hidden_size", "slots", "slot_size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MNMConfig:
+    """Metalearned Neural Memory with a learned local update (MNM-p): the memory is a network that learns."""
+
+    name: ClassVar[str] = "mnm"
+    hidden_size: int = 128
+    """Of everything: controller, keys, values, output and the three layers of the memory."""
+
+    def __post_init__(self) -> None:
+        _require_sizes(self, "hidden_size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RNConfig:
+    """The Relation Network: a sum over all ordered pairs of steps."""
+
+    name: ClassVar[str] = "rn"
+    hidden_size: int = 512
+    relation_size: int = 256
+    """Of what is summed over the pairs, and of the layer after the sum."""
+
+    def __post_init__(self) -> None:
+        _require_sizes(self, "hidden_size", "relation_size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TRNConfig:
+    """The Temporal Relation Network: sums over pairs and triples of steps in their order."""
+
+    name: ClassVar[str] = "trn"
+    hidden_size: int = 512
+    relation_size: int = 256
+    """Of what is summed over pairs and triples, and of the layers after the sums."""
+    layers_after_sums: bool = False
+    """A ReLU layer on either sum before they are added: in the paper's text, not in the code that made its numbers."""
+
+    def __post_init__(self) -> None:
+        _require_sizes(self, "hidden_size", "relation_size")
+        if not isinstance(self.layers_after_sums, bool):
+            raise ConfigError(f"layers_after_sums={self.layers_after_sums!r} must be True or False")
+
+
+# Attention and similarity
+
+Comparison = Literal["causal", "full", "no_softmax", "with_content"]
+Activation = Literal["softmax", "sigmoid", "tanh", "identity"]
+Symbols = Literal["learned", "fixed"]
+Pooling = Literal["flatten", "mean"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransformerConfig:
+    """One layer of self-attention, normalised after each residual."""
+
+    name: ClassVar[str] = "transformer"
+    heads: int = 8
+    head_size: int = 16
+    feedforward_size: int = 512
+    hidden_size: int = 256
+    """Units of the ReLU layer before the logits."""
+
+    def __post_init__(self) -> None:
+        _require_sizes(self, "heads", "head_size", "feedforward_size", "hidden_size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrediNetConfig:
+    """Each head attends twice and compares what it found."""
+
+    name: ClassVar[str] = "predinet"
+    heads: int = 32
+    key_size: int = 16
+    """Of keys, queries and the compared features."""
+    hidden_size: int = 8
+    """Units of the ReLU layer before the logits."""
+
+    def __post_init__(self) -> None:
+        _require_sizes(self, "heads", "key_size", "hidden_size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoRelNetConfig:
+    """Classifies from the similarity matrix of a problem alone."""
+
+    name: ClassVar[str] = "corelnet"
+    variant: Comparison = "causal"
+    """Features: softmax over earlier steps and the own, over all steps, no softmax, or causal and the embeddings."""
+    hidden_size: int = 256
+    """Units of the ReLU layer before the logits."""
+
+    def __post_init__(self) -> None:
+        _require_choice(self, "variant", get_args(Comparison))
+        _require_sizes(self, "hidden_size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AbstractorConfig:
+    """Attention among the embeddings that moves symbols: vectors bound to steps, the same for every problem."""
+
+    name: ClassVar[str] = "abstractor"
+    simple: ClassVar[bool] = False
+    tied: bool = False
+    """Whether the keys are the queries, without bias."""
+    activation: Activation = "softmax"
+    """From scores to relations."""
+    symbols: Symbols = "learned"
+    """One learned vector per step, or fixed sinusoids."""
+    head: Pooling = "flatten"
+    """What the output layers get: all symbols side by side, or their mean over steps."""
+    heads: int = 8
+    """Relations between two steps."""
+    head_size: int = 16
+    feedforward_size: int = 512
+    hidden_size: int = 256
+    """Units of the ReLU layer before the logits."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.tied, bool):
+            raise ConfigError(f"tied={self.tied!r} must be True or False")
+        _require_choice(self, "activation", get_args(Activation))
+        _require_choice(self, "symbols", get_args(Symbols))
+        _require_choice(self, "head", get_args(Pooling))
+        _require_sizes(self, "heads", "head_size", "feedforward_size", "hidden_size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimpleAbstractorConfig(AbstractorConfig):
+    """The Abstractor with plain scores, symbols that are summed as they are, and no residual around that."""
+
+    name: ClassVar[str] = "simple_abstractor"
+    simple: ClassVar[bool] = True
+    heads: int = 4
+    """Relations between two steps; must divide the embedding size, of which each fills a part."""
