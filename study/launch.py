@@ -73,11 +73,7 @@ def launch(
         with Progress(packs, console) as progress:
             left = list(range(len(packs)))
             for _ in range(RETRIES + 1):
-                callback = _Callback(packs, job, progress)
-                _tune(packs, left, job, {"cpu": resources.threads, "gpu": gpus}, callback)
-                left = callback.lost
-                if not left:
-                    break
+                left = _tune(packs, left, job, {"cpu": resources.threads, "gpu": gpus}, progress) if left else []
     finally:
         ray.shutdown()
 
@@ -122,8 +118,10 @@ def _slots(resources: Resources) -> tuple[float, int]:
 
 
 def _tune(
-    packs: Sequence[Pack], left: Sequence[int], job: Job, per_pack: dict[str, float], callback: tune.Callback
-) -> None:
+    packs: Sequence[Pack], left: Sequence[int], job: Job, per_pack: dict[str, float], progress: Progress
+) -> list[int]:
+    """Runs the packs with these numbers and returns the numbers of those that have lost their worker for good."""
+    callback = _Callback(packs, job, progress)
     trainable = tune.with_parameters(_trainable, packs=list(packs), job=job)
     with tempfile.TemporaryDirectory(prefix="esbn-tune-", ignore_cleanup_errors=True) as scratch:
         tune.Tuner(
@@ -138,6 +136,7 @@ def _tune(
                 verbose=0,
             ),
         ).fit()
+    return callback.lost
 
 
 def _trainable(config: dict[str, Any], packs: list[Pack], job: Job) -> None:
