@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from esbn_core import protocol, rivals
-from esbn_core.errors import ConfigError
+from esbn_core.errors import ConfigError, require_at_least, require_choice
 from esbn_core.tasks import counts
 
 Encoder = Literal["conv", "mlp", "random"]
@@ -25,16 +25,6 @@ IDENTITY_VERSION = 1  # raise it when a change to tasks, models or trainer makes
 
 def _settings(config: Any) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-
-
-def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
-
-
-def _require_at_least(name: str, value: Any, least: int) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31):
-        raise ConfigError(f"{name}={value!r} must be a whole number of at least {least} (and below 2^31)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,9 +42,11 @@ class TaskConfig:
     n_test: int | None = None
 
     def __post_init__(self) -> None:
-        _require_choice("task", self.name, tuple(counts.SPECS))
-        for name, least in (("withheld", 0), ("n_objects", 1), ("n_train", 1), ("n_test", 1)):
-            _require_at_least(name, getattr(self, name), least)
+        require_choice("task", self.name, tuple(counts.SPECS))
+        for name, least in (("withheld", 0), ("n_objects", 1)):
+            require_at_least(name, getattr(self, name), least)
+        for name in ("n_train", "n_test"):
+            require_at_least(name, getattr(self, name), 1, optional=True)
 
     @property
     def spec(self) -> counts.TaskSpec:
@@ -78,9 +70,9 @@ class ESBNConfig:
     hidden_size: int = 512
 
     def __post_init__(self) -> None:
-        _require_choice("confidence", self.confidence, get_args(Confidence))
-        _require_at_least("key_size", self.key_size, 1)
-        _require_at_least("hidden_size", self.hidden_size, 1)
+        require_choice("confidence", self.confidence, get_args(Confidence))
+        require_at_least("key_size", self.key_size, 1)
+        require_at_least("hidden_size", self.hidden_size, 1)
 
 
 ModelConfig = (
@@ -112,8 +104,9 @@ class TrainConfig:
     """Optimiser steps; the other way to say how long, so give one of the two at most."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "updates"):
-            _require_at_least(name, getattr(self, name), 1)
+        require_at_least("batch_size", self.batch_size, 1)
+        for name in ("epochs", "updates"):
+            require_at_least(name, getattr(self, name), 1, optional=True)
         rate = self.learning_rate
         if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1):
             raise ConfigError(f"learning_rate={rate!r} must be a number between 0 and 1 (the paper's is 5e-4)")
@@ -135,13 +128,13 @@ class TrialConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require_choice("encoder", self.encoder, get_args(Encoder))
+        require_choice("encoder", self.encoder, get_args(Encoder))
         if self.tcn is not None:
-            _require_choice("tcn", self.tcn, get_args(TCN))
+            require_choice("tcn", self.tcn, get_args(TCN))
         if self.tcn == "segmented" and not self.task.spec.segmented:
             raise ConfigError(f"tcn='segmented' is defined for rmts only; {self.task.name} takes none or sequence")
-        _require_at_least("embedding_size", self.embedding_size, 1)
-        _require_at_least("seed", self.seed, 0)
+        require_at_least("embedding_size", self.embedding_size, 1)
+        require_at_least("seed", self.seed, 0)
 
     def with_(self, **changes: Any) -> "TrialConfig":
         """Copies the config with some fields changed, named flatly as in the Parquet columns.
@@ -151,7 +144,7 @@ class TrialConfig:
         """
         model = self.model
         if "model" in changes:
-            _require_choice("model", changes["model"], tuple(MODEL_CONFIGS))
+            require_choice("model", changes["model"], tuple(MODEL_CONFIGS))
             model = MODEL_CONFIGS[changes.pop("model")]()
         parts: dict[str, Any] = {"task": self.task, "model": model, "train": self.train}
         owner = {f.name: part for part, config in parts.items() for f in dataclasses.fields(config)}

@@ -1,5 +1,21 @@
-"""The one exception for settings a user can mend."""
+"""The one exception for settings a user can mend, and the checks that configs share."""
+
+from typing import Any
 
 
 class ConfigError(ValueError):
     """A setting that cannot be had; the message names the field, its value and what would do."""
+
+
+def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raises `ConfigError` unless the value is one of the choices."""
+    if value not in choices:
+        raise ConfigError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
+
+
+def require_at_least(name: str, value: Any, least: int, *, optional: bool = False) -> None:
+    """Raises `ConfigError` unless the value is a whole number that is large enough and fits a column, or may be None."""
+    if optional and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
+        raise ConfigError(f"{name}={value!r} must be a whole number of at least {least} (and below 2^31)")

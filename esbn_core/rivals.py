@@ -6,20 +6,12 @@ The defaults are the paper's sizes (section 4 and appendix), so a config without
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from esbn_core.errors import ConfigError
+from esbn_core.errors import ConfigError, require_at_least, require_choice
 
 
 def _require_sizes(config: object, *names: str) -> None:
     for name in names:
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{name}={value!r} must be a whole number of at least 1")
-
-
-def _require_choice(config: object, name: str, choices: tuple[str, ...]) -> None:
-    value = getattr(config, name)
-    if value not in choices:
-        raise ConfigError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
+        require_at_least(name, getattr(config, name), 1)
 
 
 # Recurrent and relational
@@ -140,7 +132,7 @@ class CoRelNetConfig:
     """Units of the ReLU layer before the logits."""
 
     def __post_init__(self) -> None:
-        _require_choice(self, "variant", get_args(Comparison))
+        require_choice("variant", self.variant, get_args(Comparison))
         _require_sizes(self, "hidden_size")
 
 
@@ -168,9 +160,9 @@ class AbstractorConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.tied, bool):
             raise ConfigError(f"tied={self.tied!r} must be True or False")
-        _require_choice(self, "activation", get_args(Activation))
-        _require_choice(self, "symbols", get_args(Symbols))
-        _require_choice(self, "head", get_args(Pooling))
+        require_choice("activation", self.activation, get_args(Activation))
+        require_choice("symbols", self.symbols, get_args(Symbols))
+        require_choice("head", self.head, get_args(Pooling))
         _require_sizes(self, "heads", "head_size", "feedforward_size", "hidden_size")
 
 

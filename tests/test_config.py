@@ -106,6 +106,12 @@ WHOLE_NUMBERS = (
 )
 
 
+@pytest.mark.parametrize("field", ["withheld", "n_objects", "key_size", "batch_size", "embedding_size", "seed"])
+def test_config_refuses_none_where_the_paper_leaves_nothing_open(field: str) -> None:
+    with pytest.raises(ConfigError, match=f"{field}=None"):
+        PAPER.with_(**{field: None})
+
+
 @pytest.mark.parametrize("value", [True, "3", 3.0, -1], ids=repr)
 @pytest.mark.parametrize("field", WHOLE_NUMBERS)
 def test_config_refuses_what_is_no_whole_number(field: str, value: object) -> None:
