@@ -14,7 +14,7 @@ def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def require_at_least(name: str, value: Any, least: int, *, optional: bool = False) -> None:
-    """Raises `ConfigError` unless the value is a whole number that is large enough and fits a column, or may be None."""
+    """Raises `ConfigError` unless the value is a whole number that is large enough and fits a column."""
     if optional and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
