@@ -43,6 +43,7 @@ _CHANCE_LINE: dict[str, Any] = {"color": "0.45", "linestyle": (0, (2, 2)), "line
 _RING: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markerfacecolor": "none", "markeredgewidth": 0.8}
 _BINS = 25  # points of a training curve per decade of updates
 _DECADES = {0: "0", 10: "10", 100: "100", 1_000: "1k", 10_000: "10k", 100_000: "100k"}
+_LABEL_WIDTH = 0.062  # inches of a legend per character
 _NOTE_SIZE, _LINE_HEIGHT, _CHARS_PER_INCH = 6.5, 0.115, 20.0  # notes under a figure: points, inches, DejaVu Sans
 _STYLE: dict[Any, Any] = {
     **sns.axes_style("ticks"),
@@ -437,7 +438,8 @@ def _panels(
     """A figure with a legend above, a panel of the given height at each place (row, column), and notes below."""
     rows, columns = (1 + max(numbers) for numbers in zip(*places, strict=True))
     lines = [line for note in notes for line in textwrap.wrap(note, int(width * _CHARS_PER_INCH))]
-    legend_rows = math.ceil(len(handles) / max(2, int(width / 1.35)))
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    legend_rows = math.ceil(len(handles) / max(1, int(width / (0.42 + _LABEL_WIDTH * longest))))
     above = 0.17 * legend_rows + 0.08
     below = _LINE_HEIGHT * len(lines) + 0.06
     total = rows * height + above + below
