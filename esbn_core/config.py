@@ -99,7 +99,7 @@ class TrainConfig:
     """Adam step size; None: the paper's for this model and TCN (Table 5)."""
     batch_size: int = 32
     epochs: int | None = None
-    """Passes over the training problems; None: the paper's for this task and m (Table 6)."""
+    """Passes over the training problems; None: the paper's for this model, task and m (Tables 6-8)."""
     updates: int | None = None
     """Optimiser steps; the other way to say how long, so give one of the two at most."""
 

@@ -186,10 +186,8 @@ def _results(
         loss, accuracy = tested[0][k], tested[1][k]
         if failure is None and not math.isfinite(loss):
             failure = f"test loss is {loss}"
-        curve = [(update, losses[k], accuracies[k]) for update, losses, accuracies in position.curve]
-        if failure is not None:
-            curve = [point for point in curve if math.isfinite(point[1])]
-            results.append(TrialResult(config, problems, network, curve, failure, None, None))
-        else:
-            results.append(TrialResult(config, problems, network, curve, None, loss, accuracy))
+        points = [(update, losses[k], accuracies[k]) for update, losses, accuracies in position.curve]
+        curve = [point for point in points if math.isfinite(point[1])]
+        tests = (loss, accuracy) if failure is None else (None, None)
+        results.append(TrialResult(config, problems, network, curve, failure, *tests))
     return results

@@ -61,7 +61,7 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
             report({"update": position.update, "accuracy": position.curve[-1][2]})
 
     images = job.objects.scale()
-    trained = functools.partial(
+    train_pack = functools.partial(
         train,
         [trial.config for trial in pack.trials],
         images,
@@ -71,9 +71,9 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
         on_progress=on_progress,
     )
     try:
-        result = trained(resume=store.load_checkpoint(pack.pack_id))
+        result = train_pack(resume=store.load_checkpoint(pack.pack_id))
     except CheckpointError:  # torn, or of other code: its updates are lost, the trials are not
-        result = trained()
+        result = train_pack()
     shared = {
         "pack_size": len(pack.trials),
         "wall_seconds": result.wall_seconds,
