@@ -8,19 +8,38 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from esbn_core import protocol, rivals
 from esbn_core.errors import ConfigError, require_at_least, require_choice
+from esbn_core.own_model import own_model
 from esbn_core.tasks import counts
 
-Encoder = Literal["conv", "mlp", "random"]
+Encoder = Literal["conv", "mlp", "random", "conv_unpadded"]
 TCN = Literal["none", "sequence", "segmented"]
 Confidence = Literal["on", "off", "default_memory"]
+Retrieval = Literal["plain", "scaled", "tied", "free"]
+LeakInto = Literal["controller", "key", "output"]
+Sampling = Literal["balanced", "as_released"]
+Output = Literal["softmax", "sigmoid"]
 
-IDENTITY_VERSION = 1  # raise it when a change to tasks, models or trainer makes earlier results incomparable
+IDENTITY_VERSION = 2  # raise it when a change to tasks, models or trainer makes earlier results incomparable
+
+
+def _model(name: Any) -> Any:
+    """The default config of a model, or of `module:Class`."""
+    if isinstance(name, str) and ":" in name:
+        others = (TaskConfig, TrainConfig, TrialConfig)
+        return own_model(name, reserved={f.name for config in others for f in dataclasses.fields(config)})
+    require_choice("model", name, tuple(MODEL_CONFIGS))
+    return MODEL_CONFIGS[name]()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _settings(config: Any) -> dict[str, Any]:
@@ -40,9 +59,15 @@ class TaskConfig:
     n_train: int | None = None
     """Training problems; None: the paper's min(10,000, all there are)."""
     n_test: int | None = None
+    sampling: Sampling = "balanced"
+    """Training problems of rmts: as many with a same as with a different source, or, as the released code has it at
+    m = 85, cut from all there are, so that 1 in k - 3 has a same source (k: objects kept for training)."""
 
     def __post_init__(self) -> None:
         require_choice("task", self.name, tuple(counts.SPECS))
+        require_choice("sampling", self.sampling, get_args(Sampling))
+        if self.sampling != "balanced" and (self.name != "rmts" or not self.withheld):
+            raise ConfigError(f"sampling={self.sampling!r} is defined for rmts with withheld > 0 only, not {self.name}")
         for name, least in (("withheld", 0), ("n_objects", 1)):
             require_at_least(name, getattr(self, name), least)
         for name in ("n_train", "n_test"):
@@ -68,11 +93,40 @@ class ESBNConfig:
     """Confidence inputs: on, off (Table 19), or off with a learned default memory entry (Table 20)."""
     key_size: int = 256
     hidden_size: int = 512
+    gate_init: rivals.GateInit = "joint"
+    retrieval: Retrieval = "plain"
+    """How embeddings are compared: by their dot product, by that over sqrt(embedding size), or by the latter after a
+    learned map, one for both or two (not in the paper)."""
+    leak: float | Literal["learned"] = 0.0
+    """Strength, 0 to 1, of a learned path from the embedding past the memory; 0: no such path, as in the paper."""
+    leak_into: LeakInto = "controller"
+    """Where the path ends: gates of the controller, the written key, or the logits."""
+    leak_penalty: float = 0.0
+    """Weight, in the objective, of the mean square of what the leak adds."""
+    leak_bound: bool = False
+    """Whether what the leak adds is kept from exceeding its strength in root mean square."""
 
     def __post_init__(self) -> None:
-        require_choice("confidence", self.confidence, get_args(Confidence))
+        for name, kind in (
+            ("confidence", Confidence),
+            ("gate_init", rivals.GateInit),
+            ("retrieval", Retrieval),
+            ("leak_into", LeakInto),
+        ):
+            require_choice(name, getattr(self, name), get_args(kind))
         require_at_least("key_size", self.key_size, 1)
         require_at_least("hidden_size", self.hidden_size, 1)
+        if self.leak != "learned":
+            if not (_is_number(self.leak) and 0 <= self.leak <= 1):
+                raise ConfigError(f"leak={self.leak!r} must be a number from 0 to 1, or learned")
+            object.__setattr__(self, "leak", float(self.leak))  # 1 and 1.0 are one trial
+        if not (_is_number(self.leak_penalty) and 0 <= self.leak_penalty < math.inf):
+            raise ConfigError(f"leak_penalty={self.leak_penalty!r} must be a number of at least 0")
+        object.__setattr__(self, "leak_penalty", float(self.leak_penalty))
+        if not isinstance(self.leak_bound, bool):
+            raise ConfigError(f"leak_bound={self.leak_bound!r} must be true or false")
+        if not self.leak and (self.leak_into, self.leak_penalty, self.leak_bound) != ("controller", 0, False):
+            raise ConfigError("leak_into, leak_penalty and leak_bound say how it leaks, but leak=0 is no leak")
 
 
 ModelConfig = (
@@ -108,7 +162,7 @@ class TrainConfig:
         for name in ("epochs", "updates"):
             require_at_least(name, getattr(self, name), 1, optional=True)
         rate = self.learning_rate
-        if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1):
+        if rate is not None and not (_is_number(rate) and 0 < rate < 1):
             raise ConfigError(f"learning_rate={rate!r} must be a number between 0 and 1 (the paper's is 5e-4)")
         if self.epochs is not None and self.updates is not None:
             raise ConfigError(f"epochs={self.epochs} and updates={self.updates} say the same thing twice; give one")
@@ -119,13 +173,18 @@ class TrialConfig:
     """One network to train: a task, a model, a training protocol and a seed."""
 
     task: TaskConfig = field(default_factory=TaskConfig)
-    model: ModelConfig = field(default_factory=ESBNConfig)
+    model: Any = field(default_factory=ESBNConfig)
+    """A `ModelConfig`, or the config of a model of the user's own (`own_model`)."""
     encoder: Encoder = "conv"
     tcn: TCN | None = None
     """Temporal context normalisation; None: the task's default (segmented for rmts, else sequence)."""
     embedding_size: int = 128
+    output: Output = "softmax"
+    """A logit per choice, or, for the tasks with two choices, one sigmoid unit as in the paper's text."""
     train: TrainConfig = field(default_factory=TrainConfig)
     seed: int = 0
+    rehearsal: bool = False
+    """Marks a dry run whose training was cut short; it never enters a table."""
 
     def __post_init__(self) -> None:
         require_choice("encoder", self.encoder, get_args(Encoder))
@@ -133,6 +192,9 @@ class TrialConfig:
             require_choice("tcn", self.tcn, get_args(TCN))
         if self.tcn == "segmented" and not self.task.spec.segmented:
             raise ConfigError(f"tcn='segmented' is defined for rmts only; {self.task.name} takes none or sequence")
+        require_choice("output", self.output, get_args(Output))
+        if self.output == "sigmoid" and self.task.spec.n_choices != 2:
+            raise ConfigError(f"output='sigmoid' is for tasks with two choices; {self.task.name} has 4")
         require_at_least("embedding_size", self.embedding_size, 1)
         require_at_least("seed", self.seed, 0)
 
@@ -140,12 +202,12 @@ class TrialConfig:
         """Copies the config with some fields changed, named flatly as in the Parquet columns.
 
         ``PAPER.with_(task="rmts", withheld=95, confidence="off")``. Changing ``model`` starts from that model's
-        defaults. Raises `ConfigError` for a field the config does not have or a value it refuses.
+        defaults; ``module:Class`` names one of the user's own (`own_model`). Raises `ConfigError` for a field the
+        config does not have or a value it refuses.
         """
         model = self.model
         if "model" in changes:
-            require_choice("model", changes["model"], tuple(MODEL_CONFIGS))
-            model = MODEL_CONFIGS[changes.pop("model")]()
+            model = _model(changes.pop("model"))
         parts: dict[str, Any] = {"task": self.task, "model": model, "train": self.train}
         owner = {f.name: part for part, config in parts.items() for f in dataclasses.fields(config)}
         owner |= {f.name: "" for f in dataclasses.fields(self) if f.name not in parts}
@@ -184,9 +246,12 @@ class TrialConfig:
             "encoder": self.encoder,
             "tcn": self.tcn,
             "embedding_size": self.embedding_size,
+            "output": self.output,
             **model,
+            **({"source": self.model.source} if ":" in self.model.name else {}),
             **train,
             "seed": self.seed,
+            "rehearsal": self.rehearsal,
         }
 
     def trial_id(self) -> str:
@@ -203,6 +268,6 @@ PAPER = TrialConfig()
 
 def arm_label(changes: Mapping[str, Any]) -> str:
     """Names an arm by what it changes in the paper's ESBN: ``baseline``, ``encoder=mlp``, ``model=lstm,tcn=none``."""
-    order = [*PAPER.flat(), "epochs"]
+    order = ["model", *(name for name in PAPER.flat() if name != "model"), "epochs"]
     names = sorted(changes, key=lambda name: order.index(name) if name in order else len(order))
     return ",".join(f"{name}={changes[name]}" for name in names) or "baseline"

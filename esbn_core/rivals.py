@@ -8,10 +8,19 @@ from typing import ClassVar, Literal, get_args
 
 from esbn_core.errors import ConfigError, require_at_least, require_choice
 
+GateInit = Literal["joint", "per_gate"]
+"""How the gates of an LSTM start: i and f drawn as one matrix, as in the released code, or each gate by itself."""
+
 
 def _require_sizes(config: object, *names: str) -> None:
     for name in names:
         require_at_least(name, getattr(config, name), 1)
+
+
+def _require_flags(config: object, *names: str) -> None:
+    for name in names:
+        if not isinstance(getattr(config, name), bool):
+            raise ConfigError(f"{name}={getattr(config, name)!r} must be true or false")
 
 
 # Recurrent and relational
@@ -23,9 +32,11 @@ class LSTMConfig:
 
     name: ClassVar[str] = "lstm"
     hidden_size: int = 512
+    gate_init: GateInit = "joint"
 
     def __post_init__(self) -> None:
         _require_sizes(self, "hidden_size")
+        require_choice("gate_init", self.gate_init, get_args(GateInit))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +47,14 @@ class NTMConfig:
     hidden_size: int = 512
     slots: int = 10
     slot_size: int = 256
+    sharpening: bool = True
+    """Whether heads sharpen their weights: in the released code, not in the paper's text."""
+    gate_init: GateInit = "joint"
 
     def __post_init__(self) -> None:
         _require_sizes(self, "hidden_size", "slots", "slot_size")
+        _require_flags(self, "sharpening")
+        require_choice("gate_init", self.gate_init, get_args(GateInit))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,13 +95,12 @@ class TRNConfig:
 
     def __post_init__(self) -> None:
         _require_sizes(self, "hidden_size", "relation_size")
-        if not isinstance(self.layers_after_sums, bool):
-            raise ConfigError(f"layers_after_sums={self.layers_after_sums!r} must be True or False")
+        _require_flags(self, "layers_after_sums")
 
 
 # Attention and similarity
 
-Comparison = Literal["causal", "full", "no_softmax", "with_content"]
+Comparison = Literal["causal", "full", "no_softmax", "with_content", "tied", "asymmetric"]
 Activation = Literal["softmax", "sigmoid", "tanh", "identity"]
 Symbols = Literal["learned", "fixed"]
 Pooling = Literal["flatten", "mean"]
@@ -101,9 +116,12 @@ class TransformerConfig:
     feedforward_size: int = 512
     hidden_size: int = 256
     """Units of the ReLU layer before the logits."""
+    final_norm: bool = True
+    """Whether a third layer normalisation follows: in the released code, not in the paper's text."""
 
     def __post_init__(self) -> None:
         _require_sizes(self, "heads", "head_size", "feedforward_size", "hidden_size")
+        _require_flags(self, "final_norm")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +145,7 @@ class CoRelNetConfig:
 
     name: ClassVar[str] = "corelnet"
     variant: Comparison = "causal"
-    """Features: softmax over earlier steps and the own, over all steps, no softmax, or causal and the embeddings."""
+    """What is compared and what comes of it: `esbn_core.models.corelnet.CoRelNet` lists the variants."""
     hidden_size: int = 256
     """Units of the ReLU layer before the logits."""
 
@@ -158,8 +176,7 @@ class AbstractorConfig:
     """Units of the ReLU layer before the logits."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.tied, bool):
-            raise ConfigError(f"tied={self.tied!r} must be True or False")
+        _require_flags(self, "tied")
         require_choice("activation", self.activation, get_args(Activation))
         require_choice("symbols", self.symbols, get_args(Symbols))
         require_choice("head", self.head, get_args(Pooling))

@@ -16,7 +16,10 @@ Parameters = Mapping[str, Tensor]
 
 
 def transformer(p: Parameters, z_BTZ: Tensor, heads: int) -> Tensor:
-    """W_qkv, b_qkv, W_o, b_o, gain and bias of the norms 1 to 3, W_a, b_a, W_b, b_b, W_h, b_h, W_y, b_y."""
+    """W_qkv, b_qkv, W_o, b_o, gain and bias of the norms 1 to 3, W_a, b_a, W_b, b_b, W_h, b_h, W_y, b_y.
+
+    Without gain and bias 3 there is no third norm.
+    """
     return torch.stack([_transformer(p, list(z_TZ), heads) for z_TZ in z_BTZ])
 
 
@@ -37,7 +40,8 @@ def _transformer(p: Parameters, z: list[Tensor], heads: int) -> Tensor:
         a = p["W_o"] @ torch.cat(messages) + p["b_o"]
         x[i] = _norm(p, 1, x[i] + a)
     x = [_norm(p, 2, x_t + _feed_forward(p, x_t)) for x_t in x]
-    x = [_norm(p, 3, x_t) for x_t in x]
+    if "gain_3" in p:
+        x = [_norm(p, 3, x_t) for x_t in x]
     return _head(p, _sum(x) / len(x))
 
 
@@ -61,19 +65,20 @@ def _predinet(p: Parameters, z: list[Tensor], heads: int) -> Tensor:
     return _head(p, torch.cat(parts))
 
 
-def corelnet(p: Parameters, z_BTZ: Tensor, variant: str) -> Tensor:
-    """W_h, b_h, W_y, b_y."""
-    return torch.stack([_head(p, corelnet_features(list(z_TZ), variant)) for z_TZ in z_BTZ])
+def corelnet(p: Parameters, x_BTZ: Tensor, y_BTZ: Tensor, variant: str) -> Tensor:
+    """W_h, b_h, W_y, b_y. Both embeddings are the same, z, unless the variant maps images in two ways."""
+    pairs = zip(x_BTZ, y_BTZ, strict=True)
+    return torch.stack([_head(p, corelnet_features(list(x_TZ), list(y_TZ), variant)) for x_TZ, y_TZ in pairs])
 
 
-def corelnet_features(z: list[Tensor], variant: str) -> Tensor:
+def corelnet_features(x: list[Tensor], y: list[Tensor], variant: str) -> Tensor:
     v = []
-    for i in range(len(z)):
-        last = len(z) if variant == "full" else i + 1
-        row = [(z[i] * z[j]).sum() for j in range(last)]
-        v += [a / len(z[i]) for a in row] if variant == "no_softmax" else _softmax(row)
+    for i in range(len(x)):
+        last = len(x) if variant == "full" else i + 1
+        row = [(x[i] * y[j]).sum() for j in range(last)]
+        v += [a / len(x[i]) for a in row] if variant == "no_softmax" else _softmax(row)
     if variant == "with_content":
-        v += [feature for z_t in z for feature in z_t]
+        v += [feature for x_t in x for feature in x_t]
     return torch.stack(v)
 
 

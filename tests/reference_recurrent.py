@@ -24,40 +24,51 @@ def lstm(p: Parameters, z: Sequence[Tensor]) -> Tensor:
     return _layer(p, "y", h)
 
 
-def ntm(p: Parameters, z: Sequence[Tensor]) -> Tensor:
-    """Logits of one problem. Every step takes every read and write, also those nobody sees."""
+def ntm(p: Parameters, z: Sequence[Tensor], sharpening: bool = True, zeros_first: bool = False) -> Tensor:
+    """Logits of one problem. Every step takes every read and write, also those nobody sees.
+
+    Zeros first: a head interpolates at its first use too, with previous weights of 0.
+    """
     n, slot_size = p["W_h"].shape[1], p["M"].shape[1]
     h, c, r = z[0].new_zeros(n), z[0].new_zeros(n), z[0].new_zeros(slot_size)
     memory = list(p["M"])
-    w_read: list[Tensor] | None = None
-    w_write: list[Tensor] | None = None
+    nothing = [z[0].new_zeros(())] * len(memory) if zeros_first else None
+    w_read: list[Tensor] | None = nothing
+    w_write: list[Tensor] | None = nothing
     for t, z_t in enumerate([*z, torch.zeros_like(z[0])], start=1):
         h, c = _lstm_step(p, torch.cat([z_t, r]), h, c)
         old = memory
         if t == 1:
             r = z[0].new_zeros(slot_size)
         else:
-            w_read = _ntm_address(p, "read", h, old, w_read)
+            w_read = _ntm_address(p, "read", h, old, w_read, sharpening)
             r = _sum([w_j * slot for w_j, slot in zip(w_read, old, strict=True)])
-        w_write = _ntm_address(p, "write", h, old, w_write)
+        w_write = _ntm_address(p, "write", h, old, w_write, sharpening)
         erase, add = torch.sigmoid(_layer(p, "write.v", h)), torch.tanh(_layer(p, "write.a", h))
         memory = [slot * (1 - w_j * erase) + w_j * add for w_j, slot in zip(w_write, old, strict=True)]
     return _layer(p, "y", h)
 
 
 def _ntm_address(
-    p: Parameters, head: str, h: Tensor, memory: Sequence[Tensor], previous: Sequence[Tensor] | None
+    p: Parameters,
+    head: str,
+    h: Tensor,
+    memory: Sequence[Tensor],
+    previous: Sequence[Tensor] | None,
+    sharpening: bool,
 ) -> list[Tensor]:
     n_slots = len(memory)
     k = torch.tanh(_layer(p, f"{head}.k", h))
     beta = _softplus(_layer(p, f"{head}.beta", h))[0]
     g = torch.sigmoid(_layer(p, f"{head}.g", h))[0]
     s = _softmax(list(_layer(p, f"{head}.s", h)))
-    e = 1 + _softplus(_layer(p, f"{head}.e", h))[0]
     w = _softmax([beta * _cosine(k, slot) for slot in memory])
     if previous is not None:
         w = [g * w_j + (1 - g) * before for w_j, before in zip(w, previous, strict=True)]
     w = [s[0] * w[(j + 1) % n_slots] + s[1] * w[j] + s[2] * w[(j - 1) % n_slots] for j in range(n_slots)]
+    if not sharpening:
+        return w
+    e = 1 + _softplus(_layer(p, f"{head}.e", h))[0]
     powers = [torch.exp(e * torch.log(w_j)) for w_j in w]
     return [power / _sum(powers) for power in powers]
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 from functools import cache, partial
+from typing import Any
 
 import pytest
 import reference
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
-from esbn_core.config import MODEL_CONFIGS, PAPER, ESBNConfig, TrialConfig
+from esbn_core.config import MODEL_CONFIGS, PAPER, ESBNConfig, TrialConfig, arm_label
 from esbn_core.models.classifier import SequenceClassifier
 from esbn_core.models.context_norm import ContextNorm
 from esbn_core.models.esbn import ESBN
@@ -77,6 +78,10 @@ EQUATION_NAMES = {
     "core.confidence_bias": "b",
     "core.default_key_K": "k_0",
     "core.default_value_Z": "v_0",
+    "core.similarities.query.weight_IO": "Q",
+    "core.similarities.key.weight_IO": "K",
+    "core.leak.map.weight_IO": "V",
+    "core.leak.rho": "rho",
 }
 
 ENCODER_NAMES = {
@@ -102,15 +107,40 @@ ENCODER_NAMES = {
     },
     "random": {"encoder.weight_IO": "E1"},
 }
+ENCODER_NAMES["conv_unpadded"] = ENCODER_NAMES["conv"]
+
+RETRIEVAL_ARMS: list[dict[str, Any]] = [
+    {"retrieval": retrieval, "confidence": confidence}
+    for retrieval in ("scaled", "tied", "free")
+    for confidence in CONFIDENCES
+]
+
+LEAK_ARMS: list[dict[str, Any]] = [
+    {"leak": leak, "leak_into": into, "leak_bound": bound, "leak_penalty": 0.3}
+    for into in ("controller", "key", "output")
+    for bound in (False, True)
+    for leak in (0.7, "learned")
+]
+
+ESBN_ARMS: list[dict[str, Any]] = [
+    *RETRIEVAL_ARMS,
+    *LEAK_ARMS,
+    {"retrieval": "free", "confidence": "default_memory", "leak": 0.7},
+]
 
 
-def config(task: str, seed: int = 0, small: bool = False, **changes: str) -> TrialConfig:
+def config(task: str, seed: int = 0, small: bool = False, **changes: Any) -> TrialConfig:
     """A resolved config; small: odd sizes instead of the paper's, all different."""
     sizes = {"embedding_size": 23, "key_size": 11, "hidden_size": 14} if small else {}
     return PAPER.with_(task=task, seed=seed, **changes, **sizes).resolve()
 
 
-LAST_LAYER = {"conv": "encoder.layers.2.", "mlp": "encoder.layers.4.", "random": "encoder.weight_IO"}
+LAST_LAYER = {
+    "conv": "encoder.layers.2.",
+    "conv_unpadded": "encoder.layers.2.",
+    "mlp": "encoder.layers.4.",
+    "random": "encoder.weight_IO",
+}
 
 
 def perturbed(trial: TrialConfig, dtype: torch.dtype = torch.float64, quiet: bool = False) -> SequenceClassifier:
@@ -118,7 +148,8 @@ def perturbed(trial: TrialConfig, dtype: torch.dtype = torch.float64, quiet: boo
 
     The noise goes on float32 parameters, so that a network is the same function in either precision. Quiet networks
     have embeddings so small that nothing saturates: without TCN dot products are of order 100, in two-step windows
-    normalised features are +-1/sqrt(2) whatever the image, and the gradients behind them vanish.
+    normalised features are +-1/sqrt(2) whatever the image, and the gradients behind them vanish. The map of a leak is
+    scaled so that a bound acts on some steps and not on others.
     """
     model = SequenceClassifier(trial)
     generator = torch.Generator().manual_seed(trial.seed + 1)
@@ -128,7 +159,19 @@ def perturbed(trial: TrialConfig, dtype: torch.dtype = torch.float64, quiet: boo
         for name, tensor in model.state_dict().items():
             if quiet and name.startswith(LAST_LAYER[trial.encoder]):
                 tensor *= 0.1 if trial.tcn == "none" else 1e-3
-    return model.to(dtype)
+        model = model.to(dtype)
+        if isinstance(model.core, ESBN) and model.core.leak is not None:
+            rms_BT = unbounded_rms(model, trial.task.name, dtype)
+            model.core.leak.map.weight_IO.div_(0.99 * rms_BT.mean())  # 0.99: no kink where all steps leak alike
+    return model
+
+
+def unbounded_rms(model: SequenceClassifier, task: str, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Root mean square over units of V z_t, or [B, 1] of V times the mean z."""
+    leak = memory(model).leak
+    assert leak is not None
+    z_BTZ = model.embed(objects(dtype), torch.tensor(PROBLEMS[task]))
+    return leak.map(z_BTZ.mean(1, keepdim=True) if leak.into == "output" else z_BTZ).square().mean(-1).sqrt()
 
 
 @cache
@@ -147,13 +190,15 @@ def reference_run(
     parameters = {names[name]: copy.T if name.endswith("weight_IO") else copy for name, copy in copies.items()}
     if trial.encoder == "random":
         parameters["e1"] = torch.zeros(trial.embedding_size, dtype=dtype)
-    assert trial.tcn is not None
+    assert trial.tcn is not None and isinstance(trial.model, ESBNConfig)
     run = reference.run(
         parameters,
         objects(dtype)[torch.tensor(PROBLEMS[trial.task.name])],
         encoder=trial.encoder,
         windows=WINDOWS[trial.task.name, trial.tcn],
-        confidence=trial.flat()["confidence"],
+        confidence=trial.model.confidence,
+        retrieval=trial.model.retrieval,
+        leak=reference.Leak(trial.model.leak, trial.model.leak_into, trial.model.leak_bound),
     )
     return run, copies
 
@@ -168,10 +213,16 @@ def forward(model: SequenceClassifier, task: str, dtype: torch.dtype = torch.flo
 
 
 def backward(model: SequenceClassifier, task: str, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
-    """Gradients of the mean cross-entropy by parameter name."""
-    F.cross_entropy(forward(model, task, dtype), torch.tensor(TARGETS[task])).backward()
-    found = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
-    assert found.keys() == dict(model.named_parameters()).keys()
+    """Gradients of the mean cross-entropy plus penalty by parameter name."""
+    logits_BC, penalty = model(objects(dtype), torch.tensor(PROBLEMS[task]), with_penalty=True)
+    (F.cross_entropy(logits_BC, torch.tensor(TARGETS[task])) + penalty).backward()
+    return gradients(dict(model.named_parameters()))
+
+
+def gradients(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those that the last backward pass left; every parameter must have one."""
+    found = {name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None}
+    assert found.keys() == parameters.keys()
     return found
 
 
@@ -180,9 +231,9 @@ def reference_backward(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Logits of the slow network, and its gradients by the model's parameter names."""
     run, copies = reference_run(model, trial, dtype)
-    F.cross_entropy(run.logits_BC, torch.tensor(TARGETS[trial.task.name])).backward()
-    grads = {name: copies[name].grad for name, _ in model.named_parameters()}
-    return run.logits_BC.detach(), {name: grad for name, grad in grads.items() if grad is not None}
+    penalty = trial.flat()["leak_penalty"] * run.leak_penalty() if run.leaked else 0
+    (F.cross_entropy(run.logits_BC, torch.tensor(TARGETS[trial.task.name])) + penalty).backward()
+    return run.logits_BC.detach(), gradients({name: copies[name] for name, _ in model.named_parameters()})
 
 
 def largest(tensor: Tensor) -> float:
@@ -196,14 +247,32 @@ def largest(tensor: Tensor) -> float:
 @pytest.mark.parametrize("confidence", CONFIDENCES)
 @pytest.mark.parametrize(("task", "tcn"), TASK_TCN)
 def test_classifier_agrees_with_reference_in_float64(task: str, tcn: str, confidence: str, encoder: str) -> None:
-    trial = config(task, small=True, tcn=tcn, confidence=confidence, encoder=encoder)
-    model = perturbed(trial, quiet=True)
+    assert_agrees_with_reference(config(task, small=True, tcn=tcn, confidence=confidence, encoder=encoder))
+
+
+@pytest.mark.parametrize(("task", "tcn"), [("rmts", "segmented"), ("distribution_of_three", "none")])
+@pytest.mark.parametrize("arm", ESBN_ARMS, ids=arm_label)
+def test_esbn_variant_agrees_with_reference_in_float64(arm: dict[str, Any], task: str, tcn: str) -> None:
+    assert_agrees_with_reference(config(task, small=True, tcn=tcn, encoder="mlp", **arm))
+
+
+def test_classifier_without_padding_agrees_with_reference_in_float64() -> None:
+    assert_agrees_with_reference(config("identity_rules", small=True, encoder="conv_unpadded"))
+
+
+def assert_agrees_with_reference(trial: TrialConfig) -> None:
+    task, model = trial.task.name, perturbed(trial, quiet=True)
     slow_BC, slow_gradients = reference_backward(model, trial)
 
     assert largest(forward(model, task) - slow_BC) < 1e-9
-    for name, gradient in backward(model, task).items():
+    assert_gradients_agree(backward(model, task), slow_gradients)
+
+
+def assert_gradients_agree(fast: dict[str, Tensor], slow: dict[str, Tensor]) -> None:
+    assert fast.keys() == slow.keys()
+    for name, gradient in fast.items():
         # 1e-15: where the exact gradient is zero, the slow way leaves rounding
-        assert largest(gradient - slow_gradients[name]) < 1e-9 * largest(slow_gradients[name]) + 1e-15, name
+        assert largest(gradient - slow[name]) < 1e-9 * largest(slow[name]) + 1e-15, name
 
 
 FLOAT32_CASES = [
@@ -237,8 +306,16 @@ def test_classifier_agrees_with_reference_in_float32(task: str, tcn: str, encode
 @pytest.mark.parametrize("confidence", CONFIDENCES)
 @pytest.mark.parametrize(("task", "tcn"), TASK_TCN)
 def test_trace_agrees_with_reference(task: str, tcn: str, confidence: str) -> None:
-    trial = config(task, small=True, tcn=tcn, confidence=confidence)
-    model = perturbed(trial)
+    assert_trace_agrees_with_reference(config(task, small=True, tcn=tcn, confidence=confidence))
+
+
+@pytest.mark.parametrize("arm", ESBN_ARMS, ids=arm_label)
+def test_trace_of_an_esbn_variant_agrees_with_reference(arm: dict[str, Any]) -> None:
+    assert_trace_agrees_with_reference(config("rmts", small=True, tcn="none", encoder="mlp", **arm))
+
+
+def assert_trace_agrees_with_reference(trial: TrialConfig) -> None:
+    task, model = trial.task.name, perturbed(trial)
     slow, _ = reference_run(model, trial)
     steps = memory(model).trace(model.embed(objects(), torch.tensor(PROBLEMS[task])))
 
@@ -271,7 +348,9 @@ def test_classifier_has_the_parameters_counted_by_hand(task: str, confidence: st
     assert sum(p.numel() for p in SequenceClassifier(config(task, confidence=confidence)).parameters()) == count
 
 
-@pytest.mark.parametrize(("encoder", "count"), [("conv", 197_600), ("mlp", 689_024), ("random", 0)])
+@pytest.mark.parametrize(
+    ("encoder", "count"), [("conv", 197_600), ("mlp", 689_024), ("random", 0), ("conv_unpadded", 99_296)]
+)
 def test_encoder_has_the_parameters_counted_by_hand(encoder: str, count: int) -> None:
     model = SequenceClassifier(config("same_different", encoder=encoder))
     assert sum(p.numel() for p in model.encoder.parameters()) == count
@@ -469,6 +548,8 @@ def assert_drawn(weights: Tensor, deviation: float) -> None:
         ("conv", "encoder.kernels.2", math.sqrt(2 / (32 * 16))),
         ("conv", "encoder.layers.0.weight_IO", math.sqrt(2 / 512)),
         ("conv", "encoder.layers.2.weight_IO", math.sqrt(2 / 256)),
+        ("conv_unpadded", "encoder.kernels.2", math.sqrt(2 / (32 * 16))),
+        ("conv_unpadded", "encoder.layers.0.weight_IO", math.sqrt(2 / 128)),
         ("mlp", "encoder.layers.0.weight_IO", math.sqrt(2 / 1024)),
         ("mlp", "encoder.layers.2.weight_IO", math.sqrt(2 / 512)),
         ("mlp", "encoder.layers.4.weight_IO", math.sqrt(2 / 256)),

@@ -39,6 +39,7 @@ CORES: dict[type[Config], type[Core]] = {
 
 CONFIGS: dict[str, Config] = {
     "transformer": TransformerConfig(),
+    "transformer_without_final_norm": TransformerConfig(final_norm=False),
     "predinet": PrediNetConfig(),
     **{f"corelnet_{v}": CoRelNetConfig(variant=v) for v in ("causal", "full", "no_softmax", "with_content")},
     **{f"abstractor_{a}": AbstractorConfig(activation=a) for a in ("softmax", "sigmoid", "tanh", "identity")},
@@ -136,7 +137,7 @@ def slow_logits(config: Config, p: reference.Parameters, z_BTZ: Tensor) -> Tenso
         case PrediNetConfig():
             return reference.predinet(p, z_BTZ, config.heads)
         case CoRelNetConfig():
-            return reference.corelnet(p, z_BTZ, config.variant)
+            return reference.corelnet(p, z_BTZ, z_BTZ, config.variant)
         case AbstractorConfig():
             simple, activation = isinstance(config, SimpleAbstractorConfig), config.activation
             return reference.abstractor(
@@ -201,6 +202,7 @@ def test_core_in_float32_gives_the_logits_of_float64(config: Config) -> None:
         (TransformerConfig(), "same_different", 429_922 - 197_856),  # less the encoder and the gain and bias of TCN
         (TransformerConfig(), "rmts", 429_922 - 197_856),
         (TransformerConfig(), "distribution_of_three", 430_436 - 197_856),
+        (TransformerConfig(final_norm=False), "rmts", 429_922 - 197_856 - 2 * 128),
         (PrediNetConfig(), "same_different", 470_810 - 197_856),
         (PrediNetConfig(), "rmts", 999_194 - 197_856),
         (PrediNetConfig(), "distribution_of_three", 1_395_500 - 197_856),
@@ -210,6 +212,8 @@ def test_core_in_float32_gives_the_logits_of_float64(config: Config) -> None:
         (CoRelNetConfig(variant="full"), "rmts", 36 * 256 + 256 + 514),
         (CoRelNetConfig(variant="no_softmax"), "rmts", 21 * 256 + 256 + 514),
         (CoRelNetConfig(variant="with_content"), "rmts", (21 + 768) * 256 + 256 + 514),
+        (CoRelNetConfig(variant="tied"), "rmts", 6_402 - 256 + 128 * 128 + 128),
+        (CoRelNetConfig(variant="asymmetric"), "rmts", 6_402 - 256 + 2 * (128 * 128 + 128)),
     ],
 )
 def test_core_has_the_parameters_counted_by_hand(config: Config, task: str, count: int) -> None:
@@ -427,7 +431,8 @@ def test_abstractor_variants_share_the_initial_weights_of_a_seed() -> None:
         (PrediNetConfig, {"key_size": 1.5}, "key_size=1.5 must be"),
         (CoRelNetConfig, {"variant": "asym"}, "variant='asym' is unknown; choose one of causal, full, no_softmax"),
         (AbstractorConfig, {"activation": "relu"}, "activation='relu' is unknown; choose one of softmax, sigmoid"),
-        (AbstractorConfig, {"tied": "yes"}, "tied='yes' must be True or False"),
+        (AbstractorConfig, {"tied": "yes"}, "tied='yes' must be true or false"),
+        (TransformerConfig, {"final_norm": 0}, "final_norm=0 must be true or false"),
         (AbstractorConfig, {"symbols": "retrieved"}, "symbols='retrieved' is unknown; choose one of learned, fixed"),
         (AbstractorConfig, {"head": "sum"}, "head='sum' is unknown; choose one of flatten, mean"),
     ],

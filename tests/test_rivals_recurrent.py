@@ -34,6 +34,7 @@ TASKS = ("same_different", "rmts", "distribution_of_three")  # 2, 6 and 9 steps
 SMALL = {
     "lstm": LSTMConfig(hidden_size=7),
     "ntm": NTMConfig(hidden_size=7, slots=4, slot_size=3),
+    "ntm_unsharpened": NTMConfig(hidden_size=7, slots=4, slot_size=3, sharpening=False),
     "mnm": MNMConfig(hidden_size=6),
     "rn": RNConfig(hidden_size=9, relation_size=7),
     "trn": TRNConfig(hidden_size=9, relation_size=7),
@@ -44,6 +45,7 @@ SMALL = {
 PAPER = {
     "lstm": LSTMConfig(),
     "ntm": NTMConfig(),
+    "ntm_unsharpened": NTMConfig(sharpening=False),
     "mnm": MNMConfig(),
     "rn": RNConfig(),
     "trn": TRNConfig(),
@@ -109,7 +111,7 @@ def equation_parameters(state: dict[str, Tensor], config: Any) -> dict[str, Tens
     match config:
         case NTMConfig():
             p["M"] = state["memory_MK"]
-            _head_parameters(p, state, config.slot_size)
+            _head_parameters(p, state, config)
         case MNMConfig():
             p |= {f"W{number + 1}": weight_HH.T for number, weight_HH in enumerate(state["start_LHH"])}
             for name, own in (("A", "interaction"), ("rate", "rate"), ("U", "expected"), ("R", "read_out")):
@@ -129,17 +131,17 @@ def equation_parameters(state: dict[str, Tensor], config: Any) -> dict[str, Tens
     return p
 
 
-def _head_parameters(p: dict[str, Tensor], state: dict[str, Tensor], slot_size: int) -> None:
-    sizes = {"k": slot_size, "beta": 1, "g": 1, "s": 3, "e": 1, "v": slot_size, "a": slot_size}
-    for head in ("read", "write"):
+def _head_parameters(p: dict[str, Tensor], state: dict[str, Tensor], config: NTMConfig) -> None:
+    address = {"k": config.slot_size, "beta": 1, "g": 1, "s": 3} | ({"e": 1} if config.sharpening else {})
+    for head, more in (("read", {}), ("write", {"v": config.slot_size, "a": config.slot_size})):
         end = 0
-        for name, size in list(sizes.items())[: 5 if head == "read" else 7]:
+        for name, size in (address | more).items():
             start, end = end, end + size
             p[f"{head}.{name}.W"] = state[f"{head}_head.linear.weight_IO"].T[start:end]
             p[f"{head}.{name}.b"] = state[f"{head}_head.linear.bias_O"][start:end]
 
 
-def slow(p: dict[str, Tensor], config: Any, z_BTZ: Tensor) -> tuple[Tensor, Tensor]:
+def slow(p: dict[str, Tensor], config: Any, z_BTZ: Tensor, *, zeros_first: bool = False) -> tuple[Tensor, Tensor]:
     """Logits and penalty, problem by problem."""
     penalty = z_BTZ.new_zeros(())
     problems = [list(z_TZ) for z_TZ in z_BTZ]
@@ -147,7 +149,7 @@ def slow(p: dict[str, Tensor], config: Any, z_BTZ: Tensor) -> tuple[Tensor, Tens
         case LSTMConfig():
             logits = [reference.lstm(p, z) for z in problems]
         case NTMConfig():
-            logits = [reference.ntm(p, z) for z in problems]
+            logits = [reference.ntm(p, z, config.sharpening, zeros_first) for z in problems]
         case MNMConfig():
             runs = [reference.mnm(p, z) for z in problems]
             logits = [run.logits for run in runs]
@@ -159,14 +161,14 @@ def slow(p: dict[str, Tensor], config: Any, z_BTZ: Tensor) -> tuple[Tensor, Tens
     return torch.stack(logits), penalty
 
 
-def assert_agrees(core: Any, config: Any, z_BTZ: Tensor) -> None:
+def assert_agrees(core: Any, config: Any, z_BTZ: Tensor, **how: bool) -> None:
     """Logits, penalty and the gradients of parameters and embeddings, within 1e-9."""
     z_BTZ = z_BTZ.requires_grad_()
     names = dict(core.named_parameters())
     fast = torch.autograd.grad(loss(core, z_BTZ), [z_BTZ, *names.values()], allow_unused=True)
 
     copies = {name: tensor.detach().clone().requires_grad_() for name, tensor in core.state_dict().items()}
-    logits_BC, penalty = slow(equation_parameters(copies, config), config, z_BTZ)
+    logits_BC, penalty = slow(equation_parameters(copies, config), config, z_BTZ, **how)
     slow_loss = F.cross_entropy(logits_BC, torch.arange(len(z_BTZ)) % 2) + penalty
     wanted = torch.autograd.grad(slow_loss, [z_BTZ, *(copies[name] for name in names)], allow_unused=True)
 
@@ -198,6 +200,12 @@ def test_ntm_agrees_with_reference_on_zero_embeddings(task: str) -> None:
     assert_agrees(core, SMALL["ntm"], z_BTZ)
 
 
+@tasks
+def test_ntm_interpolating_with_weights_of_zero_at_first_is_the_ntm(task: str) -> None:
+    core = perturbed(SMALL["ntm"], N_FEATURES, task)
+    assert_agrees(core, SMALL["ntm"], embeddings(3, task), zeros_first=True)
+
+
 # Counts
 
 
@@ -206,6 +214,7 @@ def test_ntm_agrees_with_reference_on_zero_embeddings(task: str) -> None:
     [
         ("lstm", (1_513_698, 1_513_698, 1_514_724)),
         ("ntm", (2_572_014, 2_572_014, 2_573_040)),
+        ("ntm_unsharpened", (2_572_014 - 2 * 513, 2_572_014 - 2 * 513, 2_573_040 - 2 * 513)),
         ("mnm", (544_355, 544_355, 544_613)),
         ("rn", (528_098, 528_098, 528_612)),
         ("trn", (528_098, 858_082, 858_596)),
@@ -358,14 +367,32 @@ def test_lstm_answers_without_an_extra_step() -> None:
     assert torch.equal(core(z_BTZ), core.output(state[0]))
 
 
-def test_ntm_weights_of_the_slots_add_up_to_one() -> None:
-    core = perturbed(SMALL["ntm"], N_FEATURES, "rmts")
-    h_BH = torch.randn(4, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+def ntm_and_state(model: str) -> tuple[Any, Tensor]:
+    """An NTM and four states of its controller."""
+    generator = torch.Generator().manual_seed(0)
+    h_BH = torch.randn(4, 7, dtype=torch.float64, generator=generator)
+    return perturbed(SMALL[model], N_FEATURES, "rmts"), h_BH
+
+
+ntms = pytest.mark.parametrize("model", ["ntm", "ntm_unsharpened"])
+
+
+@ntms
+def test_ntm_weights_of_the_slots_add_up_to_one(model: str) -> None:
+    core, h_BH = ntm_and_state(model)
     first_BM, _ = core.read_head(h_BH, core.memory_MK[None], None)
     second_BM, _ = core.read_head(h_BH, core.memory_MK[None], first_BM)
     for w_BM in (first_BM, second_BM):
         torch.testing.assert_close(w_BM.sum(-1), torch.ones(4, dtype=torch.float64))
     assert largest(first_BM - second_BM) > 1e-4
+
+
+@ntms
+def test_ntm_head_with_previous_weights_of_zero_leaves_interpolation_out(model: str) -> None:
+    core, h_BH = ntm_and_state(model)
+    left_out_BM, _ = core.read_head(h_BH, core.memory_MK[None], None)
+    zeros_BM, _ = core.read_head(h_BH, core.memory_MK[None], torch.zeros_like(left_out_BM))
+    torch.testing.assert_close(zeros_BM, left_out_BM, rtol=0, atol=1e-12)
 
 
 def test_mnm_keeps_its_starting_memory_and_does_not_train_it() -> None:
@@ -380,7 +407,7 @@ def test_mnm_keeps_its_starting_memory_and_does_not_train_it() -> None:
     assert torch.equal(other(z_BTZ), core(z_BTZ))
 
 
-@pytest.mark.parametrize("model", ["lstm", "ntm", "rn", "trn", "trn_text"])
+@pytest.mark.parametrize("model", ["lstm", "ntm", "ntm_unsharpened", "rn", "trn", "trn_text"])
 def test_other_cores_save_their_parameters_only(model: str) -> None:
     core = build_core(SMALL[model], N_FEATURES, "rmts")
     assert core.state_dict().keys() == dict(core.named_parameters()).keys()
@@ -398,8 +425,13 @@ def test_config_refuses_sizes_below_one(model: str) -> None:
 
 
 def test_trn_config_refuses_a_number_for_a_switch() -> None:
-    with pytest.raises(ConfigError, match="layers_after_sums=1 must be True or False"):
+    with pytest.raises(ConfigError, match="layers_after_sums=1 must be true or false"):
         TRNConfig(layers_after_sums=1)  # pyright: ignore[reportArgumentType]
+
+
+def test_ntm_config_refuses_a_number_for_a_switch() -> None:
+    with pytest.raises(ConfigError, match="sharpening=0 must be true or false"):
+        NTMConfig(sharpening=0)  # pyright: ignore[reportArgumentType]
 
 
 # Initial weights

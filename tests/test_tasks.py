@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from esbn_core.errors import ConfigError
 from esbn_core.tasks import counts
 from esbn_core.tasks.build import TASKS, build
 from esbn_core.tasks.problems import Problems, ProblemSets, arrangement, draw_ranks
+from esbn_core.tasks.rmts import draw_as_released
 
 Problem = tuple[int, ...]
 
@@ -142,6 +144,7 @@ def test_distribution_of_three_count_matches_enumeration(k: int) -> None:
     problems = enumerate_problems("distribution_of_three", k)
     assert counts.distribution_of_three(k) == len({matrix(problem) for problem in problems})
     assert len(problems) == counts.distribution_of_three(k) * (k - 3) * 24
+    assert len(problems) == counts.distribution_of_three_sequences(k)
 
 
 @pytest.mark.parametrize("k", [4, 5])
@@ -201,6 +204,27 @@ def test_distribution_of_three_draws_every_matrix_once_when_all_are_asked_for(k:
     assert Counter(map(matrix, as_tuples(problems))) == dict.fromkeys(map(matrix, enumerated), 1)
 
 
+@pytest.mark.parametrize("k", [4, 5])
+def test_distribution_of_three_draws_every_sequence_once_when_all_are_asked_for(k: int) -> None:
+    (problems,) = drawn("distribution_of_three", k, counts.distribution_of_three_sequences(k))
+    enumerated = enumerate_problems("distribution_of_three", k)
+    assert len(problems.targets_P) == len(enumerated)
+    assert with_targets(problems) == set(enumerated.items())
+
+
+@pytest.mark.parametrize(
+    ("k", "size", "times"),
+    [(4, 145, {1, 2}), (4, 288, {2}), (4, 3_400, {23, 24}), (5, 1_000, {2, 3}), (5, 17_279, {47, 48})],
+)
+def test_distribution_of_three_repeats_matrices_evenly_and_no_sequence(k: int, size: int, times: set[int]) -> None:
+    (problems,) = drawn("distribution_of_three", k, size)
+    assert len(with_targets(problems)) == size
+    assert with_targets(problems) <= set(enumerate_problems("distribution_of_three", k).items())
+    matrices = Counter(map(matrix, as_tuples(problems)))
+    assert len(matrices) == counts.distribution_of_three(k)
+    assert set(matrices.values()) == times
+
+
 def test_distribution_of_three_reaches_every_choice_row() -> None:
     seen = set()
     for seed in range(40):  # 40 draws of 144 matrices with 24 choice rows each
@@ -221,6 +245,139 @@ def test_identity_rules_repeat_each_aaa_twice_and_no_other(k: int) -> None:
     (problems,) = drawn("identity_rules", k, counts.identity_rules(k))
     times = Counter(as_tuples(problems))
     assert {(rule_of(problem[:3]), n) for problem, n in times.items()} == {("AAA", 2), ("ABA", 1), ("ABB", 1)}
+
+
+# Forms of the paper and of the released code that differ from the default
+
+
+FULL_AS_RELEASED = {5: 480, 6: 2_160, 7: 6_720}
+"""k -> 2 (k)_4 + 2 (k)_5 problems of rmts."""
+
+
+def as_released(k: int, size: int, seed: int = 0) -> Problems:
+    return draw_as_released(k, size, np.random.default_rng(seed))
+
+
+def same_source_share(problems: Problems) -> float:
+    return float((problems.indices_PT[:, 0] == problems.indices_PT[:, 1]).mean())
+
+
+def assert_share(share: float, expected: float, size: int) -> None:
+    """Within 5 standard errors."""
+    assert abs(share - expected) < 5 * math.sqrt(expected * (1 - expected) / size)
+
+
+@pytest.mark.parametrize("k", [5, 6, 7])
+def test_rmts_as_released_draws_every_problem_once_when_all_are_asked_for(k: int) -> None:
+    problems = as_released(k, FULL_AS_RELEASED[k])
+    enumerated = enumerate_problems("rmts", k)
+    assert len(enumerated) == FULL_AS_RELEASED[k]
+    assert with_targets(problems) == set(enumerated.items())
+
+
+@pytest.mark.parametrize("k", [5, 6, 7])
+def test_rmts_as_released_has_a_same_source_once_in_k_minus_3_when_all_are_asked_for(k: int) -> None:
+    assert same_source_share(as_released(k, FULL_AS_RELEASED[k])) == pytest.approx(1 / (k - 3), abs=1e-12)
+
+
+@pytest.mark.parametrize("k", [6, 7])
+def test_rmts_as_released_draws_a_part_without_repeats_and_without_balancing(k: int) -> None:
+    parts = [as_released(k, 200, seed) for seed in range(20)]
+    assert all(len(with_targets(problems)) == 200 for problems in parts)
+    assert all(with_targets(problems) <= set(enumerate_problems("rmts", k).items()) for problems in parts)
+    shares = [same_source_share(problems) for problems in parts]
+    assert len(set(shares)) > 1
+    assert_share(sum(shares) / 20, 1 / (k - 3), 20 * 200)
+
+
+@cache
+def released(seed: int = 0) -> ProblemSets:
+    return build(TaskConfig(name="rmts", withheld=85, sampling="as_released").resolve(), seed)
+
+
+def test_rmts_as_released_trains_on_one_twelfth_with_a_same_source_at_m85() -> None:
+    train = released().train
+    assert len(train.targets_P) == 10_000
+    assert_share(same_source_share(train), 1 / 12, 10_000)
+    assert_share(float(train.targets_P.mean()), 1 / 2, 10_000)
+
+
+def test_rmts_as_released_trains_on_distinct_problems_with_the_targets_the_solver_finds() -> None:
+    train = released().train
+    assert len(set(as_tuples(train))) == 10_000
+    assert [solve("rmts", problem) for problem in as_tuples(train)] == train.targets_P.tolist()
+
+
+def test_rmts_as_released_comes_in_random_order() -> None:
+    train = released().train
+    first_half = Problems(train.indices_PT[:5_000], train.targets_P[:5_000])
+    assert_share(same_source_share(first_half), 1 / 12, 5_000)
+    assert_share(float(first_half.targets_P.mean()), 1 / 2, 5_000)
+
+
+def test_rmts_as_released_keeps_the_split_and_the_test_problems_of_the_balanced_form() -> None:
+    balanced = built("rmts", 85)
+    assert np.array_equal(released().withheld, balanced.withheld)
+    assert np.array_equal(released().test.indices_PT, balanced.test.indices_PT)
+    assert set(released().train.indices_PT.flat) == set(balanced.train.indices_PT.flat)
+
+
+def test_rmts_as_released_repeats_exactly_for_a_seed_and_differs_for_another() -> None:
+    again = build(TaskConfig(name="rmts", withheld=85, sampling="as_released").resolve(), 0)
+    assert np.array_equal(again.train.indices_PT, released().train.indices_PT)
+    assert not np.array_equal(released(1).train.indices_PT, released().train.indices_PT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "rmts"}, "sampling='as_released' is defined for rmts with withheld > 0 only"),
+        ({"name": "identity_rules", "withheld": 85}, "sampling='as_released' .* for rmts .*, not identity_rules"),
+        ({"name": "rmts", "sampling": "random"}, "sampling='random' is unknown; choose one of balanced, as_released"),
+    ],
+    ids=["m0", "other_task", "unknown"],
+)
+def test_config_refuses_a_sampling_there_is_not(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TaskConfig(**{"sampling": "as_released", **changes})
+
+
+@cache
+def hundred_thousand() -> ProblemSets:
+    """What the paper's Table 13 asks for: 15 objects have 16,380 matrices."""
+    return build(TaskConfig(name="distribution_of_three", withheld=85, n_train=100_000).resolve(), 0)
+
+
+def test_hundred_thousand_problems_at_m85_are_distinct() -> None:
+    assert len(set(as_tuples(hundred_thousand().train))) == 100_000
+
+
+def test_hundred_thousand_problems_at_m85_have_every_matrix_six_or_seven_times() -> None:
+    matrices = Counter(map(matrix, as_tuples(hundred_thousand().train)))
+    assert Counter(matrices.values()) == {6: 7 * 16_380 - 100_000, 7: 100_000 - 6 * 16_380}
+
+
+def test_hundred_thousand_problems_at_m85_have_the_targets_the_solver_finds() -> None:
+    train = hundred_thousand().train
+    targets = [solve("distribution_of_three", problem) for problem in as_tuples(train)]
+    assert targets == train.targets_P.tolist()
+
+
+def test_hundred_thousand_problems_at_m85_have_uniform_targets_and_uniform_fourth_choices() -> None:
+    train = hundred_thousand().train
+    for target in range(4):
+        assert_share(float((train.targets_P == target).mean()), 1 / 4, 100_000)
+    others = Counter(int(other) for row in train.indices_PT for other in set(row[5:]) - set(row[:3]))
+    assert others.total() == 100_000
+    assert others.keys() == set(train.indices_PT.flat)
+    assert len(others) == 15
+    for times in others.values():
+        assert_share(times / 100_000, 1 / 15, 100_000)
+
+
+def test_distribution_of_three_trains_on_each_matrix_once_unless_more_are_asked_for() -> None:
+    config = TaskConfig(name="distribution_of_three", withheld=94).resolve()
+    assert (config.n_train, config.n_test) == (6 * math.perm(6, 3), 10_000)
 
 
 # The paper's conditions
@@ -477,7 +634,8 @@ def test_sizes_accept_the_extreme_withheld_numbers(task: str, low: int, high: in
         ({"task": "same_different", "n_train": 101}, r"n_train=101 cannot be balanced; .* multiple of 2"),
         ({"task": "same_different", "n_test": 992}, r"n_test=992 is more than the 990"),
         ({"task": "same_different", "withheld": 98, "n_train": 6}, r"n_train=6 is more than the 4"),
-        ({"task": "distribution_of_three", "withheld": 5, "n_test": 361}, r"n_test=361 is more than the 360"),
+        ({"task": "distribution_of_three", "withheld": 5, "n_test": 17_281}, r"n_test=17281 is more than the 17280"),
+        ({"task": "distribution_of_three", "n_objects": 10, "n_train": 2_161}, r"n_train=2161 is more than the 2160"),
         ({"task": "identity_rules", "withheld": 95, "n_train": 8_641}, r"n_train=8641 is more than the 8640"),
         ({"task": "rmts", "n_objects": 4}, r"n_objects=4 is too few; rmts needs at least 5"),
     ],

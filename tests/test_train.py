@@ -62,8 +62,9 @@ def test_pack_trains_each_network_as_if_alone(arm: dict[str, str]) -> None:
     pack = pack_of(3, task="distribution_of_three", withheld=95, epochs=3, n_test=50, **SMALL, **arm)
     for config, trial in zip(pack, train(pack, IMAGES.astype(float)).trials, strict=True):
         (alone,) = train([config], IMAGES.astype(float)).trials
-        torch.testing.assert_close(weights(trial), weights(alone), rtol=0, atol=1e-7)
-        np.testing.assert_allclose(trial.curve, alone.curve, rtol=0, atol=1e-9)
+        # Adam divides rounding by its epsilon of 1e-8 where a gradient is nothing else.
+        torch.testing.assert_close(weights(trial), weights(alone), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(trial.curve, alone.curve, rtol=0, atol=1e-6)
         assert trial.test_accuracy == alone.test_accuracy
 
 
@@ -102,7 +103,7 @@ def test_pack_starts_each_network_as_if_alone_in_float32(three_epochs: list[Tria
     # Only at first: Adam turns a gradient that is all rounding into a full step, so float32 runs drift apart.
     for config, trial in zip(three_epochs, unbroken.trials, strict=True):
         (alone,) = train([config], IMAGES).trials
-        np.testing.assert_allclose(trial.curve[:2], alone.curve[:2], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(trial.curve[:1], alone.curve[:1], rtol=0, atol=1e-6)
 
 
 def test_networks_of_a_pack_differ(unbroken: PackResult) -> None:

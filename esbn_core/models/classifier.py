@@ -3,10 +3,12 @@
 Legend: N objects, B problems, T steps, Z embedding, C choices.
 """
 
+import dataclasses
 from functools import partial
 from typing import overload
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from esbn_core import rivals
 from esbn_core.config import ESBNConfig, TrialConfig
@@ -55,11 +57,14 @@ class SequenceClassifier(nn.Module):
         super().__init__()
         spec, n_features = config.task.spec, config.embedding_size
         assert config.tcn is not None
+        self.sigmoid = config.output == "sigmoid"
+        if self.sigmoid:
+            spec = dataclasses.replace(spec, n_choices=1)
         stream = partial(torch_rng, config.seed)
         self.encoder = ENCODERS[config.encoder](n_features, stream)
         self.norm = context_norm(config.tcn, n_features, spec.n_steps)
-        core = MODELS[type(config.model)]
-        self.core = core(config.model, n_features, spec, stream)
+        core = MODELS.get(type(config.model)) or config.model.core  # the latter: a model of the user's own
+        self.core: Core = core(config.model, n_features, spec, stream)
 
     @overload
     def forward(self, objects_N1HW: Tensor, indices_BT: Tensor) -> Tensor: ...
@@ -77,10 +82,15 @@ class SequenceClassifier(nn.Module):
         Returns:
             [B, C] logits.
         """
-        z_BTZ = self.embed(objects_N1HW, indices_BT)
-        return self.core.with_penalty(z_BTZ) if with_penalty else self.core(z_BTZ)
+        logits_BC, penalty = self.core.with_penalty(self.embed(objects_N1HW, indices_BT))
+        logits_BC = self.per_choice(logits_BC)
+        return (logits_BC, penalty) if with_penalty else logits_BC
+
+    def per_choice(self, logits_BC: Tensor) -> Tensor:
+        """A logit per choice; one sigmoid unit x becomes (0, x), whose softmax is the sigmoid of x."""
+        return F.pad(logits_BC, (1, 0)) if self.sigmoid else logits_BC
 
     def embed(self, objects_N1HW: Tensor, indices_BT: Tensor) -> Tensor:
         """Embeddings after normalisation, [B, T, Z]. Each object is encoded once, so equal images stay equal bits."""
-        z_NZ = self.encoder(objects_N1HW)
+        z_NZ = self.core.project(self.encoder(objects_N1HW))
         return self.norm(z_NZ[indices_BT])

@@ -13,6 +13,10 @@ class Core(nn.Module):
     stream of its own. It must work under `torch.func.vmap`: no in-place change of what it got, no branch on values.
     """
 
+    def project(self, z_NZ: Tensor) -> Tensor:
+        """What becomes of an embedding before normalisation, image by image: nothing, but for cores that map it."""
+        return z_NZ
+
     def forward(self, z_BTZ: Tensor) -> Tensor:
         """[B, T, Z] -> logits [B, C]."""
         return self.with_penalty(z_BTZ)[0]

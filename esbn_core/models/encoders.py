@@ -4,6 +4,7 @@ Legend: N images, Z embedding, I inputs, O outputs.
 """
 
 import itertools
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,21 +16,27 @@ from esbn_core.seeding import Stream
 
 
 class ConvEncoder(nn.Module):
-    """Three convolutions (32 channels, kernel 4, stride 2, padding 1), then 512 -> 256 -> Z."""
+    """Three convolutions (32 channels, kernel 4, stride 2), flattened -> 256 -> Z.
 
-    def __init__(self, n_features: int, stream: Stream):
+    A padding of 1, which leaves 4 x 4 pixels of 32, is in the released code; the paper's text names none, which leaves
+    2 x 2.
+    """
+
+    def __init__(self, n_features: int, stream: Stream, padding: int = 1):
         super().__init__()
+        self.padding = padding
+        n_flat = 32 * (4 if padding else 2) ** 2
         generator = stream("encoder kernels")
         self.kernels = nn.ParameterList(
             draw(n_channels * 16, 32, "relu", generator).T.reshape(32, n_channels, 4, 4) for n_channels in (1, 32, 32)
         )
         self.biases = nn.ParameterList(torch.zeros(32) for _ in range(3))
-        self.layers = _layers((512, 256, n_features), stream)
+        self.layers = _layers((n_flat, 256, n_features), stream)
 
     def forward(self, x_N1HW: Tensor) -> Tensor:
         x = x_N1HW
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
-            x = F.relu(F.conv2d(x, kernel, bias, stride=2, padding=1))  # 32 -> 16 -> 8 -> 4 pixels a side
+            x = F.relu(F.conv2d(x, kernel, bias, stride=2, padding=self.padding))
         return self.layers(x.flatten(1))
 
 
@@ -63,4 +70,9 @@ def _layers(sizes: tuple[int, ...], stream: Stream) -> nn.Sequential:
     return nn.Sequential(*(part for layer in linear for part in (layer, nn.ReLU())))
 
 
-ENCODERS = {"conv": ConvEncoder, "mlp": MLPEncoder, "random": RandomEncoder}
+ENCODERS = {
+    "conv": ConvEncoder,
+    "mlp": MLPEncoder,
+    "random": RandomEncoder,
+    "conv_unpadded": partial(ConvEncoder, padding=0),
+}

@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from esbn_core.config import ESBNConfig
 from esbn_core.models.core import Core
-from esbn_core.models.layers import Linear, LSTMCell, draw
+from esbn_core.models.layers import GATES, Linear, LSTMCell, draw
+from esbn_core.models.leak import Leak
+from esbn_core.models.retrieval import RETRIEVALS
 from esbn_core.seeding import Stream
 from esbn_core.tasks.counts import TaskSpec
 
@@ -42,13 +44,16 @@ class ESBN(Core):
 
     The controller gets no image, so steps 1 and 2 are the same for every problem and run on a batch of one; the values
     are the embeddings, so one Gram matrix holds all similarities of a problem.
+
+    Not in the paper: other `retrieval` than the dot product, and a leak l_t = lambda V z_t, which is added to the gates
+    of the LSTM, to k_t before the ReLU, or, averaged over t <= T, to the logits.
     """
 
     def __init__(self, config: ESBNConfig, n_features: int, task: TaskSpec, stream: Stream):
         super().__init__()
         self.confidence = config.confidence
         n_hidden, n_key = config.hidden_size, config.key_size
-        self.lstm = LSTMCell(n_key + (config.confidence == "on"), n_hidden, stream)
+        self.lstm = LSTMCell(n_key + (config.confidence == "on"), n_hidden, stream, GATES[config.gate_init])
         self.key = Linear(draw(n_hidden, n_key, "relu", stream("key")))
         self.gate = Linear(draw(n_hidden, 1, "linear", stream("gate")))
         self.output = Linear(draw(n_hidden, task.n_choices, "linear", stream("output")))
@@ -58,30 +63,37 @@ class ESBN(Core):
         if config.confidence == "default_memory":
             self.default_key_K = nn.Parameter(torch.zeros(n_key))
             self.default_value_Z = nn.Parameter(torch.zeros(n_features))
+        self.similarities = RETRIEVALS[config.retrieval](n_features, stream)
+        self.leak = Leak(config, n_features, task.n_choices, stream) if config.leak else None
 
-    def forward(self, z_BTZ: Tensor) -> Tensor:
-        """[B, T, Z] -> logits [B, C]."""
-        return self._run(z_BTZ)[0]
+    def with_penalty(self, z_BTZ: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, T, Z] -> logits [B, C], and the penalty on the leak."""
+        if self.leak is None:
+            return self.run(z_BTZ)[0], z_BTZ.new_zeros(())
+        leak_BTX = self.leak(z_BTZ)
+        return self.run(z_BTZ, leak_BTX)[0], self.leak.penalty(leak_BTX)
 
     def trace(self, z_BTZ: Tensor) -> list[Step]:
         """What each of the T steps writes and reads (paper section 5.4)."""
-        return self._run(z_BTZ)[1]
+        return self.run(z_BTZ, self.leak(z_BTZ) if self.leak else None)[1]
 
-    def _run(self, z_BTZ: Tensor) -> tuple[Tensor, list[Step]]:
-        similarity_BTS = z_BTZ @ z_BTZ.transpose(1, 2)
-        keys: list[Tensor] = []
+    def run(self, z_BTZ: Tensor, leak_BTX: Tensor | None = None) -> tuple[Tensor, list[Step]]:
+        """Logits and steps, with this leak: X is what it is added to (T = 1 for the logits); None: nothing."""
+        values_BSZ, keys = z_BTZ, []
         if self.confidence == "default_memory":
-            similarity_BTS = torch.cat([(z_BTZ @ self.default_value_Z)[..., None], similarity_BTS], dim=-1)
-            keys = [self.default_key_K[None]]
+            default_B1Z = self.default_value_Z.expand(len(z_BTZ), 1, -1)
+            values_BSZ, keys = torch.cat([default_B1Z, z_BTZ], dim=1), [self.default_key_K[None]]
+        similarity_BTS = self.similarities(z_BTZ, values_BSZ)
+        leaks = {} if self.leak is None or leak_BTX is None else {self.leak.into: leak_BTX}
         read, state, steps = None, None, []
         for t in range(z_BTZ.shape[1]):
-            state = self.lstm(read and read.vector_BR, state)
+            state = self.lstm(read and read.vector_BR, state, _at(t, leaks.get("controller")))
             if t > 0:
                 read = self._read(state[0], similarity_BTS[:, t, : len(keys)], keys)
-            keys.append(F.relu(self.key(state[0])))
+            keys.append(F.relu(_plus(self.key(state[0]), _at(t, leaks.get("key")))))
             steps.append(Step(keys[-1], read))
         h_BH, _ = self.lstm(read and read.vector_BR, state)
-        return self.output(h_BH), steps
+        return _plus(self.output(h_BH), _at(0, leaks.get("output"))), steps
 
     def _read(self, h_BH: Tensor, similarity_BS: Tensor, keys: list[Tensor]) -> Read:
         weights_BS = torch.softmax(similarity_BS, dim=-1)
@@ -92,3 +104,11 @@ class ESBN(Core):
             vector_BR = torch.cat([vector_BR, (weights_BS * q_BS).sum(-1, keepdim=True)], dim=-1)
         gate_B1 = torch.sigmoid(self.gate(h_BH))
         return Read(gate_B1 * vector_BR, gate_B1, weights_BS)
+
+
+def _at(t: int, leak_BTX: Tensor | None) -> Tensor | None:
+    return None if leak_BTX is None else leak_BTX[:, t]
+
+
+def _plus(x: Tensor, more: Tensor | None) -> Tensor:
+    return x if more is None else x + more

@@ -62,6 +62,15 @@ def normal_gates(n_in: int, n_hidden: int, generator: torch.Generator) -> Linear
     return Linear(torch.cat([draw(n_in, size, role, generator) for size, role in blocks], dim=1))
 
 
+def normal_gates_apart(n_in: int, n_hidden: int, generator: torch.Generator) -> Linear:
+    """The gates of an LSTM, each drawn alone by its role, as the paper's text implies; bias 0."""
+    roles = ("linear", "linear", "tanh", "linear")
+    return Linear(torch.cat([draw(n_in, n_hidden, role, generator) for role in roles], dim=1))
+
+
+GATES = {"joint": normal_gates, "per_gate": normal_gates_apart}
+
+
 def uniform_gates(n_in: int, n_hidden: int, generator: torch.Generator) -> Linear:
     """The gates of an LSTM with weights and bias uniform on +-1/sqrt(H), the default of PyTorch's LSTM."""
     return uniform_linear(n_in, 4 * n_hidden, generator, bound=1 / math.sqrt(n_hidden))
@@ -84,13 +93,18 @@ class LSTMCell(nn.Module):
         self.input = gates(n_in, n_hidden, stream("lstm input"))
         self.hidden = gates(n_hidden, n_hidden, stream("lstm hidden"))
 
-    def forward(self, x_BI: Tensor | None, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x_BI: Tensor | None, state: tuple[Tensor, Tensor] | None, extra_BG: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """One step -> hidden and cell state, each [B, H].
 
         An input or a state that is all zero is passed as None, which saves its product. A batch of 1 broadcasts.
+        `extra_BG` is added to the pre-activations.
         """
         p_G = self.input.bias_O[None] if x_BI is None else self.input(x_BI)
         p_BG = p_G + (self.hidden.bias_O if state is None else self.hidden(state[0]))
+        if extra_BG is not None:
+            p_BG = p_BG + extra_BG
         i, f, g, o = p_BG.chunk(4, dim=-1)
         c_BH = torch.sigmoid(i) * torch.tanh(g)
         if state is not None:

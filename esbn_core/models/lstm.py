@@ -6,7 +6,7 @@ Legend: B problems, T steps, Z embedding, H hidden, C choices.
 from torch import Tensor
 
 from esbn_core.models.core import Core
-from esbn_core.models.layers import Linear, LSTMCell, draw
+from esbn_core.models.layers import GATES, Linear, LSTMCell, draw
 from esbn_core.rivals import LSTMConfig
 from esbn_core.seeding import Stream
 from esbn_core.tasks.counts import TaskSpec
@@ -22,7 +22,7 @@ class LSTM(Core):
 
     def __init__(self, config: LSTMConfig, n_features: int, task: TaskSpec, stream: Stream):
         super().__init__()
-        self.lstm = LSTMCell(n_features, config.hidden_size, stream)
+        self.lstm = LSTMCell(n_features, config.hidden_size, stream, GATES[config.gate_init])
         self.output = Linear(draw(config.hidden_size, task.n_choices, "linear", stream("output")))
 
     def forward(self, z_BTZ: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from esbn_core.models.core import Core
-from esbn_core.models.layers import Linear, LSTMCell, draw
+from esbn_core.models.layers import GATES, Linear, LSTMCell, draw
 from esbn_core.rivals import NTMConfig
 from esbn_core.seeding import Stream
 from esbn_core.tasks.counts import TaskSpec
@@ -25,12 +25,13 @@ class Address(NamedTuple):
     strength_B1: Tensor
     gate_B1: Tensor
     shift_B3: Tensor
-    sharpening_B1: Tensor
+    sharpening_B1: Tensor | None = None
 
 
-def _address_blocks(slot_size: int) -> list[tuple[int, str]]:
+def _address_blocks(slot_size: int, sharpening: bool) -> list[tuple[int, str]]:
     """Size of each part of an address, and what follows it."""
-    return [(slot_size, "tanh"), (1, "relu"), (1, "linear"), (3, "linear"), (1, "relu")]
+    blocks = [(slot_size, "tanh"), (1, "relu"), (1, "linear"), (3, "linear")]
+    return [*blocks, (1, "relu")] if sharpening else blocks
 
 
 class Head(nn.Module):
@@ -39,22 +40,25 @@ class Head(nn.Module):
         w = softmax_j(beta cos(k, M_j))                 k = tanh(.), beta = softplus(.)
         w = g w + (1 - g) w_prev                        g = sig(.); left out at the head's first use
         w_j = s_1 w_{j+1} + s_2 w_j + s_3 w_{j-1}       s = softmax(.), slots in a circle
-        w_j = w_j^e / sum_l w_l^e                       e = 1 + softplus(.)
+        w_j = w_j^e / sum_l w_l^e                       e = 1 + softplus(.); 1 without sharpening
 
     For two steps each head is used once, so its gate g gets no gradient.
     """
 
-    def __init__(self, n_hidden: int, slot_size: int, more: list[str], generator: torch.Generator):
+    def __init__(self, config: NTMConfig, more: list[str], generator: torch.Generator):
         super().__init__()
-        blocks = _address_blocks(slot_size) + [(slot_size, role) for role in more]
+        n_hidden, slot_size = config.hidden_size, config.slot_size
+        blocks = _address_blocks(slot_size, config.sharpening)
+        self.n_address = len(blocks)
+        blocks += [(slot_size, role) for role in more]
         self.sizes = [size for size, _ in blocks]
         self.linear = Linear(torch.cat([draw(n_hidden, size, role, generator) for size, role in blocks], dim=1))
 
     def forward(self, h_BH: Tensor, memory_BMK: Tensor, previous_BM: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """Weights of the slots, [B, M], and the further parts, each [B, K]."""
         parts = self.linear(h_BH).split(self.sizes, dim=-1)
-        n_address = len(Address._fields)
-        return _weights(Address(*parts[:n_address]), memory_BMK, previous_BM), parts[n_address:]
+        address = Address(*parts[: self.n_address])
+        return _weights(address, memory_BMK, previous_BM), parts[self.n_address :]
 
 
 def _weights(address: Address, memory_BMK: Tensor, previous_BM: Tensor | None) -> Tensor:
@@ -65,7 +69,8 @@ def _weights(address: Address, memory_BMK: Tensor, previous_BM: Tensor | None) -
         w_BM = g_B1 * w_BM + (1 - g_B1) * previous_BM
     s1_B1, s2_B1, s3_B1 = torch.softmax(address.shift_B3, dim=-1).split(1, dim=-1)
     w_BM = s1_B1 * w_BM.roll(-1, dims=-1) + s2_B1 * w_BM + s3_B1 * w_BM.roll(1, dims=-1)
-    w_BM = w_BM ** (1 + F.softplus(address.sharpening_B1))
+    if address.sharpening_B1 is not None:
+        w_BM = w_BM ** (1 + F.softplus(address.sharpening_B1))
     return w_BM / w_BM.sum(-1, keepdim=True)
 
 
@@ -89,16 +94,17 @@ class NTM(Core):
         logits = W_y h_{T+1} + b_y
 
     The memory that step T would write is never read, so that write is left out.
-    Source: official models/NTM.py. Sharpening is in the code only.
+    Source: official models/NTM.py. Sharpening is in the code only. The paper has w_prev = 0 at a head's first use,
+    where the code leaves the interpolation out: the same, since the last line cancels the factor g.
     """
 
     def __init__(self, config: NTMConfig, n_features: int, task: TaskSpec, stream: Stream):
         super().__init__()
         n_hidden, slot_size = config.hidden_size, config.slot_size
-        self.lstm = LSTMCell(n_features + slot_size, n_hidden, stream)
+        self.lstm = LSTMCell(n_features + slot_size, n_hidden, stream, GATES[config.gate_init])
         self.memory_MK = nn.Parameter(draw(config.slots, slot_size, "linear", stream("memory")))
-        self.read_head = Head(n_hidden, slot_size, [], stream("read head"))
-        self.write_head = Head(n_hidden, slot_size, ["linear", "tanh"], stream("write head"))
+        self.read_head = Head(config, [], stream("read head"))
+        self.write_head = Head(config, ["linear", "tanh"], stream("write head"))
         self.output = Linear(draw(n_hidden, task.n_choices, "linear", stream("output")))
 
     def forward(self, z_BTZ: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ class Transformer(Core):
         logits = W_y relu(W_h mean_t LN(x_t) + b_h) + b_y
 
     W_qkv is drawn as one matrix. The part of its bias that the keys get shifts all scores of a query alike, so it has
-    no effect. Source: official models/Transformer.py, without the layer that it keeps and never trains.
+    no effect. Source: official models/Transformer.py, without the layer that it keeps and never trains; the LN before
+    the mean is in the code only.
     """
 
     def __init__(self, config: TransformerConfig, n_features: int, task: TaskSpec, stream: Stream):
@@ -37,7 +38,7 @@ class Transformer(Core):
         self.merge = Linear(draw(width, n_features, "linear", stream("merge")))
         self.norm = nn.LayerNorm(n_features)
         self.feed_forward = FeedForward(n_features, config.feedforward_size, stream)
-        self.final_norm = nn.LayerNorm(n_features)
+        self.final_norm = nn.LayerNorm(n_features) if config.final_norm else nn.Identity()
         self.hidden = Linear(draw(n_features, config.hidden_size, "relu", stream("hidden")))
         self.output = Linear(draw(config.hidden_size, task.n_choices, "linear", stream("output")))
 

@@ -33,7 +33,10 @@ def build(task: TaskConfig, seed: int) -> ProblemSets:
         return ProblemSets(train, test, np.empty(0, np.int64))
     order = rng(seed, "split").permutation(task.n_objects)
     withheld, kept = order[: task.withheld], order[task.withheld :]
-    (train,) = draw(len(kept), [task.n_train], rng(seed, "training problems"))
+    if task.sampling == "as_released":
+        train = rmts.draw_as_released(len(kept), task.n_train, rng(seed, "training problems"))
+    else:
+        (train,) = draw(len(kept), [task.n_train], rng(seed, "training problems"))
     (test,) = draw(len(withheld), [task.n_test], rng(seed, "test problems"))
     return ProblemSets(_over(kept, train), _over(withheld, test), withheld)
 

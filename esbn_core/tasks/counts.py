@@ -31,6 +31,11 @@ def distribution_of_three(k: int) -> int:
     return 6 * math.perm(k, 3)
 
 
+def distribution_of_three_sequences(k: int) -> int:
+    """Matrices with their row of choices: 24 orders of the three objects and one of the other k - 3."""
+    return distribution_of_three(k) * 24 * (k - 3)
+
+
 def identity_rules(k: int) -> int:
     """Three times the problems of ABA or of ABB; those of AAA, half as many, repeat."""
     return 72 * math.perm(k, 4)
@@ -53,12 +58,16 @@ class TaskSpec:
     """Problem sets come in multiples of this many, to be balanced exactly."""
     segmented: bool = False
     """Whether the steps come in pairs that TCN may normalise one by one."""
+    limit: Callable[[int], int] | None = None
+    """Most problems of k > 3 objects that can be asked for, where that is more than `count`."""
 
 
 SPECS = {
     "same_different": TaskSpec(2, 2, 2, same_different, multiple=2),
     "rmts": TaskSpec(6, 2, 5, rmts, multiple=4, segmented=True),
-    "distribution_of_three": TaskSpec(9, 4, 4, distribution_of_three, multiple=1),
+    "distribution_of_three": TaskSpec(
+        9, 4, 4, distribution_of_three, multiple=1, limit=distribution_of_three_sequences
+    ),
     "identity_rules": TaskSpec(9, 4, 4, identity_rules, multiple=1),
 }
 
@@ -73,7 +82,8 @@ def _available(task: str, n_objects: int, withheld: int) -> tuple[int, int]:
     """Most training and test problems there can be."""
     count = SPECS[task].count
     if withheld:
-        return count(n_objects - withheld), count(withheld)
+        most = SPECS[task].limit or count
+        return most(n_objects - withheld), most(withheld)
     if task == "same_different":
         n_train, n_test = split_same_different(n_objects)
         return 2 * n_train, 2 * n_test
@@ -103,11 +113,15 @@ def sizes(task: str, n_objects: int, withheld: int, n_train: int | None, n_test:
                 f"withheld={withheld} {what} {max(k, 0)} objects; {least}, so withheld can be {allowed} of {n_objects}"
             )
     wanted = []
-    for name, size, available in zip(
-        ("n_train", "n_test"), (n_train, n_test), _available(task, n_objects, withheld), strict=True
+    for name, size, available, k in zip(
+        ("n_train", "n_test"),
+        (n_train, n_test),
+        _available(task, n_objects, withheld),
+        (k_train, withheld or n_objects),
+        strict=True,
     ):
         uncapped = task == "same_different" and not withheld
-        size = size if size is not None else available if uncapped else min(CAP, available)
+        size = size if size is not None else available if uncapped else min(CAP, available, spec.count(k))
         if size > available:
             raise ConfigError(f"{name}={size} is more than the {available} problems {task} has at withheld={withheld}")
         if size % spec.multiple:

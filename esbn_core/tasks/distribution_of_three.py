@@ -11,8 +11,9 @@ from esbn_core.tasks.problems import PERMUTATIONS, Problems, arrangement, draw_r
 def draw(k: int, sizes: Sequence[int], rng: np.random.Generator) -> list[Problems]:
     """Draws disjoint problem sets over objects 0 .. k-1: a1 a2 a3 | b1 b2 | c1 c2 c3 c4.
 
-    A matrix is a row of three objects and an order of them for the second row; matrices do not repeat. The choices
-    are the three and one other object in random order; the target is the place of b3.
+    A matrix is a row of three objects and an order of them for the second row. The choices are the three and one other
+    object in random order; the target is the place of b3. Matrices do not repeat; a set of more problems than there
+    are matrices has each equally often, up to one, and never with the same choices.
 
     Returns: per size, indices [size, 9] and targets [size].
     """
@@ -23,9 +24,23 @@ def _problems(ranks_P: np.ndarray, k: int, rng: np.random.Generator) -> Problems
     row, order = np.divmod(ranks_P, 6)
     first_P3 = arrangement(row, k, 3)
     second_P3 = np.take_along_axis(first_P3, PERMUTATIONS[3][order], axis=1)
-    other_P = rng.integers(k - 3, size=len(ranks_P))
+    other_P, choices_order_P = np.divmod(_choice_rows(ranks_P, 24 * (k - 3), rng), 24)
     for used_P in np.sort(first_P3, axis=1).T:
         other_P += other_P >= used_P
-    choices_P4 = rng.permuted(np.column_stack([first_P3, other_P]), axis=1)
+    shown_P4 = np.column_stack([first_P3, other_P])
+    choices_P4 = np.take_along_axis(shown_P4, PERMUTATIONS[4][choices_order_P], axis=1)
     targets_P = np.argmax(choices_P4 == second_P3[:, 2:], axis=1)
     return Problems(np.column_stack([first_P3, second_P3[:, :2], choices_P4]), targets_P)
+
+
+def _choice_rows(ranks_P: np.ndarray, n_rows: int, rng: np.random.Generator) -> np.ndarray:
+    """A row of choices for each matrix, by number; all are equally likely, and copies of a matrix get different ones.
+
+    The copies of a matrix take successive numbers of one random order, from a random start of their own.
+    """
+    _, matrix_P, copies_M = np.unique(ranks_P, return_inverse=True, return_counts=True)
+    by_matrix_P = np.argsort(matrix_P, kind="stable")
+    copy_P = np.empty(len(ranks_P), np.int64)
+    copy_P[by_matrix_P] = np.arange(len(ranks_P)) - np.repeat(np.cumsum(copies_M) - copies_M, copies_M)
+    start_M = rng.integers(n_rows, size=len(copies_M))
+    return rng.permutation(n_rows)[(start_M[matrix_P] + copy_P) % n_rows]

@@ -26,9 +26,31 @@ def draw(k: int, sizes: Sequence[int], rng: np.random.Generator) -> list[Problem
     """
     parts: list[list[Problems]] = [[] for _ in sizes]
     for pattern, target in PATTERNS.items():
-        letters = ["ABCDE".index(letter) for letter in pattern]
-        r = max(letters) + 1
-        for part, ranks in zip(parts, draw_ranks(math.perm(k, r), [size // 4 for size in sizes], rng), strict=True):
-            indices_PT = arrangement(ranks, k, r)[:, letters]
-            part.append(Problems(indices_PT, np.full(len(ranks), target)))
+        quarters = draw_ranks(math.perm(k, len(set(pattern))), [size // 4 for size in sizes], rng)
+        for part, ranks_P in zip(parts, quarters, strict=True):
+            part.append(_problems(pattern, k, ranks_P, target))
     return [concatenate(part, rng) for part in parts]
+
+
+def draw_as_released(k: int, size: int, rng: np.random.Generator) -> Problems:
+    """Draws a problem set over objects 0 .. k-1 from all there are, whatever their source, without repeats.
+
+    So 1 in k - 3 has a same source. Source: official tasks/RMTS.py, `full_space`, which scripts/RMTS.sh uses to train
+    at m = 85.
+
+    Returns: indices [size, 6] and targets [size].
+    """
+    counts = [math.perm(k, len(set(pattern))) for pattern in PATTERNS]
+    (ranks_P,) = draw_ranks(sum(counts), [size], rng)
+    firsts = np.cumsum([0, *counts])
+    kind_P = np.searchsorted(firsts, ranks_P, side="right") - 1
+    parts = [
+        _problems(pattern, k, ranks_P[kind_P == i] - firsts[i], target)
+        for i, (pattern, target) in enumerate(PATTERNS.items())
+    ]
+    return concatenate(parts, rng)
+
+
+def _problems(pattern: str, k: int, ranks_P: np.ndarray, target: int) -> Problems:
+    letters = ["ABCDE".index(letter) for letter in pattern]
+    return Problems(arrangement(ranks_P, k, max(letters) + 1)[:, letters], np.full(len(ranks_P), target))

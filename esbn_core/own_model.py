@@ -1,0 +1,46 @@
+"""Models of the user's own, named `module:Class` in a study; no torch of ours."""
+
+import dataclasses
+import hashlib
+import importlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from esbn_core.errors import ConfigError
+
+
+def own_model(name: str, reserved: Collection[str]) -> Any:
+    """The default config of the class that `module:Class` names, with `name` and `source` set on the class.
+
+    The class is a frozen dataclass of settings with defaults; its class attribute `core` is a
+    `esbn_core.models.core.Core`. `source`, a hash of the module's file, makes a changed file a new trial.
+
+    Raises:
+        ConfigError: there is no such module or class, it is not such a dataclass, or a setting has a reserved name.
+    """
+    config = _class(name)
+    known = isinstance(config, type) and dataclasses.is_dataclass(config) and hasattr(config, "core")
+    if not known or not config.__dataclass_params__.frozen:  # type: ignore[union-attr]
+        raise ConfigError(f"model={name!r} must be a frozen dataclass of settings with a class attribute core")
+    for field in dataclasses.fields(config):
+        if field.name in {*reserved, "source"}:
+            raise ConfigError(f"model={name!r} has a setting {field.name!r}, which every trial has; call it otherwise")
+        if field.default is field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"model={name!r} has a setting {field.name!r} without a default; give it one")
+    return config()
+
+
+def _class(name: str) -> Any:
+    module_name, _, class_name = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+        config = getattr(module, class_name)
+        config.name = name
+        config.source = hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:16]
+    except ModuleNotFoundError as error:
+        hint = "put its file beside the study's" if error.name == module_name else f"it needs {error.name}"
+        raise ConfigError(f"model={name!r} is in a module that cannot be imported; {hint}") from None
+    except Exception as error:  # the user's own code, so anything can happen
+        raise ConfigError(f"model={name!r} cannot be had: {type(error).__name__}: {error}") from error
+    return config

@@ -1,0 +1,48 @@
+"""How fast packs train and test on the machine at hand, measured by the trainer itself."""
+
+import dataclasses
+import statistics
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from esbn_core.config import TrialConfig
+from esbn_core.train import LOG_EVERY, Position, train
+
+MEASURED = 2  # stretches of LOG_EVERY updates, after one to warm up
+TESTED = 1_000  # problems
+
+
+class Speed(NamedTuple):
+    """Seconds of one process for a whole pack."""
+
+    update_seconds: float
+    test_seconds: float
+    """For one problem of each network."""
+
+
+def measure_speed(
+    config: TrialConfig, images_N1HW: np.ndarray, *, pack_size: int = 1, threads: int = 1, device: str = "cpu"
+) -> Speed:
+    """Trains a pack of this variant for some 30 updates and tests it.
+
+    Args:
+        config: of the variant; its updates, test problems and seed do not count.
+    """
+    torch.set_num_threads(threads)
+    short = config.with_(n_test=None, updates=(1 + MEASURED) * LOG_EVERY + 1, epochs=None).resolve()
+    assert short.task.n_test is not None
+    n_test = min(TESTED, short.task.n_test) // short.task.spec.multiple * short.task.spec.multiple
+    short = short.with_(n_test=n_test)
+    stamps: list[float] = []
+
+    def stamp(position: Position) -> None:
+        stamps.append(time.perf_counter())
+
+    train([dataclasses.replace(short, seed=k) for k in range(pack_size)], images_N1HW, device=device, on_progress=stamp)
+    ended = time.perf_counter()
+    stretches = np.diff(stamps)[1:]
+    update_seconds = statistics.median(stretches) / LOG_EVERY
+    return Speed(update_seconds, max(0.0, ended - stamps[-1] - update_seconds) / n_test)
