@@ -41,16 +41,18 @@ _SPREAD = 0.66  # share of a category that the arms take side by side
 _FADED = 0.4  # opacity of a variant with fewer trials than planned
 _CHANCE_LINE: dict[str, Any] = {"color": "0.45", "linestyle": (0, (2, 2)), "linewidth": 0.8}
 _RING: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markerfacecolor": "none", "markeredgewidth": 0.8}
+_APART = 0.35  # distance of the markers of a curve, as a share of the diagonal of its panel
 _BINS = 25  # points of a training curve per decade of updates
 _DECADES = {0: "0", 10: "10", 100: "100", 1_000: "1k", 10_000: "10k", 100_000: "100k"}
-_LABEL_WIDTH = 0.062  # inches of a legend per character
+_HANDLE_WIDTH, _LABEL_WIDTH = 0.52, 0.062  # inches of a legend per entry and per character
 _NOTE_SIZE, _LINE_HEIGHT, _CHARS_PER_INCH = 6.5, 0.115, 20.0  # notes under a figure: points, inches, DejaVu Sans
 _STYLE: dict[Any, Any] = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("paper", font_scale=0.85),
     "font.family": "DejaVu Sans",  # comes with matplotlib, so figures look the same on every machine
+    "mathtext.fontset": "dejavusans",  # some markers are glyphs of it
     "legend.frameon": False,
-    "legend.handlelength": 2.6,
+    "legend.handlelength": 3.6,
     "lines.linewidth": 1.1,
     "lines.markersize": 4.5,
     "axes.linewidth": 0.8,
@@ -196,7 +198,7 @@ def curves(frame: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     shown = sorted({(task, withheld) for task, withheld, _ in means}, key=lambda at: (tasks.index(at[0]), at[1]))
     places = _curve_places(shown)
     width = {1: 3.4, 2: 5.0}.get(1 + max(column for _, column in places), 7.0)
-    handles = [_handle(look._replace(marker="")) for look in looks.values()]
+    handles = [_handle(look) for look in looks.values()]
     figure, panels = _panels(places, width, 1.65, handles, [_curve_note(sorted({mean.n for mean in means.values()}))])
     for panel, (task, withheld) in zip(panels, shown, strict=True):
         of_arm = [(look, means[task, withheld, arm]) for arm, look in looks.items() if (task, withheld, arm) in means]
@@ -242,8 +244,10 @@ def _curve_note(counts: Sequence[int]) -> str:
 
 
 def _curves_panel(panel: Axes, of_arm: Sequence[tuple[Style, _Curve]]) -> None:
-    for look, (_, update_U, mean_U, sem_U) in of_arm:
-        panel.plot(update_U, mean_U, color=look.color, linestyle=look.line, gid="mean")
+    for i, (look, (_, update_U, mean_U, sem_U)) in enumerate(of_arm):
+        apart: Any = (_APART * i / len(of_arm), _APART)  # where the first marker is, and how far the next
+        dots: dict[str, Any] = {"marker": look.marker, "markersize": 3.5, "markeredgewidth": 0, "markevery": apart}
+        panel.plot(update_U, mean_U, color=look.color, linestyle=look.line, **dots, gid="mean")
         panel.fill_between(update_U, mean_U - sem_U, mean_U + sem_U, color=look.color, alpha=0.2, linewidth=0)
     last = max(20.0, *(curve.updates[-1] for _, curve in of_arm))
     panel.set_xscale("symlog", linthresh=10, linscale=0.5)
@@ -439,7 +443,7 @@ def _panels(
     rows, columns = (1 + max(numbers) for numbers in zip(*places, strict=True))
     lines = [line for note in notes for line in textwrap.wrap(note, int(width * _CHARS_PER_INCH))]
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    legend_rows = math.ceil(len(handles) / max(1, int(width / (0.42 + _LABEL_WIDTH * longest))))
+    legend_rows = math.ceil(len(handles) / max(1, int(width / (_HANDLE_WIDTH + _LABEL_WIDTH * longest))))
     above = 0.17 * legend_rows + 0.08
     below = _LINE_HEIGHT * len(lines) + 0.06
     total = rows * height + above + below

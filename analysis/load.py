@@ -20,6 +20,8 @@ TABLES = ("trials", "curves", "keys", "objects", "plans")
 VARIANT = ["task", "withheld", "arm"]
 
 _FILE = "__filename"  # pyarrow's name for the file a row came from
+_REHEARSAL = pa.field("rehearsal", pa.bool_())  # of trials and plans; null in files that do not have it
+_TWICE = "the trials table holds a trial twice", "delete one of the two files"
 _TORN = "{} is not a whole Parquet file; delete it and run the study again"
 
 
@@ -39,7 +41,7 @@ def load(results: str = "results", table: str = "trials", columns: Sequence[str]
 
 
 def load_study(results: str, study: str) -> pd.DataFrame:
-    """One row per planned trial of a study, trained or not.
+    """One row per planned trial of a study, trained or not; rehearsals are left out.
 
     Args:
         results: folder or URI the study was run into.
@@ -48,15 +50,35 @@ def load_study(results: str, study: str) -> pd.DataFrame:
         The columns of plans (``arm`` is this study's), then those of trials. ``status`` is completed, failed or
         missing. Rows keep the order of the plan, and so the declared order of tasks and arms.
     Raises:
-        AnalysisError: the study is unknown; a trial is doubled; a completed trial has no accuracy; a file is torn.
+        AnalysisError: the study is unknown or only rehearsed; a trial is doubled; a completed trial has no accuracy; a
+            file is torn.
     """
     plan = _plan(results, study)
     frame = plan.merge(_trials(results, plan), on="trial_id", how="left", validate="one_to_one")
     frame["status"] = frame["status"].fillna("missing")
-    empty = (frame["status"] == "completed") & frame["test_accuracy"].isna()
-    for name in frame.loc[empty, "trial_id"]:
-        raise AnalysisError(f"trial {name} is completed without a test_accuracy; delete its file and run {study} again")
+    _refuse_empty(frame, study)
     return frame
+
+
+def load_completed(results: str) -> pd.DataFrame:
+    """The completed trials of every study, rehearsals left out; no rows where there is no folder or no trial yet.
+
+    Returns:
+        A row per trial: trial_id, task, withheld, arm, seed, status, test_accuracy and rehearsal.
+    Raises:
+        AnalysisError: a trial is doubled; a completed trial has no accuracy; a file is torn; the place cannot be read.
+    """
+    columns = ["trial_id", *VARIANT, "seed", "status", "test_accuracy", _REHEARSAL.name]
+    if _locate(results)[2] == pafs.FileType.NotFound or "trials" not in tables_with_rows(results):
+        return pd.DataFrame({column: [] for column in columns}, dtype=object)
+    trials = read(results, "trials", columns).to_pandas()
+    refuse_repeats(trials, ["trial_id"], *_TWICE)
+    _refuse_empty(trials, "its study")
+    return _without_rehearsals(trials.loc[trials["status"] == "completed"])
+
+
+def _without_rehearsals(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.loc[~frame[_REHEARSAL.name].eq(True)]  # null is False
 
 
 def _plan(results: str, study: str) -> pd.DataFrame:
@@ -65,12 +87,15 @@ def _plan(results: str, study: str) -> pd.DataFrame:
     if plan.empty:
         there = read(results, "plans", ["study"])["study"].unique().to_pylist()
         raise AnalysisError(f"study={study!r} is not in results={results!r}; {choices(study, there)}")
-    _refuse_repeats(plan, [_FILE, "trial_id"], "a plan holds a trial twice", "delete that file and plan again")
+    plan = _without_rehearsals(plan)
+    if plan.empty:
+        raise AnalysisError(f"study={study!r} is only rehearsed so far; run it without --limit-updates to have results")
+    refuse_repeats(plan, [_FILE, "trial_id"], "a plan holds a trial twice", "delete that file and plan again")
     plan = plan.sort_values("planned_at", kind="stable").drop(columns=_FILE)
     plan["keys"] = plan.groupby("trial_id")["keys"].transform("any")
     plan = plan.drop_duplicates(["trial_id", *VARIANT, "seed"], ignore_index=True)
-    _refuse_repeats(plan, ["trial_id"], f"the plans of {study} give one trial two arms", "delete the stale plan file")
-    _refuse_repeats(plan, [*VARIANT, "seed"], f"{study} plans two trials in one place", "delete the stale plan file")
+    refuse_repeats(plan, ["trial_id"], f"the plans of {study} give one trial two arms", "delete the stale plan file")
+    refuse_repeats(plan, [*VARIANT, "seed"], f"{study} plans two trials in one place", "delete the stale plan file")
     return plan
 
 
@@ -79,11 +104,18 @@ def _trials(results: str, plan: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"trial_id": [], "status": [], "test_accuracy": []}, dtype=object)
     wanted = pc.field("trial_id").isin(plan["trial_id"].tolist())
     trials = read(results, "trials", rows=wanted).to_pandas()
-    _refuse_repeats(trials, ["trial_id"], "the trials table holds a trial twice", "delete one of the two files")
+    refuse_repeats(trials, ["trial_id"], *_TWICE)
     return trials[["trial_id", *(column for column in trials if column not in plan)]]
 
 
-def _refuse_repeats(frame: pd.DataFrame, columns: list[str], what: str, remedy: str) -> None:
+def _refuse_empty(frame: pd.DataFrame, study: str) -> None:
+    empty = (frame["status"] == "completed") & frame["test_accuracy"].isna()
+    for name in frame.loc[empty, "trial_id"]:
+        raise AnalysisError(f"trial {name} is completed without a test_accuracy; delete its file and run {study} again")
+
+
+def refuse_repeats(frame: pd.DataFrame, columns: list[str], what: str, remedy: str) -> None:
+    """Raises `AnalysisError`, which says what is wrong, where and what would do, if two rows agree in the columns."""
     for _, row in frame.loc[frame.duplicated(columns), columns].iterrows():
         names = ", ".join(f"{column}={value}" for column, value in row.items())
         raise AnalysisError(f"{what} ({names}); {remedy}")
@@ -126,7 +158,7 @@ def tables_with_rows(results: str) -> list[str]:
 
 
 def open_table(results: str, table: str) -> ds.FileSystemDataset:
-    """A table of the store as a lazy dataset with the columns of its first file.
+    """A table of the store as a lazy dataset with the columns of its first file; trials and plans have ``rehearsal``.
 
     Raises:
         AnalysisError: there is no such folder or table, the table has no rows, or its first file is torn.
@@ -143,6 +175,8 @@ def open_table(results: str, table: str) -> ds.FileSystemDataset:
         schema = pq.read_schema(paths[0], filesystem=fs)
     except (pa.ArrowInvalid, OSError):
         raise AnalysisError(_TORN.format(paths[0])) from None
+    if table in ("trials", "plans") and _REHEARSAL.name not in schema.names:
+        schema = schema.append(_REHEARSAL)
     return ds.FileSystemDataset.from_paths(paths, schema=schema, format=ds.ParquetFileFormat(), filesystem=fs)
 
 
@@ -158,15 +192,20 @@ def torn_file(datasets: Iterable[ds.FileSystemDataset]) -> AnalysisError | None:
 
 
 def _connect(results: str) -> tuple[pafs.FileSystem, str]:
-    uri = results if "://" in results else os.path.abspath(results)
-    try:
-        fs, root = pafs.FileSystem.from_uri(uri)
-        kind = fs.get_file_info(root).type
-    except (pa.ArrowInvalid, OSError) as error:
-        raise AnalysisError(f"results={results!r} is not a folder or a URI to open: {_first_line(error)}") from None
+    fs, root, kind = _locate(results)
     if kind != pafs.FileType.Directory:
         raise AnalysisError(f"results={results!r} is not a folder that is there; name one that a study was run into")
     return fs, root
+
+
+def _locate(results: str) -> tuple[pafs.FileSystem, str, pafs.FileType]:
+    """Where results are or will be, and what is there."""
+    uri = results if "://" in results else os.path.abspath(results)
+    try:
+        fs, root = pafs.FileSystem.from_uri(uri)
+        return fs, root, fs.get_file_info(root).type
+    except (pa.ArrowInvalid, OSError) as error:
+        raise AnalysisError(f"results={results!r} is not a folder or a URI to open: {_first_line(error)}") from None
 
 
 def _paths(fs: pafs.FileSystem, folder: str) -> list[str]:

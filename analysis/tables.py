@@ -67,8 +67,9 @@ def variants(frame: pd.DataFrame) -> list[Variant]:
             accuracies[cell].append(accuracy)
     tasks, arms = list(dict.fromkeys(frame["task"])), list(dict.fromkeys(frame["arm"]))
     order = sorted(statuses, key=lambda cell: (tasks.index(cell[0]), cell[1], arms.index(cell[2])))
-    printed = published()
-    return [_variant(cell, accuracies[cell], statuses[cell], printed.get(cell, _UNPUBLISHED)) for cell in order]
+    paper = published()
+    printed = [paper.get((task, withheld, arm), _UNPUBLISHED) for task, withheld, arm in order]
+    return [_variant(cell, accuracies[cell], statuses[cell], p) for cell, p in zip(order, printed, strict=True)]
 
 
 class Published(NamedTuple):
@@ -83,17 +84,28 @@ _UNPUBLISHED = Published(math.nan, math.nan, None)
 
 
 def published() -> dict[tuple[str, int, str], Published]:
-    """The paper's test accuracies by task, withheld and arm; a cell printed in two tables names both.
+    """The paper's test accuracies by task, withheld and arm; a cell printed in two tables names both."""
+    cells: dict[tuple[str, int, str], Published] = {}
+    for (task, withheld, arm), printed in published_cells():
+        cell = (task, withheld, arm)
+        source = f"{cells[cell].source}, {printed.source}" if cell in cells else printed.source
+        cells[cell] = printed._replace(source=source)
+    return cells
+
+
+def published_cells() -> list[tuple[tuple[str, int, str], Published]]:
+    """Task, withheld and arm of every cell the paper prints, and what is in it, in the order of its tables.
 
     Source: paper Tables 9-20; 10 networks each.
     """
-    cells: dict[tuple[str, int, str], Published] = {}
     with Path(__file__).with_name("published.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            cell = (row["task"], int(row["withheld"]), row["arm"])
-            source = f"{cells[cell].source}, {row['source']}" if cell in cells else row["source"]
-            cells[cell] = Published(float(row["test_accuracy"]), float(row["sem"]), source)
-    return cells
+        return [
+            (
+                (row["task"], int(row["withheld"]), row["arm"]),
+                Published(float(row["test_accuracy"]), float(row["sem"]), row["source"]),
+            )
+            for row in csv.DictReader(file)
+        ]
 
 
 def _variant(cell: tuple[str, int, str], accuracies: list[float], statuses: list[str], printed: Published) -> Variant:
@@ -145,5 +157,8 @@ def _footnotes(rows: list[Variant]) -> list[str]:
         "±: standard error of the mean over seeds (sample standard deviation, ddof 1, over √n); n: completed/planned"
         f" trials. Paper: n = {PUBLISHED_N}. Difference: ours minus paper, in percentage points."
     ]
-    incomplete = [row for row in rows if row.n < row.planned]
+    untouched = [row for row in rows if row.missing == row.planned]
+    if untouched:
+        notes.append(f"Not trained yet: {len(untouched)} of {len(rows)} variants.")
+    incomplete = [row for row in rows if row.n < row.planned and row not in untouched]
     return notes + [f"Incomplete: {row.task}, m = {row.withheld}, {row.arm}: {row.lack}." for row in incomplete]

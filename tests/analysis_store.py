@@ -23,7 +23,8 @@ def trial(task: str, withheld: int, arm: str, seed: int, accuracy: float | None 
 def plan_row(study: str, row: Mapping[str, Any], keys: bool = False, day: int = 1) -> Row:
     """The plan of a trial, for a study."""
     variant = {name: row[name] for name in ("trial_id", "task", "withheld", "arm", "seed")}
-    return {"study": study, "planned_at": datetime(2024, 1, day, tzinfo=UTC), "keys": keys, **variant}
+    more = {"keys": keys, "rehearsal": row.get("rehearsal")}
+    return {"study": study, "planned_at": datetime(2024, 1, day, tzinfo=UTC), **more, **variant}
 
 
 def write_study(

@@ -111,14 +111,17 @@ def test_accuracy_fades_incomplete_variants(frame: pd.DataFrame) -> None:
 def test_accuracy_lists_incomplete_and_missing_variants(frame: pd.DataFrame) -> None:
     text = notes(figures.accuracy(frame))
     assert "Incomplete: Relational match-to-sample, m = 95, no TCN (2 of 3 trained, 1 failed)." in text
-    assert "Without a completed trial: Relational match-to-sample, m = 95, own_arm (0 of 3 trained, 3 missing)." in text
+    assert (
+        "Without a completed trial: Relational match-to-sample, m = 95, ESBN, own arm (0 of 3 trained, 3 missing)."
+        in text
+    )
 
 
 def test_accuracy_lists_variants_that_lack_the_same_together(tmp_path: Path) -> None:
     planned = [trial("rmts", m, arm, seed, 0.9) for m in (0, 50) for arm in ("baseline", "x=1") for seed in (0, 1)]
     results = write_study(tmp_path, "s", planned, planned[::2])
     text = notes(figures.accuracy(load_study(results, "s")))
-    assert "Relational match-to-sample, m = 0, 50, ESBN (baseline), x=1 (1 of 2 trained, 1 missing)." in text
+    assert "Relational match-to-sample, m = 0, 50, ESBN (baseline), ESBN, x 1 (1 of 2 trained, 1 missing)." in text
 
 
 def test_accuracy_states_n_and_error_bars(frame: pd.DataFrame) -> None:
@@ -144,7 +147,7 @@ def test_accuracy_spaces_m_evenly(tmp_path: Path) -> None:
 
 def test_accuracy_is_drawn_when_nothing_is_trained(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [trial("rmts", 95, "own_arm", 0, 0.9)], [])
-    assert "own_arm (0 of 1 trained, 1 missing)" in notes(figures.accuracy(load_study(results, "s")))
+    assert "ESBN, own arm (0 of 1 trained, 1 missing)" in notes(figures.accuracy(load_study(results, "s")))
 
 
 def test_curves_draws_the_mean_over_completed_trials(frame: pd.DataFrame) -> None:
@@ -153,6 +156,12 @@ def test_curves_draws_the_mean_over_completed_trials(frame: pd.DataFrame) -> Non
     failed = pd.DataFrame(curve("rmts-95-tcn_none-1", [0.1, 0.1, 0.1]))
     (line,) = lines(figures.curves(frame, pd.concat([rows, failed])), "mean")
     assert line.get_xydata() == pytest.approx(np.array([[0, 60], [10, 50], [20, 90]]))
+
+
+def test_curves_marks_each_arm(frame: pd.DataFrame) -> None:
+    ids = ("rmts-95-baseline-0", "rmts-95-tcn_none-0")
+    drawn = lines(figures.curves(frame, pd.DataFrame([row for name in ids for row in curve(name, [0.5, 1.0])])), "mean")
+    assert [line.get_marker() for line in drawn] == [styles([arm])[arm].marker for arm in ("baseline", "tcn=none")]
 
 
 def test_curves_states_n_and_band(frame: pd.DataFrame) -> None:
@@ -290,16 +299,6 @@ def test_objects_places_images_by_number() -> None:
     (panel,) = figures.objects(pd.DataFrame(object_rows("h")[::-1])).axes
     sheet = np.asarray(panel.images[0].get_array())
     assert [int(sheet[36 * (i // 4) + 20, 36 * (i % 4) + 20]) for i in range(12)] == [20 * i for i in range(12)]
-
-
-def test_styles_of_known_arms_do_not_depend_on_the_study() -> None:
-    assert styles(["x=1", "baseline"])["baseline"] == styles(["baseline", "tcn=none"])["baseline"]
-
-
-def test_styles_give_every_arm_its_own_marker_and_colour() -> None:
-    arms = ["baseline", "confidence=off", "confidence=default_memory", "tcn=none", "encoder=mlp", "encoder=random"]
-    looks = styles([*arms, "model=lstm", "own=1", "own=2", "own=3"]).values()
-    assert len({look.marker for look in looks}) == len({(look.color, look.marker) for look in looks}) == 10
 
 
 @pytest.fixture

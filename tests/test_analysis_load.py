@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from analysis_store import plan_row, trial, write_study
 
@@ -13,6 +15,7 @@ from study.schema import TABLES
 from study.store import Store
 
 RUNS = [trial("rmts", 95, arm, seed, 0.9 + seed / 100) for arm in ("tcn=none", "baseline") for seed in (0, 1)]
+REHEARSED = [trial("rmts", 95, "rehearsal=True", seed, 0.5, rehearsal=True) for seed in (0, 1)]
 
 
 def test_load_returns_what_the_store_wrote(tmp_path: Path) -> None:
@@ -115,6 +118,23 @@ def test_load_study_joins_the_plans_of_an_extended_study(tmp_path: Path) -> None
     more = trial("rmts", 95, "baseline", 2, 0.5)
     Store(results).write("plans", "a-later", [plan_row("s", row, day=2) for row in [*RUNS, more]])
     assert load_study(results, "s")["seed"].tolist() == [0, 1, 0, 1, 2]
+
+
+def test_load_study_leaves_out_rehearsals(tmp_path: Path) -> None:
+    frame = load_study(write_study(tmp_path, "s", [*REHEARSED, *RUNS]), "s")
+    assert frame["trial_id"].tolist() == [row["trial_id"] for row in RUNS]
+
+
+def test_load_study_leaves_out_rehearsals_when_older_files_do_not_know_them(tmp_path: Path) -> None:
+    results = write_study(tmp_path, "s", REHEARSED)
+    schema = TABLES["plans"].remove(TABLES["plans"].get_field_index("rehearsal"))
+    pq.write_table(pa.Table.from_pylist([plan_row("s", row) for row in RUNS], schema), tmp_path / "plans" / "a.parquet")
+    assert load_study(results, "s")["trial_id"].tolist() == [row["trial_id"] for row in RUNS]
+
+
+def test_load_study_says_that_a_study_is_only_rehearsed(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="study='s' is only rehearsed so far; run it without --limit-updates"):
+        load_study(write_study(tmp_path, "s", REHEARSED), "s")
 
 
 def test_load_study_refuses_a_trial_planned_twice_in_a_file(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_to_text_states_the_error_and_lists_what_is_incomplete(tmp_path: Path) -
     text = to_text(table(_study(tmp_path), "s"))
     assert "standard error of the mean over seeds" in text and "ddof 1" in text and "Paper: n = 10" in text
     assert "Incomplete: rmts, m = 95, baseline: 4 of 5 trained, 1 failed." in text
-    assert "Incomplete: rmts, m = 95, own_arm: 0 of 1 trained, 1 missing." in text
+    assert "Not trained yet: 1 of" in text
 
 
 def test_to_text_aligns_its_columns(tmp_path: Path) -> None:

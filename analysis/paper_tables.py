@@ -1,0 +1,114 @@
+"""The paper's Tables 9 to 20 with our accuracies in them, from the trials of whatever study.
+
+An arm's label says what is changed in the paper's ESBN, so equal task, m and label are equal settings.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from analysis.load import VARIANT, load_completed, refuse_repeats
+from analysis.stats import Summary, summarise
+from analysis.tables import PUBLISHED_N, Published, percent, published, published_cells
+from analysis.text import MISSING, aligned, markdown
+
+TITLES = {
+    "Table 9": "same_different, with TCN and without",
+    "Table 10": "rmts, with TCN and without",
+    "Table 11": "distribution_of_three, with TCN and without",
+    "Table 12": "identity_rules, with TCN and without",
+    "Table 13": "model=rn,n_train=100000, the Relation Net on 100,000 training problems",
+    "Table 14": "model=trn, the Temporal Relation Network",
+    "Table 15": "same_different, ESBN and Transformer by encoder",
+    "Table 16": "rmts, ESBN and Transformer by encoder",
+    "Table 17": "distribution_of_three, ESBN and Transformer by encoder",
+    "Table 18": "identity_rules, ESBN and Transformer by encoder",
+    "Table 19": "confidence=off, the ESBN without confidence",
+    "Table 20": "confidence=default_memory, a learned default memory entry in place of confidence",
+}
+
+_NOTES = (
+    "Mean test accuracy (%) ± standard error of the mean over seeds (sample standard deviation, ddof 1, over √n); in"
+    " parentheses n, the trained networks.",
+    f"Ours: completed trials of every study, without rehearsals; {MISSING}: none yet. Paper: n = {PUBLISHED_N}.",
+)
+
+
+class Cell(NamedTuple):
+    """A cell of a table of the paper, and our trials of its task, m and arm; accuracies are fractions."""
+
+    task: str
+    withheld: int
+    arm: str
+    ours: Summary
+    paper: Published
+
+
+def cells(results: str) -> list[Cell]:
+    """Every cell of Tables 9 to 20 in the paper's order, with n = 0 where none of our trials has completed.
+
+    Args:
+        results: folder or URI that studies were run into; it need not be there yet.
+    Raises:
+        AnalysisError: a trial is doubled, two trials of a cell have one seed, or the files cannot be read.
+    """
+    trials = load_completed(results)
+    wanted = published()
+    trials = trials.loc[[place in wanted for place in zip(*(trials[c] for c in VARIANT), strict=True)]]
+    remedy = "delete the file of the one that is out of date"
+    refuse_repeats(trials, [*VARIANT, "seed"], "the trials table holds two trials in one place", remedy)
+    accuracies = {place: of_cell.tolist() for place, of_cell in trials.groupby(VARIANT)["test_accuracy"]}
+    return [
+        Cell(task, withheld, arm, summarise(accuracies.get((task, withheld, arm), [])), paper)
+        for (task, withheld, arm), paper in published_cells()
+    ]
+
+
+def to_text(results: str) -> str:
+    """Tables 9 to 20 as aligned text in percent, ours above the paper's; n and the error are explained at the end."""
+    rows = cells(results)
+    blocks = [f"{_heading(source)}\n\n{_block(source, rows, aligned)}" for source in TITLES]
+    return "\n".join([*blocks, *_notes(results, rows)]) + "\n"
+
+
+def to_markdown(results: str) -> str:
+    """Tables 9 to 20 as Markdown in percent, ours above the paper's; n and the error are explained at the end."""
+    rows = cells(results)
+    blocks = [f"### {_heading(source)}\n\n{_block(source, rows, markdown)}" for source in TITLES]
+    return "\n".join(blocks) + "\n" + "\n\n".join(_notes(results, rows)) + "\n"
+
+
+def _heading(source: str) -> str:
+    return f"{source}: {TITLES[source]}"
+
+
+def _block(
+    source: str, rows: list[Cell], render: Callable[[Sequence[str], list[list[str]], Sequence[bool]], str]
+) -> str:
+    """A table of the paper: arms against m, or tasks where its one arm spans several; blank where the paper is."""
+    here = [row for row in rows if row.paper.source == source]
+    name = "task" if len({row.task for row in here}) > 1 else "arm"
+    withheld = sorted({row.withheld for row in here})
+    lines = []
+    for label in dict.fromkeys(getattr(row, name) for row in here):
+        of_label = {row.withheld: row for row in here if getattr(row, name) == label}
+        lines.append([label, "ours", *(_ours(of_label[m]) if m in of_label else "" for m in withheld)])
+        lines.append(["", "paper", *(_paper(of_label[m]) if m in of_label else "" for m in withheld)])
+    return render([name, "", *(f"m = {m}" for m in withheld)], lines, [False, False, *(True for _ in withheld)])
+
+
+def _ours(row: Cell) -> str:
+    return _cell(row.ours.n, row.ours.mean, row.ours.sem) if row.ours.n else MISSING
+
+
+def _paper(row: Cell) -> str:
+    return _cell(PUBLISHED_N, row.paper.mean, row.paper.sem)
+
+
+def _cell(n: int, mean: float, sem: float) -> str:
+    return f"{percent(mean, sem)} {f'({n})':<4}"  # as wide for n = 3 as for n = 10, so that ± stand below each other
+
+
+def _notes(results: str, rows: list[Cell]) -> list[str]:
+    if any(row.ours.n for row in rows):
+        return [*_NOTES]
+    return [*_NOTES, f"results={results!r} holds no trials of these tables yet; `esbn list` shows what trains them."]
