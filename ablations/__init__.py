@@ -1,23 +1,31 @@
 """The studies: declarations only. `REGISTRY` lists them by name."""
 
+from ablations import paper
+from ablations.comparison import COMPARISON
 from ablations.declare import Grid, Study
-from ablations.paper import ARCHITECTURES, CONFIDENCE, ENCODERS, KEYS, TCN, TRANSFORMER_ENCODERS, TRN, WITHHELD
+from ablations.protocol import PROTOCOL
 from ablations.quickstart import QUICKSTART
-from ablations.rivals import NEWER
+from ablations.rivals import RIVALS
+from ablations.separation import SEPARATION
 
 REGISTRY = {
     study.name: study
     for study in (
         QUICKSTART,
-        WITHHELD,
-        ENCODERS,
-        TCN,
-        CONFIDENCE,
-        KEYS,
-        ARCHITECTURES,
-        TRN,
-        TRANSFORMER_ENCODERS,
-        NEWER,
+        paper.PAPER,
+        paper.ARCHITECTURES,
+        paper.WITHHELD,
+        paper.RN_PROBLEMS,
+        paper.TRN,
+        paper.ENCODERS,
+        paper.TRANSFORMER_ENCODERS,
+        paper.TCN,
+        paper.CONFIDENCE,
+        paper.KEYS,
+        PROTOCOL,
+        RIVALS,
+        SEPARATION,
+        COMPARISON,
     )
 }
 

@@ -1,10 +1,13 @@
-"""Two newer relational architectures under the paper's protocol, which has not been published."""
+"""Newer relational architectures under the paper's protocol, which has not been published."""
 
 from ablations.declare import Grid, Study
 from ablations.paper import CONDITIONS, SHARED_KEYS
 
-NEWER = Study(
-    name="newer",
+_CORELNET = [{"model": "corelnet"}, *({"model": "corelnet", "variant": v} for v in ("full", "no_softmax"))]
+_ABSTRACTOR = [{"model": "abstractor"}, {"model": "abstractor", "tied": True}, {"model": "simple_abstractor"}]
+
+RIVALS = Study(
+    name="rivals",
     question="Do CoRelNet and the Abstractor generalise like the ESBN when trained on the same problems?",
     source="beyond the paper: Kerg et al. 2022, Altabaa et al. 2024",
     grids=[
@@ -12,10 +15,9 @@ NEWER = Study(
             arms=[
                 {},
                 {"model": "transformer"},
-                {"model": "corelnet"},
-                {"model": "corelnet", "variant": "with_content"},
-                {"model": "abstractor"},
-                {"model": "abstractor", "tied": True},
+                *_CORELNET,
+                *({"model": "corelnet", "variant": v} for v in ("asymmetric", "with_content")),
+                *_ABSTRACTOR,
             ],
             conditions=CONDITIONS,
         ),

@@ -17,7 +17,7 @@ from rich.text import Text
 from ablations import REGISTRY, Study
 from esbn_core.errors import ConfigError
 from study.find import find_study
-from study.plan import OwnImages, PlannedTrial, plan, select
+from study.plan import OwnImages, PlannedTrial, plan, select, variants
 
 if TYPE_CHECKING:
     from esbn_core.objects import Objects
@@ -37,6 +37,11 @@ SELECTION = (
     click.option("--arm", "arms", multiple=True, help="Only this arm, e.g. baseline or encoder=mlp."),
     click.option("--seeds", type=click.IntRange(1), help="Networks per variant, in place of the study's number."),
     click.option("--images", help="Folder of your own 32 x 32 PNG files, in place of the paper's 100 characters."),
+    click.option(
+        "--limit-updates",
+        type=click.IntRange(1),
+        help="Rehearse: at most so many updates a trial. Rehearsals are marked and never enter a table.",
+    ),
 )
 
 
@@ -86,19 +91,33 @@ def main() -> None:
 def list_studies() -> None:
     """List the studies: what each asks, its source in the paper, its trials and updates."""
     for study in REGISTRY.values():
-        trials = plan(study)
+        found = variants(study)
+        trials, updates = sum(v.seeds for v in found), sum(v.seeds * (v.config.train.updates or 0) for v in found)
         console.print(Text.assemble((study.name, "bold"), "  ", study.question))
-        console.print(f"    {study.source}; {len(trials)} trials, {_updates(trials):,} updates", style="dim")
+        console.print(f"    {study.source}; {trials:,} trials, {updates:,} updates", style="dim")
 
 
 @main.command("plan")
-@_options(*SELECTION)
-def plan_command(study: str, results: str, **selection: Any) -> None:
-    """Show what `esbn run STUDY` would train: variants, trials there and missing, updates. Trains nothing."""
+@_options(
+    *SELECTION,
+    click.option("--cost", is_flag=True, help="Estimate time and price of what is missing, from measured speed."),
+    click.option(
+        "--cluster",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=Path("cluster.yaml"),
+        show_default=True,
+        help="Whose machines to price, with --cost.",
+    ),
+)
+def plan_command(study: str, results: str, cost: bool, cluster: Path, **selection: Any) -> None:
+    """Show what `esbn run STUDY` would train: variants, trials there and missing, updates. Stores nothing.
+
+    --cost measures some 30 updates of each model and task on this machine, unless it has done so before.
+    """
     from study.state import state
     from study.store import Store
 
-    declared, _, wanted, _ = _select(study, **selection)
+    declared, _, wanted, objects = _select(study, **selection)
     now = state(wanted, Store(results))
     table = Table("task", "withheld", "arm", "seeds", "completed", "failed", "missing", "updates each", box=None)
     for column in table.columns[3:]:
@@ -114,6 +133,12 @@ def plan_command(study: str, results: str, **selection: Any) -> None:
     console.print(Text.assemble((declared.name, "bold"), "  ", declared.question, "\n"))
     console.print(table)
     console.print(f"\n{_summary(now)}; {_updates(now.missing):,} updates to make")
+    if cost and now.missing:
+        from study.cost import estimate, summary
+
+        with console.status("measuring") as line:
+            found = estimate(now.missing, objects, line.update)
+        console.print(summary(found, cluster))
 
 
 @main.command()
@@ -233,13 +258,21 @@ def query(sql: str | None, results: str, schema: bool, kind: str, output: Path |
 
 
 @main.command()
-@STUDY
+@click.argument("study", metavar="[STUDY]", required=False)
 @RESULTS
-@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
-def table(study: str, results: str, markdown: bool) -> None:
-    """Show the accuracies of STUDY beside the published ones: n, standard error, difference."""
-    from analysis import tables
+@click.option("--markdown", is_flag=True, help="Print Markdown tables.")
+def table(study: str | None, results: str, markdown: bool) -> None:
+    """Show our accuracies beside the published ones.
 
+    \b
+    esbn table encoders      STUDY, variant by variant: n, standard error, difference
+    esbn table               the paper's Tables 9 to 20, from the trials of every study; a dash where none has run
+    """
+    from analysis import paper_tables, tables
+
+    if study is None:
+        click.echo(paper_tables.to_markdown(results) if markdown else paper_tables.to_text(results))
+        return
     frame = tables.table(results, _name(study))
     click.echo(tables.to_markdown(frame) if markdown else tables.to_text(frame))
 
@@ -270,6 +303,7 @@ def _select(
     tasks: Collection[str],
     withheld: Collection[int],
     arms: Collection[str],
+    limit_updates: int | None,
 ) -> tuple[Study, list[PlannedTrial], list[PlannedTrial], "Objects"]:
     """The study, all its trials, those the filters keep, and the images they use."""
     from esbn_core.objects import from_folder, glyphs
@@ -277,7 +311,7 @@ def _select(
     declared = find_study(study)
     objects = from_folder(images) if images else glyphs()
     own = OwnImages(objects.digest(), len(objects.names)) if images else None
-    every = plan(declared, seeds=seeds, images=own)
+    every = plan(declared, seeds=seeds, images=own, limit_updates=limit_updates)
     return declared, every, select(every, tasks=tasks, withheld=withheld, arms=arms), objects
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import runpy
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def find_study(name: str) -> Study:
         raise ConfigError(f"study={name!r} is unknown; {hint} A study of your own is a .py or .yaml file")
     if not path.is_file():
         raise ConfigError(f"study={name!r} is not a file")
+    sys.path.insert(0, str(path.parent.resolve()))  # where modules of the user's own models are
     study = _from_python(path) if path.suffix == ".py" else _from_yaml(path)
     if study.name in REGISTRY:
         raise ConfigError(f"{path}: name={study.name!r} is taken by a study of `esbn list`; choose another")

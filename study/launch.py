@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.cloudpickle import register_pickle_by_value
 from ray.tune.experiment import Trial as TuneTrial
 from rich.console import Console
 
@@ -21,10 +23,9 @@ from study.progress import Progress
 from study.provenance import provenance
 from study.state import state
 from study.store import Store
-from study.worker import Job, run_pack
+from study.worker import MEMORY_SETTINGS, PACK_ON_CPU, PACK_ON_GPU, Job, run_pack
 
 RETRIES = 2  # of a pack whose worker died or raised, before its trials count as failed
-PACK_ON_CPU, PACK_ON_GPU = 4, 10  # a CPU gains nothing from larger packs; a GPU is idle without them
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def launch(
 ) -> None:
     """Trains the trials of `wanted` whose ids are in `todo`; results go to the store as each pack ends."""
     _connect(resources)
+    for module in {type(trial.config.model).__module__ for trial in wanted if ":" in trial.config.model.name}:
+        register_pickle_by_value(sys.modules[module])  # a model of the user's own, which no worker could import
     try:
         gpus, n_slots = _slots(resources)
         largest = resources.largest_pack or (PACK_ON_GPU if gpus else PACK_ON_CPU)
@@ -84,9 +87,7 @@ def _connect(resources: Resources) -> None:
         "RAY_AIR_NEW_OUTPUT": "0",  # no banner of Tune's own
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store has it all
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the run at once; checkpoints are there already
-        # Keep freed blocks: gradients of some MB would otherwise be mapped and page-faulted anew at every update.
-        "MALLOC_MMAP_THRESHOLD_": "1073741824",
-        "MALLOC_TRIM_THRESHOLD_": "4294967296",
+        **MEMORY_SETTINGS,
     }
     for name, value in quiet.items():
         os.environ.setdefault(name, value)

@@ -45,33 +45,69 @@ class OwnImages:
     n_objects: int
 
 
-def plan(study: Study, *, seeds: int | None = None, images: OwnImages | None = None) -> list[PlannedTrial]:
-    """Every trial of a study in declared order, each once.
+@dataclass
+class Variant:
+    """A network of a study without its seed, which runs from 0 on."""
+
+    config: TrialConfig
+    arm: str
+    seeds: int = 0
+    seeds_with_keys: int = 0
+
+    def trials(self) -> list[PlannedTrial]:
+        """A trial per seed."""
+        return [
+            PlannedTrial(replace(self.config, seed=seed), self.arm, seed < self.seeds_with_keys)
+            for seed in range(self.seeds)
+        ]
+
+
+def plan(
+    study: Study, *, seeds: int | None = None, images: OwnImages | None = None, limit_updates: int | None = None
+) -> list[PlannedTrial]:
+    """Every trial of a study in declared order, each once; arguments and errors are those of `variants`."""
+    found = variants(study, seeds=seeds, images=images, limit_updates=limit_updates)
+    return [trial for variant in found for trial in variant.trials()]
+
+
+def variants(
+    study: Study, *, seeds: int | None = None, images: OwnImages | None = None, limit_updates: int | None = None
+) -> list[Variant]:
+    """Every variant of a study in declared order, each once, with resolved settings.
 
     Args:
         seeds: networks per variant in place of the study's own number.
         images: the user's own objects in place of the paper's; they become part of every arm.
+        limit_updates: makes every trial a rehearsal of at most so many updates, which becomes part of every arm.
     Raises:
         ConfigError: a condition cannot be had with these objects, or two arms are the same there.
     """
     own = {"images": images.digest[:16], "n_objects": images.n_objects} if images else {}
-    label = {"images": images.digest[:8]} if images else {}
-    trials: dict[str, PlannedTrial] = {}
+    label = ({"images": images.digest[:8]} if images else {}) | ({"rehearsal": True} if limit_updates else {})
+    found: dict[TrialConfig, Variant] = {}
     for grid in study.grids:
+        labels = [arm_label({**arm, **label}) for arm in grid.arms]
         for task, withheld in grid.each_condition():
-            for arm in grid.arms:
-                plain = PAPER.with_(task=task, withheld=withheld, **own)
-                variant = plain.with_(**arm).resolve()
-                if arm and variant == plain.resolve():
+            plain = PAPER.with_(task=task, withheld=withheld, **own)
+            for arm, name in zip(grid.arms, labels, strict=True):
+                config = plain.with_(**arm).resolve()
+                if arm and config == plain.resolve():
                     raise ConfigError(f"arm {arm_label(arm)} changes nothing at {task} m={withheld}; leave it out")
-                for seed in range(seeds or grid.seeds):
-                    trial = PlannedTrial(replace(variant, seed=seed), arm_label({**arm, **label}), grid.keys)
-                    known = trials.setdefault(trial.trial_id, trial)
-                    if known.arm != trial.arm:
-                        raise ConfigError(f"arms {known.arm} and {trial.arm} are the same at {task} m={withheld}")
-                    if grid.keys and not known.keys:
-                        trials[trial.trial_id] = replace(known, keys=True)
-    return list(trials.values())
+                if limit_updates:
+                    config = _rehearsal(config, limit_updates)
+                known = found.setdefault(config, Variant(config, name))
+                if known.arm != name:
+                    raise ConfigError(f"arms {known.arm} and {name} are the same at {task} m={withheld}")
+                known.seeds = max(known.seeds, seeds or grid.seeds)
+                if grid.keys:
+                    known.seeds_with_keys = max(known.seeds_with_keys, seeds or grid.seeds)
+    return list(found.values())
+
+
+def _rehearsal(config: TrialConfig, limit_updates: int) -> TrialConfig:
+    assert config.train.updates is not None
+    train = replace(config.train, updates=min(config.train.updates, limit_updates))
+    return replace(config, train=train, rehearsal=True)
 
 
 def select(

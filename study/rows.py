@@ -25,6 +25,7 @@ def identity(trial: PlannedTrial) -> dict[str, Any]:
         "encoder": config.encoder,
         "tcn": config.tcn,
         "confidence": getattr(config.model, "confidence", None),
+        "rehearsal": config.rehearsal,
     }
 
 

@@ -27,6 +27,7 @@ _VARIANT = (
     ("encoder", _TEXT, "conv, mlp or random"),
     ("tcn", _TEXT, "temporal context normalisation: none, sequence or segmented"),
     ("confidence", _TEXT, "ESBN: on, off or default_memory; null for other models"),
+    ("rehearsal", _FLAG, "whether training is cut short for a dry run; such rows never enter a table"),
 )
 
 TABLES = {
@@ -37,6 +38,14 @@ TABLES = {
         ("failure", _TEXT, "why a failed trial failed; null if completed"),
         ("test_accuracy", _FLOAT, "fraction of test problems answered correctly, after the last update"),
         ("test_loss", _FLOAT, "mean cross-entropy over test problems, in nats"),
+        ("leak_rms", _FLOAT, "root mean square of what the ESBN's leak adds, over test problems; null without a leak"),
+        (
+            "leak_key_spread",
+            _FLOAT,
+            "relative spread over test problems of the keys of steps 1 and 2; null likewise",
+        ),
+        ("closed_accuracy", _FLOAT, "test accuracy with the leak closed after training; null without a leak"),
+        ("swapped_accuracy", _FLOAT, "test accuracy with the leak of another problem; null without a leak"),
         ("n_train", _INT, "training problems, as built"),
         ("n_test", _INT, "test problems, as built"),
         ("learning_rate", _FLOAT, "Adam step size"),

@@ -15,8 +15,10 @@ def summary(store: Store) -> Group:
     columns = ["trial_id", "status", "task", "withheld", "arm", "seed", "test_accuracy", "finished_at"]
     ended = {row["trial_id"]: row for row in store.read("trials", columns).to_pylist()}
     studies: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in store.read("plans", ["study", "trial_id", "task", "withheld", "arm", "seed", "updates"]).to_pylist():
-        studies.setdefault(row["study"], {})[row["trial_id"]] = row
+    wanted = ["study", "rehearsal", "trial_id", "task", "withheld", "arm", "seed", "updates"]
+    for row in store.read("plans", wanted).to_pylist():
+        name = f"{row['study']} (rehearsal)" if row["rehearsal"] else row["study"]
+        studies.setdefault(name, {})[row["trial_id"]] = row
     if not studies:
         return Group(f"{store.uri} holds no study yet; `esbn run quickstart` starts one")
     planned = {trial_id: row for trials in studies.values() for trial_id, row in trials.items()}

@@ -14,6 +14,7 @@ import torch
 
 from esbn_core.checkpoint import CheckpointError
 from esbn_core.keys import record_keys
+from esbn_core.leaks import measure_leak
 from esbn_core.objects import Objects
 from esbn_core.train import Position, TrialResult, train
 from study import rows
@@ -23,6 +24,11 @@ from study.state import state
 from study.store import Store
 
 REPORT_SECONDS = 1.0
+PACK_ON_CPU, PACK_ON_GPU = 4, 10  # a CPU gains nothing from larger packs; a GPU is idle without them
+
+MEMORY_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+"""Environment of a worker process: glibc keeps freed blocks. Gradients of some MB would otherwise be mapped and
+page-faulted anew at every update."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +115,10 @@ def _write(store: Store, trial: PlannedTrial, trained: TrialResult, images: np.n
         return
     if trial.keys:
         store.write("keys", trial.trial_id, _keys(trial, trained, images))
+    leak = measure_leak(trained.network, images, trained.problems.test)
     tested = {"test_accuracy": trained.test_accuracy, "test_loss": trained.test_loss, "status": "completed"}
-    store.write("trials", trial.trial_id, [{**rows.settings(trial), **known, **shared, **tested}])
+    row = {**rows.settings(trial), **known, **shared, **tested, **(leak._asdict() if leak else {})}
+    store.write("trials", trial.trial_id, [row])
 
 
 def _keys(trial: PlannedTrial, trained: TrialResult, images: np.ndarray) -> pa.Table:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from ablations import REGISTRY
-from study import rows
+from study import cost, rows
 from study.cli import main
 from study.plan import plan
 from study.schema import TABLES
@@ -65,6 +65,26 @@ def test_plan_counts_what_is_there_and_what_is_missing(results: str) -> None:
     result = esbn("plan", "quickstart", "--results", results)
     assert result.exit_code == 0
     assert "56 trials: 1 completed, 1 failed, 54 missing" in result.output
+
+
+def test_plan_estimates_time_and_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    arguments = ["--task", "same_different", "--withheld", "98", "--arm", "encoder=random", "--cost"]
+    output = esbn("plan", "quickstart", "--results", str(tmp_path / "results"), *arguments).output
+    assert "Estimate: " in output
+    assert cost.machine() in output
+    assert "g6.xlarge" in output
+    assert str(cost.cache_file()) in output
+
+
+def test_status_keeps_rehearsals_apart(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.prepare()
+    for limit in (None, 5):
+        rows.write_plan(store, REGISTRY["keys"], plan(REGISTRY["keys"], limit_updates=limit))
+    lines = [" ".join(line.split()) for line in esbn("status", "--results", store.uri).output.splitlines()]
+    assert "keys 10 0 0 10" in lines
+    assert "keys (rehearsal) 10 0 0 10" in lines
 
 
 def test_plan_filters(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from safetensors.torch import save
 
 from ablations import REGISTRY, Grid, Study
 from ablations.paper import CONDITIONS
+from analysis import tables
 from esbn_core.errors import ConfigError
 from study import rows
-from study.plan import OwnImages, PlannedTrial, pack, plan, select
+from study.plan import OwnImages, PlannedTrial, pack, plan, select, variants
 from study.state import begun, state
 from study.store import Store
 
@@ -46,10 +47,60 @@ def complete(store: Store, trials: list[PlannedTrial]) -> None:
         ("confidence", 510),
         ("keys", 10),
         ("architectures", 2380),
+        ("rn_problems", 130),
+        ("trn", 160),
+        ("paper", 3550),
+        ("rivals", 1700),
+        ("separation", 720),
+        ("comparison", 400),
+        ("protocol", 580),
     ],
 )
 def test_declared_study_has_its_trials(name: str, n_trials: int) -> None:
     assert len(plan(REGISTRY[name])) == n_trials
+
+
+def test_paper_plans_every_published_cell() -> None:
+    planned = {(t.config.task.name, t.config.task.withheld, t.arm) for t in plan(REGISTRY["paper"], seeds=1)}
+    missing = tables.published().keys() - planned
+    assert missing == set()
+
+
+def test_paper_has_ten_networks_of_every_variant() -> None:
+    assert {v.seeds for v in variants(REGISTRY["paper"])} == {10}
+
+
+@pytest.mark.parametrize(
+    ("arm", "partner", "changed"),
+    [
+        ("retrieval=scaled", "baseline", {"retrieval"}),
+        ("retrieval=tied", "baseline", {"retrieval"}),
+        ("retrieval=free", "retrieval=tied", {"retrieval"}),
+        ("model=corelnet,variant=tied", "model=corelnet", {"variant"}),
+        ("model=corelnet,variant=asymmetric", "model=corelnet,variant=tied", {"variant"}),
+        ("model=corelnet,variant=with_content", "model=corelnet", {"variant"}),
+        ("model=abstractor,tied=True", "model=abstractor", {"tied"}),
+    ],
+)
+def test_arms_of_the_comparison_have_a_partner_one_setting_away(arm: str, partner: str, changed: set[str]) -> None:
+    settings = {(t.arm, t.config.task.name): t.config.flat() for t in plan(REGISTRY["comparison"], seeds=1)}
+    for task in CONDITIONS:
+        one, other = settings[arm, task], settings[partner, task]
+        assert {name for name in one if one[name] != other[name]} == changed
+
+
+def test_rehearsal_is_another_trial_that_is_marked_and_short() -> None:
+    real, rehearsed = plan(STUDY), plan(STUDY, limit_updates=150)
+    assert [t.config.train.updates for t in rehearsed] == [min(150, t.config.train.updates or 0) for t in real]
+    assert {t.arm for t in rehearsed} == {"rehearsal=True", "encoder=mlp,rehearsal=True"}
+    assert all(rows.identity(t)["rehearsal"] for t in rehearsed)
+    assert not {t.trial_id for t in real} & {t.trial_id for t in rehearsed}
+
+
+def test_plan_lets_a_grid_ask_for_the_keys_of_some_seeds() -> None:
+    grids = [Grid(arms=[{}], conditions={"rmts": (95,)}, seeds=n, keys=keys) for n, keys in ((5, False), (2, True))]
+    trials = plan(Study(name="any", question="?", grids=grids))
+    assert [t.keys for t in trials] == [True, True, False, False, False]
 
 
 def test_paper_has_17_conditions() -> None:

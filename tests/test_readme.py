@@ -2,10 +2,13 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import analysis
 from study.cli import main
 from study.find import find_study
 from study.plan import plan
@@ -13,11 +16,7 @@ from study.plan import plan
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PLACES = (r"^ {4}(esbn [a-z].*)$", r"`(esbn [a-z][^`]*)`", r"&& (esbn [a-z][^\"]*)")
 COMMANDS = sorted({command for place in PLACES for command in re.findall(place, README, flags=re.MULTILINE)})
-STUDIES = [
-    (kind, text)
-    for kind, text in re.findall(r"```(yaml|python)\n(.*?)```", README, flags=re.DOTALL)
-    if "key_size" in text
-]
+FILES = re.findall(r"```(?:yaml|python)\n# (\w+\.\w+)\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_readme_names_the_commands() -> None:
@@ -33,10 +32,10 @@ def test_readme_command_is_understood(command: str) -> None:
 
 def test_readme_studies_ask_for_the_same_trials(tmp_path: Path) -> None:
     plans = []
-    for kind, text in STUDIES:
-        path = tmp_path / f"key_size.{'py' if kind == 'python' else 'yaml'}"
-        path.write_text(text)
-        plans.append({trial.trial_id for trial in plan(find_study(str(path)))})
+    for name, text in FILES:
+        (tmp_path / name).write_text(text)
+        if name.startswith("key_size"):
+            plans.append({trial.trial_id for trial in plan(find_study(str(tmp_path / name)))})
     assert len(plans) == 2
     assert plans[0] == plans[1]
     assert len(plans[0]) == 30
@@ -45,3 +44,21 @@ def test_readme_studies_ask_for_the_same_trials(tmp_path: Path) -> None:
 def test_readme_pictures_are_there() -> None:
     for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
         assert (Path(__file__).parents[1] / path).is_file()
+
+
+@pytest.mark.slow
+def test_readme_model_trains_in_its_study(tmp_path: Path) -> None:
+    for name, text in FILES:
+        (tmp_path / name).write_text(text)
+    results = str(tmp_path / "results")
+    command = [str(Path(sys.executable).with_name("esbn")), "run", "average.yaml", "--results", results]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    trials = analysis.load(results, "trials")
+    accuracies = {str(arm): of_arm.tolist() for arm, of_arm in trials.groupby("arm")["test_accuracy"]}
+    own = "model=average:Average"
+    assert {arm: len(values) for arm, values in accuracies.items()} == {
+        "baseline": 2,
+        own: 2,
+        f"{own},hidden_size=32": 2,
+    }
+    assert min(accuracies["baseline"]) > 0.95 > max(accuracies[own])

@@ -1,0 +1,30 @@
+"""How strictly must the ESBN's controller be kept from the embeddings? (paper section 6.1)
+
+The leak adds lambda V z_t to the controller, so lambda = 0 is the ESBN. Around lambda = 0.1 one thing varies at a time:
+strength, penalty, bound, place, and whether the strength is learned. Same/different and rmts are left out: there a
+window of two steps has made the embedding the relation itself, so a leak is no leak.
+"""
+
+from ablations.declare import Grid, Study
+from ablations.paper import SHARED_KEYS
+
+SEPARATION = Study(
+    name="separation",
+    question="How strictly must the controller be kept from the embeddings?",
+    source="beyond the paper: asked in its section 6.1",
+    grids=[
+        Grid(
+            arms=[
+                {},
+                *({"leak": strength} for strength in (0.01, 0.03, 0.1, 0.3, 1.0)),
+                *({"leak": 0.1, "leak_penalty": mu} for mu in (1e-3, 1e-2, 1e-1, 1.0)),
+                *({"leak": strength, "leak_bound": True} for strength in (0.1, 1.0)),
+                *({"leak": strength, "leak_into": place} for place in ("key", "output") for strength in (0.1, 1.0)),
+                {"leak": "learned"},
+                {"leak": "learned", "leak_penalty": 1e-2},
+            ],
+            conditions={"distribution_of_three": (85, 95), "identity_rules": (85, 95)},
+        ),
+        SHARED_KEYS,
+    ],
+)
