@@ -67,7 +67,10 @@ class TaskConfig:
         require_choice("task", self.name, tuple(counts.SPECS))
         require_choice("sampling", self.sampling, get_args(Sampling))
         if self.sampling != "balanced" and (self.name != "rmts" or not self.withheld):
-            raise ConfigError(f"sampling={self.sampling!r} is defined for rmts with withheld > 0 only, not {self.name}")
+            raise ConfigError(
+                f"sampling={self.sampling!r} is defined for rmts with withheld > 0 only, not for {self.name} with "
+                f"withheld={self.withheld}"
+            )
         for name, least in (("withheld", 0), ("n_objects", 1)):
             require_at_least(name, getattr(self, name), least)
         for name in ("n_train", "n_test"):
@@ -81,6 +84,11 @@ class TaskConfig:
     def resolve(self) -> Self:
         """Fills in the sizes; raises `ConfigError` where the objects do not suffice."""
         n_train, n_test = counts.sizes(self.name, self.n_objects, self.withheld, self.n_train, self.n_test)
+        if self.sampling == "as_released":
+            unique = counts.rmts_unique(self.n_objects - self.withheld)
+            n_train = self.n_train or min(counts.CAP, unique)
+            if n_train > unique:
+                raise ConfigError(f"n_train={n_train} is more than the {unique} problems of sampling={self.sampling!r}")
         return dataclasses.replace(self, n_train=n_train, n_test=n_test)
 
 
@@ -119,14 +127,17 @@ class ESBNConfig:
         if self.leak != "learned":
             if not (_is_number(self.leak) and 0 <= self.leak <= 1):
                 raise ConfigError(f"leak={self.leak!r} must be a number from 0 to 1, or learned")
-            object.__setattr__(self, "leak", float(self.leak))  # 1 and 1.0 are one trial
+            object.__setattr__(self, "leak", self.leak + 0.0)  # 1 and 1.0 are one trial, and so are 0.0 and -0.0
         if not (_is_number(self.leak_penalty) and 0 <= self.leak_penalty < math.inf):
             raise ConfigError(f"leak_penalty={self.leak_penalty!r} must be a number of at least 0")
-        object.__setattr__(self, "leak_penalty", float(self.leak_penalty))
+        object.__setattr__(self, "leak_penalty", self.leak_penalty + 0.0)
         if not isinstance(self.leak_bound, bool):
             raise ConfigError(f"leak_bound={self.leak_bound!r} must be true or false")
-        if not self.leak and (self.leak_into, self.leak_penalty, self.leak_bound) != ("controller", 0, False):
-            raise ConfigError("leak_into, leak_penalty and leak_bound say how it leaks, but leak=0 is no leak")
+        for name, default in (("leak_into", "controller"), ("leak_penalty", 0), ("leak_bound", False)):
+            if not self.leak and getattr(self, name) != default:
+                raise ConfigError(
+                    f"{name}={getattr(self, name)!r} says how it leaks, but leak=0 is no leak; set leak too"
+                )
 
 
 ModelConfig = (

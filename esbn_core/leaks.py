@@ -22,7 +22,7 @@ class LeakMeasures(NamedTuple):
     """Root mean square, over problems, steps and units, of what the leak adds."""
     leak_key_spread: float
     """Of the keys written at steps 1 and 2: root mean square distance from their mean over problems, as a part of
-    their root mean square norm. 0 where the controller has seen nothing of the images."""
+    their root mean square norm. 0, but for rounding, where the controller has seen nothing of the images."""
     closed_accuracy: float
     """Fraction of problems answered correctly with the leak closed."""
     swapped_accuracy: float
@@ -39,13 +39,14 @@ def measure_leak(network: SequenceClassifier, images_N1HW: np.ndarray, problems:
     objects_N1HW, n = torch.from_numpy(images_N1HW), len(problems.targets_P)
     squares, closed, swapped = 0.0, 0.0, 0.0
     first_keys = []
-    indices = torch.from_numpy(problems.indices_PT).split(BATCH)
-    for indices_BT, targets_B in zip(indices, torch.from_numpy(problems.targets_P).split(BATCH), strict=True):
+    indices_PT, targets_P = torch.from_numpy(problems.indices_PT), torch.from_numpy(problems.targets_P)
+    sets = (indices_PT, indices_PT.roll(1, dims=0), targets_P)
+    for indices_BT, others_BT, targets_B in zip(*(x.split(BATCH) for x in sets), strict=True):
         z_BTZ = network.embed(objects_N1HW, indices_BT)
-        leak_BTX = core.leak(z_BTZ)
+        leak_BTX, others_leak_BTX = core.leak(z_BTZ), core.leak(network.embed(objects_N1HW, others_BT))
         squares += leak_BTX.square().mean().item() * len(targets_B) / n
         closed += _right(network, core.run(z_BTZ)[0], targets_B) / n
-        swapped += _right(network, core.run(z_BTZ, leak_BTX.roll(1, dims=0))[0], targets_B) / n
+        swapped += _right(network, core.run(z_BTZ, others_leak_BTX)[0], targets_B) / n
         steps = core.run(z_BTZ, leak_BTX)[1]
         first_keys.append(torch.stack([step.key_BK.expand(len(targets_B), -1) for step in steps[:2]]))
     return LeakMeasures(squares**0.5, _spread(torch.cat(first_keys, dim=1)), closed, swapped)

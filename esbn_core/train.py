@@ -4,9 +4,10 @@ Legend: K networks, N objects, P problems, B problems of a batch.
 """
 
 import dataclasses
+import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.func import stack_module_state
 
 from esbn_core import checkpoint
 from esbn_core.config import TrialConfig
+from esbn_core.cuda_graph import CudaGraph
 from esbn_core.evaluate import Measure, PackProblems, evaluate, measure, pack_problems
 from esbn_core.models.classifier import SequenceClassifier
 from esbn_core.seeding import rng
@@ -23,6 +25,7 @@ from esbn_core.tasks.build import build
 from esbn_core.tasks.problems import ProblemSets
 
 LOG_EVERY = 10  # updates from one point of a time course to the next
+STRETCH = {"cpu": 1, "cuda": 100}  # updates between two looks at what came of them; a GPU waits for each look
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def train(
     save: Callable[[bytes], None] | None = None,
     save_seconds: float = 60.0,
     on_progress: Callable[[Position], None] | None = None,
+    stretch: int | None = None,
 ) -> PackResult:
     """Trains a pack to its last update and tests it once (paper section 4.1).
 
@@ -80,7 +84,9 @@ def train(
         images_N1HW: [n_objects, 1, 32, 32] float32 in [0, 1].
         resume: a checkpoint of this very pack; the result then equals that of an unbroken run, bit for bit on CPU.
         save: takes a checkpoint, about every `save_seconds`.
-        on_progress: called after every point of the time course.
+        on_progress: called after a stretch of updates that holds a point of the time course.
+        stretch: updates between two looks at losses, clock and checkpoints; None: as suits the device. It changes no
+            result.
     Returns:
         One result per config. A network whose loss is not finite ends as failed and leaves the others alone.
     """
@@ -90,7 +96,8 @@ def train(
     parameters, buffers = stack_module_state([*networks])
     settings = pack[0].train
     assert settings.updates is not None and settings.learning_rate is not None
-    optimiser = torch.optim.Adam(parameters.values(), lr=settings.learning_rate, fused=True)
+    graphed = device == "cuda"
+    optimiser = torch.optim.Adam(parameters.values(), lr=settings.learning_rate, fused=True, capturable=graphed)
     position = Position([config.trial_id() for config in pack])
     if resume is not None:
         position = Position(**checkpoint.restore(resume, parameters, optimiser))
@@ -98,17 +105,18 @@ def train(
     measured, problems = measure(networks[0]), _training_problems(sets, images_N1HW, device)
 
     n_train, earlier_seconds = problems.targets_KP.shape[1], position.wall_seconds
-    n_batches = math.ceil(n_train / settings.batch_size)
-    order_KP = None
+
+    def step(rows_KB: Tensor) -> tuple[Tensor, Tensor]:
+        return train_step(measured, parameters, buffers, problems.rows(rows_KB), optimiser)
+
+    update = CudaGraph(step, (len(pack), min(n_train, settings.batch_size))) if graphed else step
+    batches = _batches(pack, n_train, position.update, device)
     while position.update < settings.updates and len(position.failures) < len(pack):
-        epoch, batch = divmod(position.update, n_batches)
-        if order_KP is None or batch == 0:
-            order_KP = _epoch_order(pack, epoch, n_train).to(device)
-        rows_KB = order_KP[:, batch * settings.batch_size : (batch + 1) * settings.batch_size]
-        loss_K, accuracy_K = train_step(measured, parameters, buffers, problems.rows(rows_KB), optimiser)
-        _note(position, loss_K, accuracy_K, on_progress)
-        position.update += 1
+        n_updates = min(stretch or STRETCH[device], settings.updates - position.update)
+        made = [update(rows_KB) for rows_KB in itertools.islice(batches, n_updates)]
         position.wall_seconds = earlier_seconds + time.monotonic() - started
+        losses_UK, accuracies_UK = (torch.stack(x).tolist() for x in zip(*made, strict=True))
+        _note(position, losses_UK, accuracies_UK, on_progress)
         if save is not None and time.monotonic() - saved > save_seconds:
             save(checkpoint.dump(parameters, optimiser, dataclasses.asdict(position)))
             saved = time.monotonic()
@@ -147,24 +155,35 @@ def _test_problems(sets: Sequence[ProblemSets], images_N1HW: np.ndarray, device:
     return pack_problems([s.test for s in sets], pools, images_N1HW, device)
 
 
-def _epoch_order(pack: Sequence[TrialConfig], epoch: int, n_train: int) -> Tensor:
-    """The order of the training problems in one epoch, [K, P]; a stream per seed and epoch."""
-    orders = [rng(config.seed, f"batches of epoch {epoch}").permutation(n_train) for config in pack]
-    return torch.from_numpy(np.stack(orders))
+def _batches(pack: Sequence[TrialConfig], n_train: int, update: int, device: str) -> Iterator[Tensor]:
+    """The training problems of each update from this one on, [K, B] each; a stream per seed and epoch."""
+    size = pack[0].train.batch_size
+    first_epoch, batch = divmod(update, math.ceil(n_train / size))
+    for epoch in itertools.count(first_epoch):
+        orders = [rng(config.seed, f"batches of epoch {epoch}").permutation(n_train) for config in pack]
+        order_KP = torch.from_numpy(np.stack(orders)).to(device)
+        for start in range(batch * size, n_train, size):
+            yield order_KP[:, start : start + size]
+        batch = 0
 
 
 def _note(
-    position: Position, loss_K: Tensor, accuracy_K: Tensor, on_progress: Callable[[Position], None] | None
+    position: Position,
+    losses_UK: list[list[float]],
+    accuracies_UK: list[list[float]],
+    on_progress: Callable[[Position], None] | None,
 ) -> None:
-    """Records failures of this update, and a point of the time course where one is due."""
-    if not loss_K.isfinite().all():
-        for trial_id, loss in zip(position.trial_ids, loss_K.tolist(), strict=True):
+    """Records failures of a stretch of updates, and the points of the time course in it; moves the position on."""
+    n_points = len(position.curve)
+    for loss_K, accuracy_K in zip(losses_UK, accuracies_UK, strict=True):
+        for trial_id, loss in zip(position.trial_ids, loss_K, strict=True):
             if not math.isfinite(loss):
                 position.failures.setdefault(trial_id, f"training loss became {loss} at update {position.update}")
-    if position.update % LOG_EVERY == 0:
-        position.curve.append((position.update, loss_K.tolist(), accuracy_K.tolist()))
-        if on_progress is not None:
-            on_progress(position)
+        if position.update % LOG_EVERY == 0:
+            position.curve.append((position.update, loss_K, accuracy_K))
+        position.update += 1
+    if on_progress is not None and len(position.curve) > n_points:
+        on_progress(position)
 
 
 def _load_into(networks: Sequence[SequenceClassifier], parameters: dict[str, Tensor]) -> None:

@@ -156,8 +156,8 @@ def esbn(
         keys.append(k_BK)
         reads.append(r_B)
     h_BU, _ = _lstm(p, r_B, h_BU, c_BU, z_TBZ[0].new_zeros(n_problems, 4 * h_BU.shape[1]))
-    mean_BZ = _sum(z_TBZ) / len(z_TBZ)
-    logits_BC = h_BU @ p["W_y"].T + p["b_y"] + leak_into("output", mean_BZ, p["W_y"].shape[0])
+    joined_B = torch.cat(list(z_TBZ), dim=1)
+    logits_BC = h_BU @ p["W_y"].T + p["b_y"] + leak_into("output", joined_B, p["W_y"].shape[0])
     return Run(logits_BC, keys, reads, leaked)
 
 

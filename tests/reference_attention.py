@@ -15,15 +15,15 @@ from torch import Tensor
 Parameters = Mapping[str, Tensor]
 
 
-def transformer(p: Parameters, z_BTZ: Tensor, heads: int) -> Tensor:
+def transformer(p: Parameters, z_BTZ: Tensor, heads: int, final_norm: bool) -> Tensor:
     """W_qkv, b_qkv, W_o, b_o, gain and bias of the norms 1 to 3, W_a, b_a, W_b, b_b, W_h, b_h, W_y, b_y.
 
-    Without gain and bias 3 there is no third norm.
+    Norm 3 is the final one.
     """
-    return torch.stack([_transformer(p, list(z_TZ), heads) for z_TZ in z_BTZ])
+    return torch.stack([_transformer(p, list(z_TZ), heads, final_norm) for z_TZ in z_BTZ])
 
 
-def _transformer(p: Parameters, z: list[Tensor], heads: int) -> Tensor:
+def _transformer(p: Parameters, z: list[Tensor], heads: int, final_norm: bool) -> Tensor:
     x = [z_t + _sinusoid(t, z_t) for t, z_t in enumerate(z)]
     width = len(p["W_qkv"]) // 3
     q, k, v = (
@@ -40,7 +40,7 @@ def _transformer(p: Parameters, z: list[Tensor], heads: int) -> Tensor:
         a = p["W_o"] @ torch.cat(messages) + p["b_o"]
         x[i] = _norm(p, 1, x[i] + a)
     x = [_norm(p, 2, x_t + _feed_forward(p, x_t)) for x_t in x]
-    if "gain_3" in p:
+    if final_norm:
         x = [_norm(p, 3, x_t) for x_t in x]
     return _head(p, _sum(x) / len(x))
 

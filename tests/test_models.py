@@ -167,11 +167,11 @@ def perturbed(trial: TrialConfig, dtype: torch.dtype = torch.float64, quiet: boo
 
 
 def unbounded_rms(model: SequenceClassifier, task: str, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Root mean square over units of V z_t, or [B, 1] of V times the mean z."""
+    """Root mean square over units of V z_t, or [B, 1] of V times all z_t joined."""
     leak = memory(model).leak
     assert leak is not None
     z_BTZ = model.embed(objects(dtype), torch.tensor(PROBLEMS[task]))
-    return leak.map(z_BTZ.mean(1, keepdim=True) if leak.into == "output" else z_BTZ).square().mean(-1).sqrt()
+    return leak.map(z_BTZ.flatten(1)[:, None] if leak.into == "output" else z_BTZ).square().mean(-1).sqrt()
 
 
 @cache

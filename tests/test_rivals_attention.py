@@ -133,7 +133,7 @@ def targets(task: str, n_problems: int = 4) -> Tensor:
 def slow_logits(config: Config, p: reference.Parameters, z_BTZ: Tensor) -> Tensor:
     match config:
         case TransformerConfig():
-            return reference.transformer(p, z_BTZ, config.heads)
+            return reference.transformer(p, z_BTZ, config.heads, config.final_norm)
         case PrediNetConfig():
             return reference.predinet(p, z_BTZ, config.heads)
         case CoRelNetConfig():

@@ -325,14 +325,24 @@ def test_rmts_as_released_keeps_the_split_and_the_test_problems_of_the_balanced_
 def test_rmts_as_released_repeats_exactly_for_a_seed_and_differs_for_another() -> None:
     again = build(TaskConfig(name="rmts", withheld=85, sampling="as_released").resolve(), 0)
     assert np.array_equal(again.train.indices_PT, released().train.indices_PT)
-    assert not np.array_equal(released(1).train.indices_PT, released().train.indices_PT)
+    assert not np.array_equal(released(1).train.targets_P, released().train.targets_P)
+
+
+@pytest.mark.parametrize("withheld", [95, 94, 93, 92])
+def test_rmts_as_released_never_repeats_a_problem(withheld: int) -> None:
+    task = TaskConfig(name="rmts", withheld=withheld, sampling="as_released").resolve()
+    train = build(task, 0).train
+    assert len(np.unique(train.indices_PT, axis=0)) == len(train.targets_P) == task.n_train
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"name": "rmts"}, "sampling='as_released' is defined for rmts with withheld > 0 only"),
-        ({"name": "identity_rules", "withheld": 85}, "sampling='as_released' .* for rmts .*, not identity_rules"),
+        (
+            {"name": "identity_rules", "withheld": 85},
+            "sampling='as_released' .* not for identity_rules with withheld=85",
+        ),
         ({"name": "rmts", "sampling": "random"}, "sampling='random' is unknown; choose one of balanced, as_released"),
     ],
     ids=["m0", "other_task", "unknown"],

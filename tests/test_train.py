@@ -169,8 +169,36 @@ def test_curve_starts_at_the_loss_of_a_guess() -> None:
 
 def test_progress_is_told_at_every_point_of_the_curve(three_epochs: list[TrialConfig]) -> None:
     seen: list[int] = []
-    train(three_epochs, IMAGES, on_progress=lambda position: seen.append(position.update))
+    train(three_epochs, IMAGES, on_progress=lambda position: seen.append(position.curve[-1][0]))
     assert seen == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize("stretch", [7, 100], ids=["within_epochs", "beyond_the_end"])
+def test_train_gives_the_same_whatever_the_stretch(
+    three_epochs: list[TrialConfig], unbroken: PackResult, stretch: int
+) -> None:
+    for ours, theirs in zip(train(three_epochs, IMAGES, stretch=stretch).trials, unbroken.trials, strict=True):
+        assert torch.equal(weights(ours), weights(theirs))
+        assert ours.curve == theirs.curve
+
+
+@pytest.mark.parametrize("resumed_at", [7, 14, 21, 28, 35])
+def test_train_resumes_between_stretches(
+    three_epochs: list[TrialConfig], unbroken: PackResult, resumed_at: int
+) -> None:
+    saved: list[bytes] = []
+    train(three_epochs, IMAGES, stretch=7, save=saved.append, save_seconds=0)
+    checkpoints = {json.loads(checkpoint.header(data)["position"])["update"]: data for data in saved}
+    resumed = train(three_epochs, IMAGES, stretch=7, resume=checkpoints[resumed_at])
+    assert torch.equal(weights(resumed.trials[2]), weights(unbroken.trials[2]))
+    assert resumed.trials[2].curve == unbroken.trials[2].curve
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_train_on_a_gpu_agrees_with_the_cpu_at_first(three_epochs: list[TrialConfig], unbroken: PackResult) -> None:
+    for ours, theirs in zip(train(three_epochs, IMAGES, device="cuda").trials, unbroken.trials, strict=True):
+        np.testing.assert_allclose(ours.curve[0], theirs.curve[0], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(ours.curve[-1], theirs.curve[-1], rtol=0, atol=0.3)
 
 
 def test_test_accuracy_is_the_mean_over_problems_when_the_last_batch_is_smaller(unbroken: PackResult) -> None:

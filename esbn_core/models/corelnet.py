@@ -31,6 +31,8 @@ class CoRelNet(Core):
         asymmetric: causal with A_ij = x_i . y_j, where x = TCN(P e + b_P) and y = TCN(Q e + b_Q) of the embedding e
             before normalisation; both share gain and bias (the authors' `CoRelNet_asym1`).
         tied: asymmetric with P = Q (ours), so that one thing separates it from either.
+        Of the biases of these maps, b_Q shifts a row of A evenly, and TCN takes away what is the same at every step:
+        with TCN neither has an effect.
 
     Weights and biases start uniform on +-1/sqrt(fan-in).
     Source: github.com/giancarlok/relationaltasks, cognitive_tests/models/CoRelNet*.py.

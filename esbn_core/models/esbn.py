@@ -46,7 +46,7 @@ class ESBN(Core):
     are the embeddings, so one Gram matrix holds all similarities of a problem.
 
     Not in the paper: other `retrieval` than the dot product, and a leak l_t = lambda V z_t, which is added to the gates
-    of the LSTM, to k_t before the ReLU, or, averaged over t <= T, to the logits.
+    of the LSTM or to k_t before the ReLU, or lambda V [z_1 ; .. ; z_T] to the logits.
     """
 
     def __init__(self, config: ESBNConfig, n_features: int, task: TaskSpec, stream: Stream):
@@ -64,7 +64,7 @@ class ESBN(Core):
             self.default_key_K = nn.Parameter(torch.zeros(n_key))
             self.default_value_Z = nn.Parameter(torch.zeros(n_features))
         self.similarities = RETRIEVALS[config.retrieval](n_features, stream)
-        self.leak = Leak(config, n_features, task.n_choices, stream) if config.leak else None
+        self.leak = Leak(config, n_features, task, stream) if config.leak else None
 
     def with_penalty(self, z_BTZ: Tensor) -> tuple[Tensor, Tensor]:
         """[B, T, Z] -> logits [B, C], and the penalty on the leak."""

@@ -10,27 +10,29 @@ from esbn_core.config import ESBNConfig
 from esbn_core.models.attention import LinearMap
 from esbn_core.models.layers import GATES, draw
 from esbn_core.seeding import Stream
+from esbn_core.tasks.counts import TaskSpec
 
 START = -4.0  # of a learned strength, before the sigmoid: it starts at 0.018
 
 
 class Leak(nn.Module):
-    """lambda V z_t, with lambda fixed or learned as sig(rho); into the logits: one for all steps, of the mean z_t.
+    """lambda V z_t, with lambda fixed or learned as sig(rho); into the logits: lambda V [z_1 ; .. ; z_T], once.
 
     bound: V z_t / max(1, |V z_t| / sqrt(X)) in place of V z_t, so that nothing moves by more than lambda in root mean
     square. penalty: mu mean |lambda V z_t|^2 / X over problems and steps.
 
-    lambda is no limit to what a trained V can pass, since V may grow; penalty and bound are.
+    lambda is no limit to what a trained V can pass, since V may grow; penalty and bound are. A mean of z_t would carry
+    nothing into the logits, as TCN makes it the same for every problem.
     """
 
-    def __init__(self, config: ESBNConfig, n_features: int, n_choices: int, stream: Stream):
+    def __init__(self, config: ESBNConfig, n_features: int, task: TaskSpec, stream: Stream):
         super().__init__()
         self.into, self.mu, self.bound = config.leak_into, config.leak_penalty, config.leak_bound
         generator = stream("leak")
         weight_ZX = {
             "controller": lambda: GATES[config.gate_init](n_features, config.hidden_size, generator).weight_IO.detach(),
             "key": lambda: draw(n_features, config.key_size, "relu", generator),
-            "output": lambda: draw(n_features, n_choices, "linear", generator),
+            "output": lambda: draw(task.n_steps * n_features, task.n_choices, "linear", generator),
         }[config.leak_into]()
         self.map = LinearMap(weight_ZX)
         self.strength = config.leak
@@ -40,7 +42,7 @@ class Leak(nn.Module):
     def forward(self, z_BTZ: Tensor) -> Tensor:
         """[B, T, Z] -> [B, T, X], or [B, 1, X] for the logits."""
         if self.into == "output":
-            z_BTZ = z_BTZ.mean(dim=1, keepdim=True)
+            z_BTZ = z_BTZ.flatten(1)[:, None]
         leak_BTX = self.map(z_BTZ)
         if self.bound:
             leak_BTX = leak_BTX / leak_BTX.square().mean(dim=-1, keepdim=True).clamp(min=1).sqrt()

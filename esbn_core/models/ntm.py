@@ -95,7 +95,7 @@ class NTM(Core):
 
     The memory that step T would write is never read, so that write is left out.
     Source: official models/NTM.py. Sharpening is in the code only. The paper has w_prev = 0 at a head's first use,
-    where the code leaves the interpolation out: the same, since the last line cancels the factor g.
+    where the code leaves the interpolation out: the same, since the division by the sum cancels the factor g.
     """
 
     def __init__(self, config: NTMConfig, n_features: int, task: TaskSpec, stream: Stream):

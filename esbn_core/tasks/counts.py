@@ -26,6 +26,11 @@ def rmts(k: int) -> int:
     return 2 * max(2 * math.perm(k, 4), 2 * math.perm(k, 5))
 
 
+def rmts_unique(k: int) -> int:
+    """All different problems of either kind."""
+    return 2 * math.perm(k, 4) + 2 * math.perm(k, 5)
+
+
 def distribution_of_three(k: int) -> int:
     """Matrices: a row of three different objects and any order of the same three below it."""
     return 6 * math.perm(k, 3)
