@@ -25,6 +25,7 @@ Retrieval = Literal["plain", "scaled", "tied", "free"]
 LeakInto = Literal["controller", "key", "output"]
 Sampling = Literal["balanced", "as_released"]
 Output = Literal["softmax", "sigmoid"]
+Precision = Literal["float32", "bf16"]
 
 IDENTITY_VERSION = 2  # raise it when a change to tasks, models or trainer makes earlier results incomparable
 
@@ -167,9 +168,12 @@ class TrainConfig:
     """Passes over the training problems; None: the paper's for this model, task and m (Tables 6-8)."""
     updates: int | None = None
     """Optimiser steps; the other way to say how long, so give one of the two at most."""
+    precision: Precision = "float32"
+    """Of products with weights and of convolutions; all else, weights and their updates included, stays float32."""
 
     def __post_init__(self) -> None:
         require_at_least("batch_size", self.batch_size, 1)
+        require_choice("precision", self.precision, get_args(Precision))
         for name in ("epochs", "updates"):
             require_at_least(name, getattr(self, name), 1, optional=True)
         rate = self.learning_rate

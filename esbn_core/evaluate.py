@@ -1,6 +1,7 @@
 """Loss and accuracy of a pack, as means over problems.
 
-Legend: K networks, N objects, P problems, T steps.
+Legend: K networks, N objects, X what stands for one (an image, or its embedding), P problems, B problems of a batch,
+T steps, M images shown in a batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from esbn_core.models.classifier import SequenceClassifier
+from esbn_core.models.layers import in_bf16
 from esbn_core.tasks.problems import Problems
 
 BATCH = 1_000  # problems evaluated at once; bounds memory
@@ -21,25 +23,50 @@ BATCH = 1_000  # problems evaluated at once; bounds memory
 class PackProblems(NamedTuple):
     """Problem sets of K networks on a device; indices point into each network's own objects."""
 
-    objects_KN1HW: Tensor
+    objects_KNX: Tensor
+    """Images, or their embeddings where the encoder is not trained."""
     indices_KPT: Tensor
     targets_KP: Tensor
 
     def rows(self, rows_KB: Tensor) -> "PackProblems":
-        """The problems of one batch, chosen for each network apart."""
+        """The problems of one batch, chosen for each network apart, with the objects they may show."""
         network_K1 = torch.arange(len(rows_KB), device=rows_KB.device)[:, None]
-        return self._replace(
+        batch = self._replace(
             indices_KPT=self.indices_KPT[network_K1, rows_KB], targets_KP=self.targets_KP[network_K1, rows_KB]
+        )
+        return batch._shown() if batch.indices_KPT[0].numel() < self.objects_KNX.shape[1] else batch
+
+    def _shown(self) -> "PackProblems":
+        """The same problems over the objects they show, each once, and some to fill up where a network shows fewer."""
+        shown_KM, order_KM = self.indices_KPT.flatten(1).sort(dim=1)
+        rank_KM = (shown_KM.diff(dim=1, prepend=shown_KM[:, :1]) != 0).cumsum(dim=1)
+        distinct_KM = torch.zeros_like(shown_KM).scatter(1, rank_KM, shown_KM)
+        if distinct_KM.device.type == "cpu":  # a GPU would have to wait for the number
+            distinct_KM = distinct_KM[:, : int(rank_KM.max()) + 1]
+        network_K1 = torch.arange(len(distinct_KM), device=distinct_KM.device)[:, None]
+        return self._replace(
+            objects_KNX=self.objects_KNX[network_K1, distinct_KM],
+            indices_KPT=torch.empty_like(rank_KM).scatter(1, order_KM, rank_KM).view_as(self.indices_KPT),
         )
 
 
 def pack_problems(
-    problems: Sequence[Problems], pools: Sequence[np.ndarray], images_N1HW: np.ndarray, device: str
+    networks: Sequence[SequenceClassifier],
+    problems: Sequence[Problems],
+    pools: Sequence[np.ndarray],
+    images_N1HW: np.ndarray,
+    device: str,
 ) -> PackProblems:
-    """Stacks problem sets with the images of their pools: the sorted numbers of the objects each set draws from."""
+    """Stacks problem sets with the images of their pools: the sorted numbers of the objects each set draws from.
+
+    An encoder that is not trained encodes them here, once and for all.
+    """
     indices = [np.searchsorted(pool, p.indices_PT) for p, pool in zip(problems, pools, strict=True)]
+    objects_KNX = torch.from_numpy(images_N1HW[np.stack(pools)]).to(device)
+    if not any(True for _ in networks[0].encoder.parameters()):
+        objects_KNX = torch.stack([network.encoder(x) for network, x in zip(networks, objects_KNX, strict=True)])
     return PackProblems(
-        torch.from_numpy(images_N1HW[np.stack(pools)]).to(device),
+        objects_KNX,
         torch.from_numpy(np.stack(indices)).to(device),
         torch.from_numpy(np.stack([p.targets_P for p in problems])).to(device),
     )
@@ -48,7 +75,7 @@ def pack_problems(
 Measure = Callable[[dict[str, Tensor], dict[str, Tensor], PackProblems], tuple[Tensor, Tensor, Tensor]]
 
 
-def measure(network: SequenceClassifier) -> Measure:
+def measure(network: SequenceClassifier, precision: str = "float32") -> Measure:
     """Makes the function of stacked parameters, buffers and problems that gives, for each of the K networks, its mean
     cross-entropy in nats, its accuracy, and the penalty that training adds to the former: [K] each.
     """
@@ -56,8 +83,10 @@ def measure(network: SequenceClassifier) -> Measure:
     def of_one(
         parameters: dict[str, Tensor], buffers: dict[str, Tensor], problems: PackProblems
     ) -> tuple[Tensor, Tensor, Tensor]:
-        objects_N1HW, indices_PT, targets_P = problems
-        logits_PC, penalty = functional_call(network, (parameters, buffers), (objects_N1HW, indices_PT, True))
+        objects_NX, indices_PT, targets_P = problems
+        if precision == "bf16":
+            parameters = in_bf16(parameters)
+        logits_PC, penalty = functional_call(network, (parameters, buffers), (objects_NX, indices_PT, True))
         right_P = logits_PC.argmax(dim=-1) == targets_P
         return F.cross_entropy(logits_PC, targets_P), right_P.double().mean(), penalty
 

@@ -102,7 +102,8 @@ def train(
     if resume is not None:
         position = Position(**checkpoint.restore(resume, parameters, optimiser))
         position.resumed += 1
-    measured, problems = measure(networks[0]), _training_problems(sets, images_N1HW, device)
+    measured = measure(networks[0], settings.precision)
+    problems = _training_problems(networks, sets, images_N1HW, device)
 
     n_train, earlier_seconds = problems.targets_KP.shape[1], position.wall_seconds
 
@@ -121,7 +122,7 @@ def train(
             save(checkpoint.dump(parameters, optimiser, dataclasses.asdict(position)))
             saved = time.monotonic()
 
-    tested = evaluate(measured, parameters, buffers, _test_problems(sets, images_N1HW, device))
+    tested = evaluate(measured, parameters, buffers, _test_problems(networks, sets, images_N1HW, device))
     wall_seconds = earlier_seconds + time.monotonic() - started
     _load_into(networks, parameters)
     return PackResult(_results(pack, sets, networks, position, tested), wall_seconds, position.resumed)
@@ -145,14 +146,18 @@ def train_step(
     return loss_K.detach(), accuracy_K
 
 
-def _training_problems(sets: Sequence[ProblemSets], images_N1HW: np.ndarray, device: str) -> PackProblems:
+def _training_problems(
+    networks: Sequence[SequenceClassifier], sets: Sequence[ProblemSets], images_N1HW: np.ndarray, device: str
+) -> PackProblems:
     kept = [np.setdiff1d(np.arange(len(images_N1HW)), s.withheld) for s in sets]
-    return pack_problems([s.train for s in sets], kept, images_N1HW, device)
+    return pack_problems(networks, [s.train for s in sets], kept, images_N1HW, device)
 
 
-def _test_problems(sets: Sequence[ProblemSets], images_N1HW: np.ndarray, device: str) -> PackProblems:
+def _test_problems(
+    networks: Sequence[SequenceClassifier], sets: Sequence[ProblemSets], images_N1HW: np.ndarray, device: str
+) -> PackProblems:
     pools = [np.sort(s.withheld) if len(s.withheld) else np.arange(len(images_N1HW)) for s in sets]
-    return pack_problems([s.test for s in sets], pools, images_N1HW, device)
+    return pack_problems(networks, [s.test for s in sets], pools, images_N1HW, device)
 
 
 def _batches(pack: Sequence[TrialConfig], n_train: int, update: int, device: str) -> Iterator[Tensor]:

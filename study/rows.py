@@ -37,6 +37,7 @@ def settings(trial: PlannedTrial) -> dict[str, Any]:
         "learning_rate": config.train.learning_rate,
         "batch_size": config.train.batch_size,
         "updates": config.train.updates,
+        "precision": config.train.precision,
         "config": json.dumps(config.flat(), sort_keys=True),
         "n_objects": config.task.n_objects,
         "images": config.task.images,

@@ -51,6 +51,7 @@ TABLES = {
         ("learning_rate", _FLOAT, "Adam step size"),
         ("batch_size", _INT, "problems per update"),
         ("updates", _INT, "optimiser steps of the whole training"),
+        ("precision", _TEXT, "of products with weights and of convolutions: float32 or bf16"),
         ("parameters", pa.int64(), "trained parameters of the network"),
         ("config", _TEXT, "all resolved settings, as JSON"),
         ("n_objects", _INT, "objects the trial drew from"),

@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.func import stack_module_state
 from torch.nn import functional as F
 
 from esbn_core import checkpoint
 from esbn_core.config import MODEL_CONFIGS, PAPER, TrialConfig
-from esbn_core.evaluate import BATCH
+from esbn_core.evaluate import BATCH, measure, pack_problems
 from esbn_core.keys import record_keys
 from esbn_core.models.classifier import SequenceClassifier
 from esbn_core.objects import glyphs
+from esbn_core.seeding import rng
+from esbn_core.tasks.build import build
 from esbn_core.train import LOG_EVERY, PackResult, Position, TrialResult, train
 
 IMAGES = glyphs().scale()
@@ -245,6 +248,7 @@ def test_record_keys_follows_the_trained_network(unbroken: PackResult) -> None:
         ({"confidence": "default_memory"}, 1.0),
         ({"tcn": "none"}, 0.5),
         ({"confidence": "off"}, 0.5),
+        ({"precision": "bf16"}, 1.0),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value),
 )
@@ -254,8 +258,56 @@ def test_same_different_from_two_objects_is_solved_or_not_as_published(arm: dict
         assert trial.test_accuracy == pytest.approx(accuracy, abs=0.02 if accuracy < 1 else 0)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("arm", [{}, {"encoder": "mlp"}, {"model": "corelnet", "variant": "asymmetric"}])
+def test_rows_encode_the_objects_they_show_alone_and_change_nothing(arm: dict[str, str]) -> None:
+    pack = pack_of(2, task="same_different", n_train=200, n_test=20, updates=1, **arm)
+    sets, networks = [build(c.task, c.seed) for c in pack], [SequenceClassifier(c) for c in pack]
+    parameters, buffers = stack_module_state([*networks])
+    all_objects = [np.arange(100)] * 2
+    whole = pack_problems(networks, [s.train for s in sets], all_objects, IMAGES.astype(float), "cpu")
+    rows_KB = torch.from_numpy(np.stack([rng(c.seed, "any").permutation(200)[:32] for c in pack]))
+    some = whole.rows(rows_KB)
+    network_K1 = torch.arange(2)[:, None]
+    plain = whole._replace(
+        indices_KPT=whole.indices_KPT[network_K1, rows_KB], targets_KP=whole.targets_KP[network_K1, rows_KB]
+    )
+    n_shown = max(len(np.unique(s.train.indices_PT[rows])) for s, rows in zip(sets, rows_KB.numpy(), strict=True))
+    assert some.objects_KNX.shape[1] == n_shown < 100
+    for ours, theirs in zip(*(measure(networks[0])(parameters, buffers, b) for b in (some, plain)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_frozen_encoder_encodes_once_what_its_network_would_encode() -> None:
+    pack = pack_of(2, withheld=95, n_test=20, encoder="random")
+    networks = [SequenceClassifier(config) for config in pack]
+    sets = [build(config.task, config.seed) for config in pack]
+    pools = [np.setdiff1d(np.arange(100), s.withheld) for s in sets]
+    problems = pack_problems(networks, [s.train for s in sets], pools, IMAGES, "cpu")
+    assert problems.objects_KNX.shape == (2, 5, 128)
+    for network, pool, problem_set, objects_NZ in zip(networks, pools, sets, problems.objects_KNX, strict=True):
+        ours = network(objects_NZ, torch.from_numpy(np.searchsorted(pool, problem_set.train.indices_PT)))
+        theirs = network(torch.from_numpy(IMAGES), torch.from_numpy(problem_set.train.indices_PT))
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("model", MODEL_CONFIGS)
+def test_bf16_starts_near_float32_and_keeps_weights_in_float32(model: str) -> None:
+    losses = []
+    for precision in ("float32", "bf16"):
+        pack = pack_of(1, task="rmts", withheld=95, updates=1, n_test=20, model=model, precision=precision)
+        (trial,) = train(pack, IMAGES).trials
+        assert all(p.dtype == torch.float32 for p in trial.network.parameters())
+        losses.append(trial.curve[0][1])
+    assert losses[0] != losses[1] or model == "esbn"  # the ESBN's logits are all but 0 at the start
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
 @pytest.mark.slow
-def test_distribution_of_three_generalises_from_five_objects() -> None:
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_distribution_of_three_generalises_from_five_objects(precision: str) -> None:
     """A quarter of the paper's 1,800 updates; training is at 100 % from update 100 on."""
-    (trial,) = train(pack_of(1, task="distribution_of_three", withheld=95, updates=450), IMAGES).trials
+    (trial,) = train(
+        pack_of(1, task="distribution_of_three", withheld=95, updates=450, precision=precision), IMAGES
+    ).trials
     assert trial.test_accuracy is not None and trial.test_accuracy >= 0.97

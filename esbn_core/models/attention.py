@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from esbn_core.models.layers import Linear, draw
+from esbn_core.models.layers import Linear, draw, product
 from esbn_core.seeding import Stream
 
 
@@ -49,7 +49,7 @@ class LinearMap(nn.Module):
         self.weight_IO = nn.Parameter(weight_IO)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x @ self.weight_IO
+        return product(x, self.weight_IO).to(x.dtype)
 
 
 class FeedForward(nn.Module):

@@ -1,6 +1,6 @@
 """From object images and problems to logits; the only forward that sees pixels.
 
-Legend: N objects, B problems, T steps, Z embedding, C choices.
+Legend: N objects, X what stands for one (an image, or its embedding), B problems, T steps, Z embedding, C choices.
 """
 
 import dataclasses
@@ -67,22 +67,23 @@ class SequenceClassifier(nn.Module):
         self.core: Core = core(config.model, n_features, spec, stream)
 
     @overload
-    def forward(self, objects_N1HW: Tensor, indices_BT: Tensor) -> Tensor: ...
+    def forward(self, objects_NX: Tensor, indices_BT: Tensor) -> Tensor: ...
     @overload
-    def forward(self, objects_N1HW: Tensor, indices_BT: Tensor, with_penalty: bool) -> tuple[Tensor, Tensor]: ...
+    def forward(self, objects_NX: Tensor, indices_BT: Tensor, with_penalty: bool) -> tuple[Tensor, Tensor]: ...
     def forward(
-        self, objects_N1HW: Tensor, indices_BT: Tensor, with_penalty: bool = False
+        self, objects_NX: Tensor, indices_BT: Tensor, with_penalty: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Classifies problems.
 
         Args:
-            objects_N1HW: [N, 1, 32, 32] float in [0, 1], the images the indices point to.
+            objects_NX: [N, 1, 32, 32] float in [0, 1], the images the indices point to; or [N, Z], what an encoder
+                that is not trained has made of them.
             indices_BT: [B, T] int64 in [0, N), the object of each step.
             with_penalty: also return the scalar that training adds to the cross-entropy.
         Returns:
             [B, C] logits.
         """
-        logits_BC, penalty = self.core.with_penalty(self.embed(objects_N1HW, indices_BT))
+        logits_BC, penalty = self.core.with_penalty(self.embed(objects_NX, indices_BT))
         logits_BC = self.per_choice(logits_BC)
         return (logits_BC, penalty) if with_penalty else logits_BC
 
@@ -90,7 +91,8 @@ class SequenceClassifier(nn.Module):
         """A logit per choice; one sigmoid unit x becomes (0, x), whose softmax is the sigmoid of x."""
         return F.pad(logits_BC, (1, 0)) if self.sigmoid else logits_BC
 
-    def embed(self, objects_N1HW: Tensor, indices_BT: Tensor) -> Tensor:
+    def embed(self, objects_NX: Tensor, indices_BT: Tensor) -> Tensor:
         """Embeddings after normalisation, [B, T, Z]. Each object is encoded once, so equal images stay equal bits."""
-        z_NZ = self.core.project(self.encoder(objects_N1HW))
+        z_NZ = objects_NX if objects_NX.dim() == 2 else self.encoder(objects_NX)
+        z_NZ = self.core.project(z_NZ)
         return self.norm(z_NZ[indices_BT])

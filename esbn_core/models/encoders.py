@@ -36,7 +36,7 @@ class ConvEncoder(nn.Module):
     def forward(self, x_N1HW: Tensor) -> Tensor:
         x = x_N1HW
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
-            x = F.relu(F.conv2d(x, kernel, bias, stride=2, padding=self.padding))
+            x = F.relu(F.conv2d(x.to(kernel.dtype), kernel, bias.to(kernel.dtype), stride=2, padding=self.padding))
         return self.layers(x.flatten(1))
 
 

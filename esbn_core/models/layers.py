@@ -25,6 +25,21 @@ def draw(n_in: int, n_out: int, role: str, generator: torch.Generator) -> Tensor
     return torch.randn(n_in, n_out, generator=generator) * ROLES[role](n_in, n_out)
 
 
+def product(x: Tensor, weight_IO: Tensor) -> Tensor:
+    """x W in the precision of W."""
+    return x.to(weight_IO.dtype) @ weight_IO
+
+
+def in_bf16(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters by name, with a bfloat16 copy of the weights of products and convolutions.
+
+    Biases, gains, memories and symbols stay as they are, and so does everything that is not a product with a weight:
+    a sum with a float32 bias is float32 again.
+    """
+    products = {name for name in parameters if name.endswith("weight_IO") or ".kernels." in name}
+    return {name: x.bfloat16() if name in products else x for name, x in parameters.items()}
+
+
 class Linear(nn.Module):
     """y = x W + b with W kept as [I, O]; b starts at 0 unless it is given.
 
@@ -38,7 +53,7 @@ class Linear(nn.Module):
         self.bias_O = nn.Parameter(torch.zeros(weight_IO.shape[1]) if bias_O is None else bias_O)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x @ self.weight_IO + self.bias_O
+        return product(x, self.weight_IO) + self.bias_O
 
 
 def uniform(n_in: int, n_out: int, bound: float, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from esbn_core.models.core import Core
-from esbn_core.models.layers import Linear, draw, position_tag
+from esbn_core.models.layers import Linear, draw, position_tag, product
 from esbn_core.rivals import RNConfig
 from esbn_core.seeding import Stream
 from esbn_core.tasks.counts import TaskSpec
@@ -38,8 +38,8 @@ class RelationSum(nn.Module):
     def forward(self, u_BTU: Tensor) -> Tensor:
         """[B, T, U] -> [B, R]."""
         weights = self.first.weight_IO.chunk(self.n_places)
-        parts_BXH = torch.cat([u_BTU @ weight_UH for weight_UH in weights], dim=1)
-        x_BNH = F.relu(self.picks_NX @ parts_BXH + self.first.bias_O)
+        parts_BXH = torch.cat([product(u_BTU, weight_UH) for weight_UH in weights], dim=1)
+        x_BNH = F.relu(self.picks_NX.to(parts_BXH.dtype) @ parts_BXH + self.first.bias_O)
         return F.relu(self.second(x_BNH)).sum(dim=1)
 
 
