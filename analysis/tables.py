@@ -3,6 +3,7 @@
 import csv
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +14,15 @@ from analysis.stats import summarise
 from analysis.text import MISSING, aligned, markdown
 
 PUBLISHED_N = 10  # networks behind every published mean
+ERRORS = (
+    "±: standard error of the mean over seeds (sample standard deviation, ddof 1, over √n); n: completed/planned"
+    f" trials. Paper: n = {PUBLISHED_N}."
+)
 
-_HEADER = ("task", "m", "arm", "n", "failed", "ours (%)", "paper (%)", "difference", "source")
-_RIGHT = (False, True, False, True, True, True, True, True, False)
+HEADER = ("task", "m", "arm", "n", "failed", "ours (%)", "paper (%)")  # of `cells`
+RIGHT = (False, True, False, True, True, True, True)
+
+_HEADER, _RIGHT = (*HEADER, "difference", "source"), (*RIGHT, True, False)
 
 
 class Variant(NamedTuple):
@@ -116,21 +123,23 @@ def _variant(cell: tuple[str, int, str], accuracies: list[float], statuses: list
 
 def to_text(frame: pd.DataFrame) -> str:
     """A frame of `table` as aligned text in percent, with footnotes on errors and on what is incomplete."""
-    rows = _rows(frame)
+    rows = rows_of(frame)
     return aligned(_HEADER, [_cells(row) for row in rows], _RIGHT) + "\n" + "\n".join(_footnotes(rows)) + "\n"
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
     """A frame of `table` as Markdown in percent, with footnotes on errors and on what is incomplete."""
-    rows = _rows(frame)
+    rows = rows_of(frame)
     return markdown(_HEADER, [_cells(row) for row in rows], _RIGHT) + "\n" + "\n\n".join(_footnotes(rows)) + "\n"
 
 
-def _rows(frame: pd.DataFrame) -> list[Variant]:
+def rows_of(frame: pd.DataFrame) -> list[Variant]:
+    """The rows of a frame that has the columns of `table`, and maybe more."""
     return [Variant(*row) for row in zip(*(frame[column] for column in Variant._fields), strict=True)]
 
 
-def _cells(row: Variant) -> list[str]:
+def cells(row: Variant) -> list[str]:
+    """What a variant is, how many of its trials are there, and both accuracies in percent."""
     return [
         row.task,
         str(row.withheld),
@@ -139,6 +148,12 @@ def _cells(row: Variant) -> list[str]:
         str(row.failed),
         percent(row.mean, row.sem),
         percent(row.published_mean, row.published_sem),
+    ]
+
+
+def _cells(row: Variant) -> list[str]:
+    return [
+        *cells(row),
         MISSING if math.isnan(row.difference_points) else f"{row.difference_points:+.1f}",
         row.source if isinstance(row.source, str) else MISSING,  # pandas may hold None as NaN
     ]
@@ -153,12 +168,14 @@ def percent(mean: float, sem: float) -> str:
 
 
 def _footnotes(rows: list[Variant]) -> list[str]:
-    notes = [
-        "±: standard error of the mean over seeds (sample standard deviation, ddof 1, over √n); n: completed/planned"
-        f" trials. Paper: n = {PUBLISHED_N}. Difference: ours minus paper, in percentage points."
-    ]
+    return [f"{ERRORS} Difference: ours minus paper, in percentage points.", *incomplete(rows)]
+
+
+def incomplete(rows: Sequence[Variant]) -> list[str]:
+    """Notes on the variants that are not trained yet and on those with fewer completed trials than planned."""
+    notes = []
     untouched = [row for row in rows if row.missing == row.planned]
     if untouched:
         notes.append(f"Not trained yet: {len(untouched)} of {len(rows)} variants.")
-    incomplete = [row for row in rows if row.n < row.planned and row not in untouched]
-    return notes + [f"Incomplete: {row.task}, m = {row.withheld}, {row.arm}: {row.lack}." for row in incomplete]
+    partial = [row for row in rows if row.n < row.planned and row not in untouched]
+    return notes + [f"Incomplete: {row.task}, m = {row.withheld}, {row.arm}: {row.lack}." for row in partial]

@@ -1,8 +1,36 @@
-"""Tables as aligned text and as Markdown."""
+"""Tables as aligned text, Markdown and LaTeX."""
 
+import math
+import re
 from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from analysis.errors import AnalysisError, choices
 
 MISSING = "—"
+FORMATS = ("text", "markdown", "latex", "csv")
+
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: f"${character}$" for character in "<>|"},
+    "±": r"$\pm$",
+    "≤": r"$\leq$",
+    "√": r"$\surd$",
+    MISSING: "---",
+}
+
+
+class Grid(NamedTuple):
+    """A table as it is printed."""
+
+    header: Sequence[str]  # [C] names of the columns
+    rows: Sequence[Sequence[str]]  # [R][C] cells
+    right: Sequence[bool]  # [C] which columns are set flush right, as numbers are
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
@@ -28,3 +56,54 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequen
     """The same cells as a Markdown table."""
     rule = ["---:" if r else "---" for r in right]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))
+
+
+def latex(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+    """The same cells as a tabular with the rules of the package booktabs; special characters are escaped."""
+    lines = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *rows)]
+    begin = rf"\begin{{tabular}}{{{''.join('r' if r else 'l' for r in right)}}}"
+    body = [begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(body) + "\n"
+
+
+def _escaped(cell: str) -> str:
+    text = "".join(_LATEX.get(character, character) for character in cell)
+    return re.sub(r"(?<![^\s[(])-(?=\d)", "$-$", text)  # a sign, not the dash of a range
+
+
+def render(grids: Sequence[Grid], notes: Sequence[str], frames: Sequence[pd.DataFrame], format: str) -> str:
+    """Tables and the notes under them in one of `FORMATS`.
+
+    Args:
+        grids: the tables, printed one under the other.
+        notes: a paragraph each; the CSV has none.
+        frames: what the CSV holds in place of the tables, every digit of it: their rows, blank where a column is
+            another frame's.
+        format: text, markdown, latex (a tabular each, for \\usepackage{booktabs}) or csv.
+    Raises:
+        AnalysisError: the format is none of these.
+    """
+    if format == "csv":
+        return pd.concat([frame.astype(object) for frame in frames], ignore_index=True).to_csv(index=False)
+    if format == "latex":
+        tables = "\\par\\bigskip\\noindent\n".join(latex(*grid) for grid in grids)
+        under = [rf"\par\smallskip\noindent{{\footnotesize {_escaped(note)}\par}}" for note in notes]
+        return "% needs \\usepackage{booktabs}\n" + tables + "\n".join(under) + "\n"
+    if format not in FORMATS:
+        raise AnalysisError(f"format={format!r} is unknown; {choices(format, FORMATS)}")
+    draw, gap = (markdown, "\n\n") if format == "markdown" else (aligned, "\n")
+    return "\n".join([*(draw(*grid) for grid in grids), gap.join(notes)]) + "\n"
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """A difference in points with its interval, ``"-1.8 [-4.2, +0.6]"``; dashes for what is NaN."""
+    if math.isnan(value):
+        return MISSING
+    return f"{value:+z.1f} {MISSING if math.isnan(low) else f'[{low:+z.1f}, {high:+z.1f}]'}"
+
+
+def p_value(p: float) -> str:
+    """``"0.031"``; ``"< 0.001"`` below that, and a dash for NaN."""
+    if math.isnan(p):
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -91,26 +91,20 @@ def train(
         One result per config. A network whose loss is not finite ends as failed and leaves the others alone.
     """
     started = saved = time.monotonic()
-    sets = [build(config.task, config.seed) for config in pack]
-    networks = [SequenceClassifier(config).to(device) for config in pack]
-    parameters, buffers = stack_module_state([*networks])
-    settings = pack[0].train
+    networks, settings = Networks.of(pack, device), pack[0].train
     assert settings.updates is not None and settings.learning_rate is not None
-    graphed = device == "cuda"
-    optimiser = torch.optim.Adam(parameters.values(), lr=settings.learning_rate, fused=True, capturable=graphed)
+    optimiser = networks.optimiser(settings.learning_rate)
     position = Position([config.trial_id() for config in pack])
     if resume is not None:
-        position = Position(**checkpoint.restore(resume, parameters, optimiser))
+        position = Position(**checkpoint.restore(resume, networks.parameters, optimiser))
         position.resumed += 1
-    measured = measure(networks[0], settings.precision)
-    problems = _training_problems(networks, sets, images_N1HW, device)
-
-    n_train, earlier_seconds = problems.targets_KP.shape[1], position.wall_seconds
+    earlier_seconds, problems = position.wall_seconds, networks.training_problems(images_N1HW)
+    n_train = problems.targets_KP.shape[1]
 
     def step(rows_KB: Tensor) -> tuple[Tensor, Tensor]:
-        return train_step(measured, parameters, buffers, problems.rows(rows_KB), optimiser)
+        return train_step(networks, problems.rows(rows_KB), optimiser)
 
-    update = CudaGraph(step, (len(pack), min(n_train, settings.batch_size))) if graphed else step
+    update = CudaGraph(step, (len(pack), min(n_train, settings.batch_size))) if device == "cuda" else step
     batches = _batches(pack, n_train, position.update, device)
     while position.update < settings.updates and len(position.failures) < len(pack):
         n_updates = min(stretch or STRETCH[device], settings.updates - position.update)
@@ -119,45 +113,67 @@ def train(
         losses_UK, accuracies_UK = (torch.stack(x).tolist() for x in zip(*made, strict=True))
         _note(position, losses_UK, accuracies_UK, on_progress)
         if save is not None and time.monotonic() - saved > save_seconds:
-            save(checkpoint.dump(parameters, optimiser, dataclasses.asdict(position)))
+            save(checkpoint.dump(networks.parameters, optimiser, dataclasses.asdict(position)))
             saved = time.monotonic()
 
-    tested = evaluate(measured, parameters, buffers, _test_problems(networks, sets, images_N1HW, device))
+    tested = evaluate(networks.measured, networks.parameters, networks.buffers, networks.test_problems(images_N1HW))
     wall_seconds = earlier_seconds + time.monotonic() - started
-    _load_into(networks, parameters)
-    return PackResult(_results(pack, sets, networks, position, tested), wall_seconds, position.resumed)
+    return PackResult(_results(networks, position, tested), wall_seconds, position.resumed)
 
 
-def train_step(
-    measured: Measure,
-    parameters: dict[str, Tensor],
-    buffers: dict[str, Tensor],
-    batch: PackProblems,
-    optimiser: torch.optim.Optimizer,
-) -> tuple[Tensor, Tensor]:
+def train_step(networks: "Networks", batch: PackProblems, optimiser: torch.optim.Optimizer) -> tuple[Tensor, Tensor]:
     """One optimiser step of every network; its cross-entropy and accuracy, each [K], from before the step.
 
     The networks share no parameter, so the gradient of the summed objective is each network's own.
     """
     optimiser.zero_grad(set_to_none=True)
-    loss_K, accuracy_K, penalty_K = measured(parameters, buffers, batch)
+    loss_K, accuracy_K, penalty_K = networks.measured(networks.parameters, networks.buffers, batch)
     (loss_K + penalty_K).sum().backward()
     optimiser.step()
     return loss_K.detach(), accuracy_K
 
 
-def _training_problems(
-    networks: Sequence[SequenceClassifier], sets: Sequence[ProblemSets], images_N1HW: np.ndarray, device: str
-) -> PackProblems:
-    kept = [np.setdiff1d(np.arange(len(images_N1HW)), s.withheld) for s in sets]
-    return pack_problems(networks, [s.train for s in sets], kept, images_N1HW, device)
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a pack, stacked, and the problems of each."""
 
+    pack: Sequence[TrialConfig]
+    sets: list[ProblemSets]
+    modules: list[SequenceClassifier]
+    parameters: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+    measured: Measure
+    device: str
 
-def _test_problems(
-    networks: Sequence[SequenceClassifier], sets: Sequence[ProblemSets], images_N1HW: np.ndarray, device: str
-) -> PackProblems:
-    pools = [np.sort(s.withheld) if len(s.withheld) else np.arange(len(images_N1HW)) for s in sets]
-    return pack_problems(networks, [s.test for s in sets], pools, images_N1HW, device)
+    @classmethod
+    def of(cls, pack: Sequence[TrialConfig], device: str) -> "Networks":
+        """Draws problems and initial weights of resolved configs that differ in nothing but their seed."""
+        modules = [SequenceClassifier(config).to(device) for config in pack]
+        parameters, buffers = stack_module_state([*modules])
+        sets = [build(config.task, config.seed) for config in pack]
+        return cls(pack, sets, modules, parameters, buffers, measure(modules[0], pack[0].train.precision), device)
+
+    def optimiser(self, learning_rate: float) -> torch.optim.Adam:
+        """Adam over all parameters (paper section 4.1)."""
+        graphed = self.device == "cuda"
+        return torch.optim.Adam(self.parameters.values(), lr=learning_rate, fused=True, capturable=graphed)
+
+    def training_problems(self, images_N1HW: np.ndarray) -> PackProblems:
+        """The training sets, with the images that are not withheld."""
+        kept = [np.setdiff1d(np.arange(len(images_N1HW)), s.withheld) for s in self.sets]
+        return pack_problems(self.modules, [s.train for s in self.sets], kept, images_N1HW, self.device)
+
+    def test_problems(self, images_N1HW: np.ndarray) -> PackProblems:
+        """The test sets, with the withheld images, or all of them for m = 0."""
+        pools = [np.sort(s.withheld) if len(s.withheld) else np.arange(len(images_N1HW)) for s in self.sets]
+        return pack_problems(self.modules, [s.test for s in self.sets], pools, images_N1HW, self.device)
+
+    def trained(self) -> list[SequenceClassifier]:
+        """The modules with what their parameters have become."""
+        for k, module in enumerate(self.modules):
+            for name, parameter in module.named_parameters():
+                parameter.data.copy_(self.parameters[name][k].detach())
+        return self.modules
 
 
 def _batches(pack: Sequence[TrialConfig], n_train: int, update: int, device: str) -> Iterator[Tensor]:
@@ -191,21 +207,9 @@ def _note(
         on_progress(position)
 
 
-def _load_into(networks: Sequence[SequenceClassifier], parameters: dict[str, Tensor]) -> None:
-    for k, network in enumerate(networks):
-        for name, parameter in network.named_parameters():
-            parameter.data.copy_(parameters[name][k].detach())
-
-
-def _results(
-    pack: Sequence[TrialConfig],
-    sets: Sequence[ProblemSets],
-    networks: Sequence[SequenceClassifier],
-    position: Position,
-    tested: tuple[list[float], list[float]],
-) -> list[TrialResult]:
+def _results(networks: Networks, position: Position, tested: tuple[list[float], list[float]]) -> list[TrialResult]:
     results = []
-    for k, (config, problems, network) in enumerate(zip(pack, sets, networks, strict=True)):
+    for k, network in enumerate(networks.trained()):
         failure = position.failures.get(position.trial_ids[k])
         loss, accuracy = tested[0][k], tested[1][k]
         if failure is None and not math.isfinite(loss):
@@ -213,5 +217,5 @@ def _results(
         points = [(update, losses[k], accuracies[k]) for update, losses, accuracies in position.curve]
         curve = [point for point in points if math.isfinite(point[1])]
         tests = (loss, accuracy) if failure is None else (None, None)
-        results.append(TrialResult(config, problems, network, curve, failure, *tests))
+        results.append(TrialResult(networks.pack[k], networks.sets[k], network, curve, failure, *tests))
     return results

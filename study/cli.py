@@ -4,6 +4,7 @@ What takes long to import (Ray, torch, pyarrow, DuckDB, seaborn) is imported by 
 and lists answer at once.
 """
 
+import itertools
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -29,6 +30,14 @@ RESULTS = click.option(
     "--results", default="results", show_default=True, help="Folder or URI (s3://bucket/folder) of the result store."
 )
 STUDY = click.argument("study", metavar="STUDY")
+REPORT_FORMAT = click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["text", "markdown", "latex", "csv"]),
+    default="text",
+    show_default=True,
+    help="How to print it; latex is for the package booktabs, csv has every digit.",
+)
 SELECTION = (
     STUDY,
     RESULTS,
@@ -209,12 +218,53 @@ def run(
 
 @main.command()
 @RESULTS
-def status(results: str) -> None:
+@click.option("--timing", is_flag=True, help="Show instead how much of the workers' time was training and evaluation.")
+def status(results: str, timing: bool) -> None:
     """Show how far every study in the store is; reads the store alone, so it works from any machine."""
-    from study.status import summary
+    from study import status
     from study.store import Store
 
-    console.print(summary(Store(results)))
+    console.print(status.timing(Store(results)) if timing else status.summary(Store(results)))
+
+
+@main.command()
+@click.option("--model", "models", multiple=True, default=["esbn"], show_default=True, help="Can be repeated.")
+@click.option("--task", "tasks", multiple=True, default=["distribution_of_three"], show_default=True)
+@click.option("--withheld", type=int, multiple=True, default=[95, 0], show_default=True)
+@click.option("--pack", "packs", type=click.IntRange(1), multiple=True, default=[1], show_default=True)
+@click.option("--precision", "precisions", multiple=True, default=["float32"], show_default=True, help="float32, bf16.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
+@click.option(
+    "--jobs", type=click.IntRange(0), default=0, help="Also run so many jobs of one update, for the overhead."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, e.g. to append to a history.")
+def bench(
+    models: tuple[str, ...],
+    tasks: tuple[str, ...],
+    withheld: tuple[int, ...],
+    packs: tuple[int, ...],
+    precisions: tuple[str, ...],
+    threads: int,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Measure how fast this machine trains: updates a second, the gap to what it allows, and a slow implementation.
+
+    \b
+    esbn bench
+    esbn bench --model esbn --model lstm --precision float32 --precision bf16 --threads 2
+    esbn bench --pack 1 --pack 10 --pack 50          where packs stop to pay, on a GPU
+    esbn bench --jobs 60 --json >> bench.jsonl
+    """
+    from study.bench import measure, to_json, to_text
+
+    arms = [{"model": x, "task": t, "withheld": m} for x, t, m in itertools.product(models, tasks, withheld)]
+    with Console(stderr=True).status("measuring") as line:
+        found = measure(arms, packs=packs, precisions=precisions, threads=threads, jobs=jobs, tell=line.update)
+    if as_json:
+        click.echo(to_json(found))
+    else:
+        console.print(to_text(found))
 
 
 @main.command()
@@ -275,6 +325,58 @@ def table(study: str | None, results: str, markdown: bool) -> None:
         return
     frame = tables.table(results, _name(study))
     click.echo(tables.to_markdown(frame) if markdown else tables.to_text(frame))
+
+
+@main.command()
+@STUDY
+@RESULTS
+@click.option(
+    "--margin", type=float, default=3.0, show_default=True, help="Points within which a difference counts as none."
+)
+@click.option(
+    "--alpha", type=float, default=0.05, show_default=True, help="Level of all tests together, corrected by Holm."
+)
+@click.option("--strict", is_flag=True, help="Exit with 1 if anything is undecided, too.")
+@REPORT_FORMAT
+def verdict(study: str, results: str, margin: float, alpha: float, strict: bool, kind: str) -> None:
+    """Say of each published value whether STUDY reproduces it: reproduced, differs or undecided.
+
+    An equivalence test against the paper's mean and standard error, with the seeds that would decide what is open.
+    Exits with 1 if anything differs.
+
+    \b
+    esbn verdict encoders                    within 3 points of the paper, at level 0.05?
+    esbn verdict encoders --margin 5 --strict && echo reproduced, all of it
+    esbn verdict paper --format latex > verdicts.tex
+    """
+    from analysis.verdict import DIFFERS, UNDECIDED, verdicts
+    from analysis.verdict_report import report
+
+    frame = verdicts(results, _name(study), margin, alpha)
+    click.echo(report(frame, kind), nl=False)
+    if set(frame["verdict"]) & ({DIFFERS, UNDECIDED} if strict else {DIFFERS}):
+        raise SystemExit(1)
+
+
+@main.command()
+@STUDY
+@RESULTS
+@click.option("--baseline", default="baseline", show_default=True, help="The arm to compare the others with.")
+@click.option(
+    "--over-conditions", is_flag=True, help="The paper's t tests instead: over the means of conditions, not over seeds."
+)
+@REPORT_FORMAT
+def compare(study: str, results: str, baseline: str, over_conditions: bool, kind: str) -> None:
+    """Compare the arms of STUDY with one of them: which matter, where, and by how much.
+
+    \b
+    esbn compare encoders                     seed by seed at each task and m, then over all of them
+    esbn compare transformer_encoders --baseline model=transformer --over-conditions
+    esbn compare tcn --format csv > tcn.csv
+    """
+    from analysis.compare_report import by_condition, by_seed
+
+    click.echo((by_condition if over_conditions else by_seed)(results, _name(study), baseline, kind), nl=False)
 
 
 @main.command()

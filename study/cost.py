@@ -3,12 +3,10 @@
 import csv
 import hashlib
 import json
-import multiprocessing
 import os
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,7 +23,7 @@ from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
 from esbn_core.speed import Speed, measure_speed
 from study.plan import PlannedTrial
-from study.worker import MEMORY_SETTINGS, PACK_ON_GPU
+from study.worker import PACK_ON_GPU, fresh_process
 
 
 class Machine(NamedTuple):
@@ -107,10 +105,11 @@ def summary(found: Estimate, cluster: Path) -> Group:
     models = Table("model", "ms per update", "updates", box=None)
     for model, (seconds, updates) in found.by_model.items():
         models.add_row(model, f"{1000 * seconds:.1f}", f"{updates:,}")
+    how = f"packs of {PACK_ON_GPU}" if torch.cuda.is_available() else "one thread"
     words = (
         f"Estimate: {_duration(found.seconds)} of one process; {_duration(found.seconds / found.slots)} here, where "
-        f"{found.slots} run at once.\nMeasured on {found.machine}, {found.measured_at}; kept in {cache_file()}, "
-        "delete it to measure anew."
+        f"{found.slots} run at once.\nMeasured on {found.machine}, {how}, {found.measured_at}; kept in\n"
+        f"{cache_file()}, delete it to measure anew."
     )
     if not cluster.is_file():
         return Group("", models, "", words, f"No price: there is no {cluster}; name the cluster file with --cluster.")
@@ -132,16 +131,16 @@ def _duration(seconds: float) -> str:
 
 
 def machine() -> str:
-    """The device that packs run on here, in words."""
+    """The GPU that packs run on here, or the CPU, in words."""
     if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name()}, packs of {PACK_ON_GPU}"
+        return torch.cuda.get_device_name()
     cpu = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{cpu}, one thread"
+    return cpu
 
 
 def _kind(config: TrialConfig) -> TrialConfig:
@@ -166,8 +165,7 @@ class _Speeds(AbstractContextManager["_Speeds"]):
 
     def __init__(self, objects: Objects, tell: Callable[[str], None]):
         self._objects, self._tell = objects, tell
-        os.environ.update(MEMORY_SETTINGS)  # read when a process starts, so speeds are measured in a new one
-        self._process = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        self._process = fresh_process()
         self._file = cache_file()
         self._known: dict[str, dict[str, Any]] = {}
         if self._file.is_file():

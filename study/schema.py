@@ -65,6 +65,7 @@ TABLES = {
         ("finished_at", _TIME, "UTC"),
         ("device", _TEXT, "cpu, or the name of the GPU"),
         ("host", _TEXT, "machine that trained it"),
+        ("worker", _TEXT, "process that trained it: host and process id"),
         ("threads", _INT, "torch threads of the worker"),
         ("commit", _TEXT, "commit of this project; null outside a checkout"),
         ("dirty", _FLAG, "whether the checkout had uncommitted changes"),

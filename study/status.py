@@ -57,3 +57,24 @@ def _latest(ended: dict[str, dict[str, Any]]) -> list[str]:
 
 def _words(row: dict[str, Any]) -> str:
     return f"{row['task']} m={row['withheld']} {row['arm']}"
+
+
+def timing(store: Store) -> Table:
+    """For every host: seconds from each worker's first pack to the end of its last, and the share it trained."""
+    columns = ["worker", "host", "started_at", "finished_at", "wall_seconds", "resumed"]
+    workers: dict[str, list[dict[str, Any]]] = {}
+    for row in store.read("trials", columns).to_pylist():
+        if row["worker"] is not None:
+            workers.setdefault(row["worker"], []).append(row)
+    hosts: dict[str, list[tuple[float, float]]] = {}
+    for rows in workers.values():
+        if any(row["resumed"] for row in rows):
+            continue  # its packs' seconds include those of earlier workers
+        span = max(row["finished_at"] for row in rows) - min(row["started_at"] for row in rows)
+        trained = {row["started_at"]: row["wall_seconds"] for row in rows}  # a pack's trials share both
+        hosts.setdefault(rows[0]["host"], []).append((span.total_seconds(), sum(trained.values())))
+    table = Table("host", "workers", "worker seconds", "training and evaluation", "share", box=None)
+    for host, times in hosts.items():
+        span, trained = (sum(column) for column in zip(*times, strict=True))
+        table.add_row(host, str(len(times)), f"{span:.1f}", f"{trained:.1f}", f"{100 * trained / span:.1f} %")
+    return table

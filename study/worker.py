@@ -1,9 +1,12 @@
 """Trains one pack and writes its rows; runs in a worker process and knows nothing of Ray."""
 
 import functools
+import multiprocessing
+import os
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +32,12 @@ PACK_ON_CPU, PACK_ON_GPU = 4, 10  # a CPU gains nothing from larger packs; a GPU
 MEMORY_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 """Environment of a worker process: glibc keeps freed blocks. Gradients of some MB would otherwise be mapped and
 page-faulted anew at every update."""
+
+
+def fresh_process() -> ProcessPoolExecutor:
+    """A process like a worker's, to measure in: what is in `MEMORY_SETTINGS` is read when a process starts."""
+    os.environ.update(MEMORY_SETTINGS)
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
 @dataclass(frozen=True)
@@ -85,9 +94,9 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
         "wall_seconds": result.wall_seconds,
         "resumed": result.resumed,
         "started_at": started_at,
-        "finished_at": datetime.now(UTC),
         "device": torch.cuda.get_device_name() if job.device == "cuda" else "cpu",
         "host": socket.gethostname(),
+        "worker": f"{socket.gethostname()}:{os.getpid()}",
         **job.shared(),
     }
     for trial, outcome in zip(pack.trials, result.trials, strict=True):
@@ -118,6 +127,7 @@ def _write(store: Store, trial: PlannedTrial, trained: TrialResult, images: np.n
     leak = measure_leak(trained.network, images, trained.problems.test)
     tested = {"test_accuracy": trained.test_accuracy, "test_loss": trained.test_loss, "status": "completed"}
     row = {**rows.settings(trial), **known, **shared, **tested, **(leak._asdict() if leak else {})}
+    row["finished_at"] = datetime.now(UTC)
     store.write("trials", trial.trial_id, [row])
 
 

@@ -6,12 +6,12 @@ from functools import cache, partial
 from typing import Any
 
 import pytest
-import reference
 import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
+from esbn_core import reference
 from esbn_core.config import MODEL_CONFIGS, PAPER, ESBNConfig, TrialConfig, arm_label
 from esbn_core.models.classifier import SequenceClassifier
 from esbn_core.models.context_norm import ContextNorm

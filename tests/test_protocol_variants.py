@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference
 import reference_attention
 import torch
 from test_models import (
@@ -28,6 +27,7 @@ from torch import Tensor
 from torch.func import stack_module_state
 from torch.nn import functional as F
 
+from esbn_core import reference
 from esbn_core.config import PAPER, TrialConfig, arm_label
 from esbn_core.errors import ConfigError
 from esbn_core.evaluate import PackProblems, measure
@@ -237,7 +237,7 @@ def random_problems(n: int) -> PackProblems:
 
 def unit(network: SequenceClassifier, problems: PackProblems) -> Tensor:
     """The value x of the sigmoid unit, [B]."""
-    x_B1 = network.core(network.embed(problems.objects_KN1HW[0], problems.indices_KPT[0]))
+    x_B1 = network.core(network.embed(problems.objects_KNX[0], problems.indices_KPT[0]))
     assert x_B1.shape == (problems.indices_KPT.shape[1], 1)
     return x_B1[:, 0]
 

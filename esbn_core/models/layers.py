@@ -116,8 +116,11 @@ class LSTMCell(nn.Module):
         An input or a state that is all zero is passed as None, which saves its product. A batch of 1 broadcasts.
         `extra_BG` is added to the pre-activations.
         """
-        p_G = self.input.bias_O[None] if x_BI is None else self.input(x_BI)
-        p_BG = p_G + (self.hidden.bias_O if state is None else self.hidden(state[0]))
+        p_BG = (self.input.bias_O + self.hidden.bias_O)[None]
+        if x_BI is not None:
+            p_BG = p_BG + product(x_BI, self.input.weight_IO)
+        if state is not None:
+            p_BG = p_BG + product(state[0], self.hidden.weight_IO)
         if extra_BG is not None:
             p_BG = p_BG + extra_BG
         i, f, g, o = p_BG.chunk(4, dim=-1)

@@ -12,13 +12,15 @@ Legend: B problems, T steps, N images, I and O channels, H W rows and columns, Z
 U LSTM units, G their gates, L what a leak adds to (gates, key or logits), C choices.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 Parameters = Mapping[str, Tensor]
+Convolve = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+"""Images, kernel, bias and padding -> channels of the next layer; kernel 4, stride 2."""
 
 
 class Entry(NamedTuple):
@@ -63,6 +65,7 @@ def run(
     confidence: str,
     retrieval: str = "plain",
     leak: Leak = CLOSED,
+    convolve: Convolve | None = None,
 ) -> Run:
     """The whole network, from pixels to logits.
 
@@ -74,32 +77,13 @@ def run(
         confidence: on, off or default_memory.
         retrieval: plain, scaled, tied or free.
         leak: where it leads, how strong and whether bounded.
+        convolve: what to use in place of the convolution by pixels.
     """
-    z_TBZ = encode_steps(parameters, images_BT1HW, encoder)
+    z_TBZ = encode_steps(parameters, images_BT1HW, encoder, convolve or convolve_by_pixels)
     return esbn(parameters, context_norm(parameters, z_TBZ, windows), confidence, retrieval, leak)
 
 
-def encode_steps(parameters: Parameters, images_BT1HW: Tensor, encoder: str) -> list[Tensor]:
-    """[B, Z] for each step."""
-    return [encode(parameters, images_BT1HW[:, t], encoder) for t in range(images_BT1HW.shape[1])]
-
-
-def encode(parameters: Parameters, x_N1HW: Tensor, encoder: str) -> Tensor:
-    """[N, 1, 32, 32] -> [N, Z]."""
-    n_layers = {"conv": 5, "conv_unpadded": 5, "mlp": 3, "random": 1}[encoder]
-    n_convolutions = 3 if n_layers == 5 else 0
-    x = x_N1HW
-    for layer in range(1, n_layers + 1):
-        weight, bias = parameters[f"E{layer}"], parameters[f"e{layer}"]
-        if layer <= n_convolutions:
-            x = _convolve(x, weight, bias, padding=1 if encoder == "conv" else 0)
-        else:
-            x = x.flatten(1) @ weight.T + bias
-        x = torch.where(x > 0, x, 0)
-    return x
-
-
-def _convolve(x_NIHW: Tensor, weight_OI44: Tensor, bias_O: Tensor, padding: int) -> Tensor:
+def convolve_by_pixels(x_NIHW: Tensor, weight_OI44: Tensor, bias_O: Tensor, padding: int) -> Tensor:
     """Kernel 4, stride 2, one output pixel at a time, wherever the kernel fits."""
     n, channels, height, width = (size + 2 * padding * (axis > 1) for axis, size in enumerate(x_NIHW.shape))
     padded = x_NIHW.new_zeros(n, channels, height, width)
@@ -112,6 +96,28 @@ def _convolve(x_NIHW: Tensor, weight_OI44: Tensor, bias_O: Tensor, padding: int)
         ]
         rows.append(torch.stack(pixels_NO, dim=-1))
     return torch.stack(rows, dim=-2)
+
+
+def encode_steps(
+    parameters: Parameters, images_BT1HW: Tensor, encoder: str, convolve: Convolve = convolve_by_pixels
+) -> list[Tensor]:
+    """[B, Z] for each step."""
+    return [encode(parameters, images_BT1HW[:, t], encoder, convolve) for t in range(images_BT1HW.shape[1])]
+
+
+def encode(parameters: Parameters, x_N1HW: Tensor, encoder: str, convolve: Convolve = convolve_by_pixels) -> Tensor:
+    """[N, 1, 32, 32] -> [N, Z]."""
+    n_layers = {"conv": 5, "conv_unpadded": 5, "mlp": 3, "random": 1}[encoder]
+    n_convolutions = 3 if n_layers == 5 else 0
+    x = x_N1HW
+    for layer in range(1, n_layers + 1):
+        weight, bias = parameters[f"E{layer}"], parameters[f"e{layer}"]
+        if layer <= n_convolutions:
+            x = convolve(x, weight, bias, 1 if encoder == "conv" else 0)
+        else:
+            x = x.flatten(1) @ weight.T + bias
+        x = torch.where(x > 0, x, 0)
+    return x
 
 
 def context_norm(parameters: Parameters, z_TBZ: Sequence[Tensor], windows: Sequence[Sequence[int]]) -> list[Tensor]:
