@@ -7,7 +7,7 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -180,13 +180,3 @@ def _median_seconds(work: Callable[[], object], times: int, device: str = "cpu")
 def _wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def best_pack(rows: Sequence[Row], rise: float = 0.1) -> int:
-    """The pack size up to which updates per second still rise by a tenth from one row to the next."""
-    best = rows[0]
-    for row in rows[1:]:
-        if row.network_updates_per_second < (1 + rise) * best.network_updates_per_second:
-            break
-        best = row
-    return best.pack

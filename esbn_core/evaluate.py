@@ -17,7 +17,8 @@ from esbn_core.models.classifier import SequenceClassifier
 from esbn_core.models.layers import in_bf16
 from esbn_core.tasks.problems import Problems
 
-BATCH = 1_000  # problems evaluated at once; bounds memory
+BATCH = 1_000  # problems of all networks evaluated at once; bounds memory
+BATCH_ON_GPU = 10_000
 
 
 class PackProblems(NamedTuple):
@@ -98,10 +99,11 @@ def evaluate(
     measured: Measure, parameters: dict[str, Tensor], buffers: dict[str, Tensor], problems: PackProblems
 ) -> tuple[list[float], list[float]]:
     """Mean loss (nats) and accuracy over all problems, one number per network."""
-    n_problems = problems.targets_KP.shape[1]
-    totals_2K = torch.zeros(2, len(problems.targets_KP), dtype=torch.float64)
-    for start in range(0, n_problems, BATCH):
-        part = slice(start, start + BATCH)
+    n_networks, n_problems = problems.targets_KP.shape
+    size = max(1, (BATCH_ON_GPU if problems.targets_KP.is_cuda else BATCH) // n_networks)
+    totals_2K = torch.zeros(2, n_networks, dtype=torch.float64)
+    for start in range(0, n_problems, size):
+        part = slice(start, start + size)
         batch = problems._replace(indices_KPT=problems.indices_KPT[:, part], targets_KP=problems.targets_KP[:, part])
         loss_K, accuracy_K, _ = measured(parameters, buffers, batch)
         means_2K = torch.stack([loss_K.double(), accuracy_K]).cpu()

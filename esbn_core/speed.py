@@ -14,6 +14,9 @@ from esbn_core.train import LOG_EVERY, Position, train
 MEASURED = 2  # stretches of LOG_EVERY updates, after one to warm up
 TESTED = 1_000  # problems
 
+PACK_SIZES = (1, 2, 4, 7, 10, 20, 50, 100)
+RISE = 0.1  # of updates per second, for a larger pack to be worth its delay
+
 
 class Speed(NamedTuple):
     """Seconds of one process for a whole pack."""
@@ -46,3 +49,23 @@ def measure_speed(
     stretches = np.diff(stamps)[1:]
     update_seconds = statistics.median(stretches) / LOG_EVERY
     return Speed(update_seconds, max(0.0, ended - stamps[-1] - update_seconds) / n_test)
+
+
+def best_pack(
+    config: TrialConfig, images_N1HW: np.ndarray, largest: int, *, threads: int = 1, device: str = "cpu"
+) -> int:
+    """The pack size up to which updates of all networks per second rise by at least a tenth from size to size.
+
+    Args:
+        largest: size to stop at; the device's memory may stop it earlier.
+    """
+    best, rate = 1, 0.0
+    for size in (n for n in PACK_SIZES if n <= largest):
+        try:
+            speed = measure_speed(config, images_N1HW, pack_size=size, threads=threads, device=device)
+        except torch.OutOfMemoryError:
+            break
+        if size / speed.update_seconds < (1 + RISE) * rate:
+            break
+        best, rate = size, size / speed.update_seconds
+    return best

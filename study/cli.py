@@ -63,6 +63,18 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
     return decorate
 
 
+class _PackSize(click.IntRange):
+    """A whole number of at least 1, or the word auto, which is 0."""
+
+    name = "N|auto"
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return 0 if value == "auto" else super().convert(value, param, ctx)
+
+
 class _Group(click.Group):
     """Turns every error a user can mend into one sentence and exit code 1."""
 
@@ -159,8 +171,15 @@ def plan_command(study: str, results: str, cost: bool, cluster: Path, **selectio
     click.option(
         "--gpus-per-trial", type=click.FloatRange(0), help="GPUs per pack, e.g. 0.5; default: 1 if there are."
     ),
-    click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads per pack."),
-    click.option("--pack", "largest_pack", type=click.IntRange(1), help="Most networks trained together."),
+    click.option(
+        "--threads", type=click.IntRange(1), help="CPU threads per pack; default: 1, more if cores would be idle."
+    ),
+    click.option(
+        "--pack",
+        "largest_pack",
+        type=_PackSize(),
+        help="Most networks trained together, or auto: measured first. Default: 4, on a GPU 10.",
+    ),
     click.option(
         "--checkpoint-seconds",
         type=click.FloatRange(0),
@@ -176,7 +195,7 @@ def run(
     retry_failed: bool,
     address: str | None,
     gpus_per_trial: float | None,
-    threads: int,
+    threads: int | None,
     largest_pack: int | None,
     checkpoint_seconds: float,
     **selection: Any,

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -17,6 +17,7 @@ from rich.console import Console
 
 from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
+from esbn_core.speed import best_pack
 from study import rows
 from study.plan import Pack, PlannedTrial, pack
 from study.progress import Progress
@@ -25,6 +26,7 @@ from study.state import state
 from study.store import Store
 from study.worker import MEMORY_SETTINGS, PACK_ON_CPU, PACK_ON_GPU, Job, run_pack
 
+MOST_THREADS = 4  # for a pack, by default; more gain nothing
 RETRIES = 2  # of a pack whose worker died or raised, before its trials count as failed
 
 
@@ -35,14 +37,14 @@ class Resources:
     Attributes:
         address: of a Ray cluster; None starts Ray on this machine.
         gpus_per_trial: GPUs, or a fraction of one, for every pack; None: one if Ray has any.
-        threads: CPU threads for every pack.
-        largest_pack: most networks trained together; None: what suits the device.
+        threads: CPU threads for every pack; None: as many as leave no core idle, at most `MOST_THREADS`.
+        largest_pack: most networks trained together; None: what suits the device; 0: measured first.
         checkpoint_seconds: time between two checkpoints of a pack.
     """
 
     address: str | None = None
     gpus_per_trial: float | None = None
-    threads: int = 1
+    threads: int | None = None
     largest_pack: int | None = None
     checkpoint_seconds: float = 60.0
 
@@ -67,16 +69,19 @@ def launch(
     for module in {type(trial.config.model).__module__ for trial in wanted if ":" in trial.config.model.name}:
         register_pickle_by_value(sys.modules[module])  # a model of the user's own, which no worker could import
     try:
-        gpus, n_slots = _slots(resources)
+        threads = resources.threads or _threads(len(wanted))
+        gpus, n_slots = _slots(resources, threads)
+        device, per_pack = "cuda" if gpus else "cpu", {"cpu": threads, "gpu": gpus}
         largest = resources.largest_pack or (PACK_ON_GPU if gpus else PACK_ON_CPU)
+        if resources.largest_pack == 0:
+            largest = _measured_pack(wanted, objects, device, threads, per_pack)
         packs = pack(wanted, todo, n_slots=n_slots, largest=largest, begun=begun)
-        device = "cuda" if gpus else "cpu"
-        job = Job(store.uri, objects, provenance(), device, resources.threads, resources.checkpoint_seconds)
+        job = Job(store.uri, objects, provenance(), device, threads, resources.checkpoint_seconds)
         console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {n_slots} at a time")
         with Progress(packs, console) as progress:
             left = list(range(len(packs)))
             for _ in range(RETRIES + 1):
-                left = _tune(packs, left, job, {"cpu": resources.threads, "gpu": gpus}, progress) if left else []
+                left = _tune(packs, left, job, per_pack, progress) if left else []
     finally:
         ray.shutdown()
 
@@ -99,7 +104,27 @@ def _connect(resources: Resources) -> None:
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # why a pack failed is in its rows, and said once
 
 
-def _slots(resources: Resources) -> tuple[float, int]:
+def _threads(n_trials: int) -> int:
+    """Threads for each pack where there are fewer trials than cores; the same however many of them are done."""
+    return max(1, min(MOST_THREADS, int(ray.cluster_resources().get("CPU", 1)) // n_trials))
+
+
+def _measured_pack(
+    wanted: Sequence[PlannedTrial], objects: Objects, device: str, threads: int, per_pack: dict[str, float]
+) -> int:
+    """Measures on a worker how many networks of the costliest variant are best trained together."""
+    costliest = max(wanted, key=lambda trial: trial.cost).config
+    n_seeds = sum(replace(trial.config, seed=costliest.seed) == costliest for trial in wanted)
+    images = objects.scale()
+
+    @ray.remote(num_cpus=per_pack["cpu"], num_gpus=per_pack["gpu"])
+    def measured() -> int:
+        return best_pack(costliest, images, n_seeds, threads=threads, device=device)
+
+    return ray.get(measured.remote())
+
+
+def _slots(resources: Resources, threads: int) -> tuple[float, int]:
     """GPUs of each pack, and how many packs fit into the cluster as it is.
 
     Raises:
@@ -109,12 +134,12 @@ def _slots(resources: Resources) -> tuple[float, int]:
     gpus = resources.gpus_per_trial
     if gpus is None:
         gpus = 1.0 if have.get("GPU") else 0.0
-    for name, wanted, kind in (("threads", resources.threads, "CPU"), ("gpus_per_trial", gpus, "GPU")):
+    for name, wanted, kind in (("threads", threads, "CPU"), ("gpus_per_trial", gpus, "GPU")):
         if resources.address is None and wanted > have.get(kind, 0):
             raise ConfigError(f"{name}={wanted} is more than the {have.get(kind, 0):.0f} {kind}s of this machine")
-    if not gpus and have.get("CPU", 0) < resources.threads:
+    if not gpus and have.get("CPU", 0) < threads:
         raise ConfigError("the cluster has no CPUs for packs yet; ask for its GPUs with --gpus-per-trial 1")
-    by_cpu = have.get("CPU", 0) // resources.threads
+    by_cpu = have.get("CPU", 0) // threads
     return gpus, max(1, int(min(by_cpu, have.get("GPU", 0) // gpus) if gpus else by_cpu))
 
 

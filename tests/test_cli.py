@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -189,3 +189,23 @@ def test_a_torn_file_is_named_and_nothing_else_is_lost(command: list[str], resul
     assert str(torn) in result.output
     assert "delete it and run the study again" in result.output
     assert {path: path.read_bytes() for path in Path(results).rglob("*.parquet")} == before
+
+
+def test_status_timing_adds_up_workers_and_packs(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.prepare()
+    trials = plan(REGISTRY["keys"])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def row(i: int, worker: str, began: float, ended: float, trained: float, resumed: int = 0) -> None:
+        times = {"started_at": start + timedelta(seconds=began), "finished_at": start + timedelta(seconds=ended)}
+        known = {"host": "h", "worker": worker, "wall_seconds": trained, "resumed": resumed, "status": "completed"}
+        store.write("trials", trials[i].trial_id, [{**rows.settings(trials[i]), **known, **times}])
+
+    row(0, "h:1", 0, 10, 8)  # two trials of one pack
+    row(1, "h:1", 0, 11, 8)
+    row(2, "h:1", 12, 20, 7)
+    row(3, "h:2", 0, 5, 5)
+    row(4, "h:3", 0, 5, 50, resumed=1)  # the seconds of an earlier worker are in it
+    line = esbn("status", "--timing", "--results", store.uri).output.splitlines()[1]
+    assert line.split() == ["h", "2", "25.0", "20.0", "80.0", "%"]
