@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -62,6 +63,26 @@ def query(results: str, sql: str) -> pa.Table:
             if torn:
                 raise torn from None
             raise AnalysisError(_sentence(str(error), list(datasets))) from None
+
+
+def saved() -> dict[str, str]:
+    """The saved questions: name -> SQL, whose first line is a comment that says what it answers."""
+    folder = Path(__file__).with_name("queries")
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sql"))}
+
+
+def question(sql: str) -> str:
+    """The SQL itself, or that of the saved question whose name it is; one word is a name.
+
+    Raises:
+        AnalysisError: no saved question has this name.
+    """
+    if len(sql.split()) != 1:
+        return sql
+    known = saved()
+    if sql not in known:
+        raise AnalysisError(f"query={sql!r} is neither SQL nor a saved question; {choices(sql, known)}")
+    return known[sql]
 
 
 def render(table: pa.Table, format: str) -> str | bytes:

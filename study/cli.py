@@ -290,6 +290,8 @@ def bench(
 @click.argument("sql", required=False)
 @RESULTS
 @click.option("--schema", is_flag=True, help="Describe the tables and their columns.")
+@click.option("--list", "list_saved", is_flag=True, help="List the saved questions and what they answer.")
+@click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the question from it.")
 @click.option(
     "--format",
     "kind",
@@ -299,22 +301,32 @@ def bench(
     help="How to print the answer.",
 )
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file instead.")
-def query(sql: str | None, results: str, schema: bool, kind: str, output: Path | None) -> None:
-    """Ask the results a question in SQL (DuckDB).
+def query(
+    sql: str | None, results: str, schema: bool, list_saved: bool, file: Path | None, kind: str, output: Path | None
+) -> None:
+    """Ask the results a question in SQL (DuckDB), or one of the saved questions by its name.
 
     \b
+    esbn query accuracy
     esbn query "select task, withheld, arm, avg(test_accuracy), count(*) from trials group by all"
     esbn query "from curves join trials using (trial_id) where arm = 'baseline'" --format csv -o curves.csv
     """
     if schema:
         _print_schema()
         return
-    if not sql:
-        raise click.UsageError('give a question, e.g. "select * from trials", or --schema')
     from analysis.query import query as ask
-    from analysis.query import render
+    from analysis.query import question, render, saved
 
-    answer = render(ask(results, sql), kind)
+    if list_saved:
+        for name, text in saved().items():
+            console.print(Text.assemble((f"{name:10}", "bold"), text.splitlines()[0].removeprefix("-- ")))
+        return
+    if (sql is None) == (file is None):
+        raise click.UsageError(
+            'give one question, e.g. "select * from trials" or accuracy, or --file, --list, --schema'
+        )
+    asked = file.read_text(encoding="utf-8") if file else question(str(sql))
+    answer = render(ask(results, asked), kind)
     if output:
         try:
             output.write_bytes(answer.encode() if isinstance(answer, str) else answer)

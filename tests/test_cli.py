@@ -149,7 +149,7 @@ def wrong_images(tmp_path: Path) -> str:
         (["run", "quickstart", "--images", "{images}"], "2.png has 33 x 32 pixels; 32 x 32 are needed"),
         (["run", "{yaml}"], "withheld=99 leaves 1 objects; rmts needs at least 5"),
         (["query", "select nonsense from trials", "--results", "{results}"], "nonsense"),
-        (["query", "select", "--results", "{results}"], "syntax|Parser"),
+        (["query", "select from where", "--results", "{results}"], "syntax|Parser"),
         (["query", "select error('boom')", "--results", "{results}"], "boom"),
         (["query", "select 1 as a, 2 as a", "--results", "{results}"], "several columns are named a"),
         (["query", "from trials", "--results", "{results}", "-o", "{file}/x.csv"], "cannot be written"),
