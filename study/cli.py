@@ -413,6 +413,23 @@ def compare(study: str, results: str, baseline: str, over_conditions: bool, kind
 @main.command()
 @STUDY
 @RESULTS
+@REPORT_FORMAT
+def keys(study: str, results: str, kind: str) -> None:
+    """Measure whether the keys of STUDY behave like symbols: the same for training and withheld objects at each step.
+
+    Over all networks with stored keys, not one that was picked. `esbn figures STUDY` draws one of them.
+
+    \b
+    esbn keys keys
+    """
+    from analysis.symbols import report
+
+    click.echo(report(results, _name(study), kind), nl=False)
+
+
+@main.command()
+@STUDY
+@RESULTS
 @click.option(
     "-o",
     "--output",
