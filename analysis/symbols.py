@@ -102,8 +102,8 @@ def report(results: str, study: str, format: str) -> str:
 _NOTES = (
     "Mean ± standard error over networks (ddof 1). decoded: test keys whose step a linear decoder fitted to training"
     " keys names right. train to test: distance of the mean keys; spread: of test keys around their mean; to other"
-    " steps: mean distance of the mean keys. overlap: to other steps over train to test, median of networks; a dash where"
-    " training and test agree exactly. retrieved: median |r - k| / |k| of test reads of the entry of this step.",
+    " steps: mean distance of the mean keys. overlap: to other steps over train to test, median of networks; a dash"
+    " where training and test agree exactly. retrieved: median |r - k| / |k| of test reads of the entry of this step.",
     f"Steps 1 to {BY_CONSTRUCTION} agree between training and test by construction, since the controller has seen no"
     f" image then; step {BY_CONSTRUCTION + 1} can differ through one number alone, the confidence of its read. The key"
     " of the last step is never read, so nothing trains it.",
