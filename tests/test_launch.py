@@ -216,12 +216,6 @@ def test_run_trains_only_the_new_seed_when_seeds_are_added(tiny: Run) -> None:
     assert (new["seed"], new["withheld"]) == (1, 98)
 
 
-def test_run_measures_how_large_packs_should_be(tiny: Run) -> None:
-    code, output = tiny.finish("run", "study.yaml", "--seeds", "4", "--withheld", "98", "--pack", "auto")
-    assert code == 0, output
-    assert "4 trials: 4 completed" in output
-
-
 def test_run_trains_on_when_a_checkpoint_is_torn(tiny: Run) -> None:
     extended = plan(find_study(str(tiny.study)), seeds=3)
     (trial,) = (t for t in extended if t.config.seed == 2 and t.config.task.withheld == 95)
@@ -267,3 +261,9 @@ def test_run_refuses_more_than_the_machine_has(tiny: Run) -> None:
     assert code == 1
     assert "threads=1000 is more than the" in output
     assert "Traceback" not in output
+
+
+def test_run_measures_how_large_packs_should_be(tiny: Run) -> None:
+    code, output = tiny.finish("run", "study.yaml", "--seeds", "5", "--withheld", "98", "--pack", "auto")
+    assert code == 0, output
+    assert "5 trials: 5 completed" in output
