@@ -35,7 +35,7 @@ def measure_speed(
         config: of the variant; its updates, test problems and seed do not count.
     """
     torch.set_num_threads(threads)
-    short = config.with_(n_test=None, updates=(1 + MEASURED) * LOG_EVERY + 1, epochs=None).resolve()
+    short = config.with_(n_test=None, updates=(1 + MEASURED) * LOG_EVERY, epochs=None).resolve()
     assert short.task.n_test is not None
     n_test = min(TESTED, short.task.n_test) // short.task.spec.multiple * short.task.spec.multiple
     short = short.with_(n_test=n_test)
@@ -44,11 +44,10 @@ def measure_speed(
     def stamp(position: Position) -> None:
         stamps.append(time.perf_counter())
 
-    train([dataclasses.replace(short, seed=k) for k in range(pack_size)], images_N1HW, device=device, on_progress=stamp)
+    pack = [dataclasses.replace(short, seed=k) for k in range(pack_size)]
+    train(pack, images_N1HW, device=device, on_progress=stamp, stretch=LOG_EVERY)
     ended = time.perf_counter()
-    stretches = np.diff(stamps)[1:]
-    update_seconds = statistics.median(stretches) / LOG_EVERY
-    return Speed(update_seconds, max(0.0, ended - stamps[-1] - update_seconds) / n_test)
+    return Speed(statistics.median(np.diff(stamps).tolist()) / LOG_EVERY, (ended - stamps[-1]) / n_test)
 
 
 def best_pack(

@@ -15,11 +15,12 @@ from rich.table import Table
 from ablations import Grid, Study
 from esbn_core.bench import Ceilings, Row, bench, measure_ceilings
 from esbn_core.config import PAPER
-from esbn_core.objects import Objects, glyphs
+from esbn_core.objects import glyphs
 from study.cost import machine
 from study.launch import Resources, launch
 from study.plan import plan
 from study.provenance import provenance
+from study.status import busy_seconds, by_worker
 from study.store import Store
 from study.worker import fresh_process
 
@@ -73,7 +74,7 @@ def measure(
 
 
 def job_seconds(n_jobs: int) -> float:
-    """Seconds of a process per pack that trains one update, from the first pack's start to the last one's end.
+    """Seconds of a worker for a pack of one network that trains one update, what lies between two packs included.
 
     A real run on Ray, into a folder that is thrown away: networks of different sizes, so that none shares a pack.
     """
@@ -83,17 +84,12 @@ def job_seconds(n_jobs: int) -> float:
     ]
     grid = Grid(arms=arms, conditions={"same_different": (98,)}, seeds=1)
     trials = plan(Study(name="jobs", question="What does a job cost?", grids=[grid]))
-    objects: Objects = glyphs()
     with tempfile.TemporaryDirectory(prefix="esbn-bench-") as folder:
         store = Store(folder)
         store.prepare()
-        launch(trials, {t.trial_id for t in trials}, [], objects, store, Resources(), Console(quiet=True))
-        rows = store.read("trials", ["worker", "started_at", "finished_at"]).to_pylist()
-    workers: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        workers.setdefault(row["worker"], []).append(row)
-    spans = [max(r["finished_at"] for r in of) - min(r["started_at"] for r in of) for of in workers.values()]
-    return sum(span.total_seconds() for span in spans) / len(rows)
+        launch(trials, {t.trial_id for t in trials}, [], glyphs(), store, Resources(), Console(quiet=True))
+        workers = by_worker(store.read("trials", ["worker", "started_at", "finished_at"]).to_pylist())
+    return sum(busy_seconds(rows) for rows in workers) / sum(len(rows) for rows in workers)
 
 
 def to_json(found: Benchmark) -> str:

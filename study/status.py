@@ -1,5 +1,6 @@
 """How far every study in the store is, worked out from the store alone."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Group
@@ -62,19 +63,29 @@ def _words(row: dict[str, Any]) -> str:
 def timing(store: Store) -> Table:
     """For every host: seconds from each worker's first pack to the end of its last, and the share it trained."""
     columns = ["worker", "host", "started_at", "finished_at", "wall_seconds", "resumed"]
-    workers: dict[str, list[dict[str, Any]]] = {}
-    for row in store.read("trials", columns).to_pylist():
-        if row["worker"] is not None:
-            workers.setdefault(row["worker"], []).append(row)
     hosts: dict[str, list[tuple[float, float]]] = {}
-    for rows in workers.values():
+    for rows in by_worker(store.read("trials", columns).to_pylist()):
         if any(row["resumed"] for row in rows):
             continue  # its packs' seconds include those of earlier workers
-        span = max(row["finished_at"] for row in rows) - min(row["started_at"] for row in rows)
         trained = {row["started_at"]: row["wall_seconds"] for row in rows}  # a pack's trials share both
-        hosts.setdefault(rows[0]["host"], []).append((span.total_seconds(), sum(trained.values())))
+        hosts.setdefault(rows[0]["host"], []).append((busy_seconds(rows), sum(trained.values())))
     table = Table("host", "workers", "worker seconds", "training and evaluation", "share", box=None)
     for host, times in hosts.items():
         span, trained = (sum(column) for column in zip(*times, strict=True))
         table.add_row(host, str(len(times)), f"{span:.1f}", f"{trained:.1f}", f"{100 * trained / span:.1f} %")
     return table
+
+
+def by_worker(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Rows of trials, apart by the process that trained them; failed ones may have none and are left out."""
+    workers: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["worker"] is not None:
+            workers.setdefault(row["worker"], []).append(row)
+    return list(workers.values())
+
+
+def busy_seconds(rows: Sequence[dict[str, Any]]) -> float:
+    """From the start of a worker's first pack to the end of its last, what lies between them included."""
+    span = max(row["finished_at"] for row in rows) - min(row["started_at"] for row in rows)
+    return span.total_seconds()

@@ -13,7 +13,7 @@ from esbn_core.bench import Ceilings, bench, measure_ceilings, update_flops
 from esbn_core.config import PAPER
 from esbn_core.objects import glyphs
 from esbn_core.speed import Speed, best_pack
-from esbn_core.train import Networks, Position, train
+from esbn_core.train import STRETCH, Networks, Position, train
 from study.bench import job_seconds
 from study.cli import main
 
@@ -52,6 +52,15 @@ def test_bench_has_no_slow_way_for_other_models() -> None:
     assert row.arithmetic_seconds == pytest.approx(2 * update_flops(config, IMAGES) / 1e12)
     (network,) = Networks.of([config.resolve()], "cpu").modules
     assert row.memory_seconds == pytest.approx(2 * sum(p.numel() for p in network.parameters()) * 40 / 1e12)
+
+
+def test_speed_is_measured_where_losses_are_looked_at_once_in_a_hundred_updates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(STRETCH, "cpu", STRETCH["cuda"])
+    config = PAPER.with_(task="same_different", withheld=98, model="corelnet", encoder="random")
+    found = speed.measure_speed(config, IMAGES)
+    assert found.update_seconds > 0 and found.test_seconds > 0
 
 
 @pytest.mark.parametrize(

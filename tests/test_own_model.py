@@ -6,6 +6,8 @@ import pytest
 
 from esbn_core.config import PAPER
 from esbn_core.errors import ConfigError
+from esbn_core.objects import glyphs
+from study import cost
 from study.find import find_study
 from study.plan import plan
 
@@ -70,6 +72,25 @@ def test_own_model_refuses_what_it_cannot_use(tmp_path: Path, module: str, text:
 def test_own_model_that_is_nowhere_says_where_to_put_it() -> None:
     with pytest.raises(ConfigError, match="put its file beside the study's"):
         PAPER.with_(model="nowhere_at_all:Own")
+
+
+def test_own_model_is_measured_in_a_process_that_has_not_seen_its_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "own_measured.py").write_text(
+        "from esbn_core.models.corelnet import CoRelNet\nfrom esbn_core.rivals import CoRelNetConfig\n"
+        "from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Own:\n"
+        "    variant: str = 'causal'\n    width: int = 8\n    hidden_size: int = 8\n    core = CoRelNet\n"
+    )
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "name: own\nquestion: '?'\ngrids: [{arms: [{model: 'own_measured:Own', width: 4, encoder: random}], "
+        "conditions: {same_different: [98]}, seeds: 1}]\n"
+    )
+    found = cost.estimate(plan(find_study(str(study))), glyphs(), lambda line: None)
+    assert found.seconds > 0
+    assert found.by_model.keys() == {"own_measured:Own"}
 
 
 def test_own_model_is_found_beside_the_study(tmp_path: Path) -> None:
