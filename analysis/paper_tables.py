@@ -3,13 +3,14 @@
 An arm's label says what is changed in the paper's ESBN, so equal task, m and label are equal settings.
 """
 
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+import pandas as pd
 
 from analysis.load import VARIANT, load_completed, refuse_repeats
 from analysis.stats import Summary, summarise
 from analysis.tables import PUBLISHED_N, Published, percent, published, published_cells
-from analysis.text import MISSING, aligned, markdown
+from analysis.text import MISSING, Grid, render
 
 TITLES = {
     "Table 9": "same_different, with TCN and without",
@@ -63,27 +64,23 @@ def cells(results: str) -> list[Cell]:
     ]
 
 
-def to_text(results: str) -> str:
-    """Tables 9 to 20 as aligned text in percent, ours above the paper's; n and the error are explained at the end."""
+def report(results: str, format: str) -> str:
+    """Tables 9 to 20 in percent, ours above the paper's; n and the error are explained at the end.
+
+    Args:
+        results: as for `cells`.
+        format: text, markdown, latex or csv (the rows of `cells`, accuracies as fractions).
+    Raises:
+        AnalysisError: as `cells`; or the format is none of these.
+    """
     rows = cells(results)
-    blocks = [f"{_heading(source)}\n\n{_block(source, rows, aligned)}" for source in TITLES]
-    return "\n".join([*blocks, *_notes(results, rows)]) + "\n"
+    notes = list(_NOTES)
+    if not any(row.ours.n for row in rows):
+        notes.append(f"results={results!r} holds no trials of these tables yet; `esbn list` shows what trains them.")
+    return render([_grid(source, rows) for source in TITLES], notes, [_frame(rows)], format)
 
 
-def to_markdown(results: str) -> str:
-    """Tables 9 to 20 as Markdown in percent, ours above the paper's; n and the error are explained at the end."""
-    rows = cells(results)
-    blocks = [f"### {_heading(source)}\n\n{_block(source, rows, markdown)}" for source in TITLES]
-    return "\n".join(blocks) + "\n" + "\n\n".join(_notes(results, rows)) + "\n"
-
-
-def _heading(source: str) -> str:
-    return f"{source}: {TITLES[source]}"
-
-
-def _block(
-    source: str, rows: list[Cell], render: Callable[[Sequence[str], list[list[str]], Sequence[bool]], str]
-) -> str:
+def _grid(source: str, rows: list[Cell]) -> Grid:
     """A table of the paper: arms against m, or tasks where its one arm spans several; blank where the paper is."""
     here = [row for row in rows if row.paper.source == source]
     name = "task" if len({row.task for row in here}) > 1 else "arm"
@@ -93,7 +90,13 @@ def _block(
         of_label = {row.withheld: row for row in here if getattr(row, name) == label}
         lines.append([label, "ours", *(_ours(of_label[m]) if m in of_label else "" for m in withheld)])
         lines.append(["", "paper", *(_paper(of_label[m]) if m in of_label else "" for m in withheld)])
-    return render([name, "", *(f"m = {m}" for m in withheld)], lines, [False, False, *(True for _ in withheld)])
+    header, right = [name, "", *(f"m = {m}" for m in withheld)], [False, False, *(True for _ in withheld)]
+    return Grid(header, lines, right, f"{source}: {TITLES[source]}")
+
+
+def _frame(rows: list[Cell]) -> pd.DataFrame:
+    columns = ["task", "withheld", "arm", *Summary._fields, "published_mean", "published_sem", "source"]
+    return pd.DataFrame([(*row[:3], *row.ours, *row.paper) for row in rows], columns=columns)
 
 
 def _ours(row: Cell) -> str:
@@ -106,9 +109,3 @@ def _paper(row: Cell) -> str:
 
 def _cell(n: int, mean: float, sem: float) -> str:
     return f"{percent(mean, sem)} {f'({n})':<4}"  # as wide for n = 3 as for n = 10, so that ± stand below each other
-
-
-def _notes(results: str, rows: list[Cell]) -> list[str]:
-    if any(row.ours.n for row in rows):
-        return [*_NOTES]
-    return [*_NOTES, f"results={results!r} holds no trials of these tables yet; `esbn list` shows what trains them."]

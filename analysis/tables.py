@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.load import load_study
 from analysis.stats import summarise
-from analysis.text import MISSING, aligned, markdown
+from analysis.text import MISSING, Grid, render
 
 PUBLISHED_N = 10  # networks behind every published mean
 ERRORS = (
@@ -121,16 +121,20 @@ def _variant(cell: tuple[str, int, str], accuracies: list[float], statuses: list
     return Variant(*cell, n, len(statuses), failed, missing, mean, sem, *printed, 100 * (mean - printed.mean))
 
 
-def to_text(frame: pd.DataFrame) -> str:
-    """A frame of `table` as aligned text in percent, with footnotes on errors and on what is incomplete."""
-    rows = rows_of(frame)
-    return aligned(_HEADER, [_cells(row) for row in rows], _RIGHT) + "\n" + "\n".join(_footnotes(rows)) + "\n"
+def report(results: str, study: str, format: str) -> str:
+    """A study's `table` in percent, with notes on errors and on what is incomplete.
 
-
-def to_markdown(frame: pd.DataFrame) -> str:
-    """A frame of `table` as Markdown in percent, with footnotes on errors and on what is incomplete."""
+    Args:
+        results: folder or URI the study was run into.
+        study: name of the study.
+        format: text, markdown, latex or csv (the rows of `table`).
+    Raises:
+        AnalysisError: as `table`; or the format is none of these.
+    """
+    frame = table(results, study)
     rows = rows_of(frame)
-    return markdown(_HEADER, [_cells(row) for row in rows], _RIGHT) + "\n" + "\n\n".join(_footnotes(rows)) + "\n"
+    notes = [f"{ERRORS} Difference: ours minus paper, in percentage points.", *incomplete(rows)]
+    return render([Grid(_HEADER, [_cells(row) for row in rows], _RIGHT)], notes, [frame], format)
 
 
 def rows_of(frame: pd.DataFrame) -> list[Variant]:
@@ -165,10 +169,6 @@ def percent(mean: float, sem: float) -> str:
         return MISSING
     error = MISSING if math.isnan(sem) else f"{100 * sem:.1f}"
     return f"{100 * mean:.1f} ± {error:>3}"  # three wide, so that ± stand below each other
-
-
-def _footnotes(rows: list[Variant]) -> list[str]:
-    return [f"{ERRORS} Difference: ours minus paper, in percentage points.", *incomplete(rows)]
 
 
 def incomplete(rows: Sequence[Variant]) -> list[str]:

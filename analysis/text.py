@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -31,6 +31,7 @@ class Grid(NamedTuple):
     header: Sequence[str]  # [C] names of the columns
     rows: Sequence[Sequence[str]]  # [R][C] cells
     right: Sequence[bool]  # [C] which columns are set flush right, as numbers are
+    title: str = ""  # a line above it
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
@@ -86,13 +87,20 @@ def render(grids: Sequence[Grid], notes: Sequence[str], frames: Sequence[pd.Data
     if format == "csv":
         return pd.concat([frame.astype(object) for frame in frames], ignore_index=True).to_csv(index=False)
     if format == "latex":
-        tables = "\\par\\bigskip\\noindent\n".join(latex(*grid) for grid in grids)
+        tables = "\\par\\bigskip\\noindent\n".join(
+            _titled(grid, latex, r"\textbf{{{}}}\par\noindent") for grid in grids
+        )
         under = [rf"\par\smallskip\noindent{{\footnotesize {_escaped(note)}\par}}" for note in notes]
         return "% needs \\usepackage{booktabs}\n" + tables + "\n".join(under) + "\n"
     if format not in FORMATS:
         raise AnalysisError(f"format={format!r} is unknown; {choices(format, FORMATS)}")
-    draw, gap = (markdown, "\n\n") if format == "markdown" else (aligned, "\n")
-    return "\n".join([*(draw(*grid) for grid in grids), gap.join(notes)]) + "\n"
+    draw, title, gap = (markdown, "### {}\n", "\n\n") if format == "markdown" else (aligned, "{}\n", "\n")
+    return "\n".join([*(_titled(grid, draw, title) for grid in grids), gap.join(notes)]) + "\n"
+
+
+def _titled(grid: Grid, draw: Callable[..., str], form: str) -> str:
+    title = _escaped(grid.title) if draw is latex else grid.title
+    return (form.format(title) + "\n" if title else "") + draw(grid.header, grid.rows, grid.right)
 
 
 def interval(value: float, low: float, high: float) -> str:

@@ -8,7 +8,7 @@ import itertools
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
@@ -63,16 +63,13 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
     return decorate
 
 
-class _PackSize(click.IntRange):
-    """A whole number of at least 1, or the word auto, which is 0."""
+class _PackSize(click.ParamType):
+    """A whole number of at least 1, or the word auto."""
 
     name = "N|auto"
 
-    def __init__(self) -> None:
-        super().__init__(min=1)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        return 0 if value == "auto" else super().convert(value, param, ctx)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "auto" else click.IntRange(1).convert(value, param, ctx)
 
 
 class _Group(click.Group):
@@ -100,6 +97,8 @@ def main() -> None:
     esbn run quickstart              train what is missing; run it again to go on after a stop
     esbn status                      how far the studies are
     esbn table quickstart            our accuracies beside the paper's
+    esbn verdict quickstart          which published values are reproduced
+    esbn compare quickstart          which arms matter
     esbn figures quickstart          the figures, as PNG and SVG
     esbn query "select * from trials"
 
@@ -143,11 +142,11 @@ def plan_command(study: str, results: str, cost: bool, cluster: Path, **selectio
     table = Table("task", "withheld", "arm", "seeds", "completed", "failed", "missing", "updates each", box=None)
     for column in table.columns[3:]:
         column.justify = "right"
-    variants: dict[tuple[str, int, str], list[PlannedTrial]] = {}
+    by_variant: dict[tuple[str, int, str], list[PlannedTrial]] = {}
     for trial in wanted:
-        variants.setdefault((trial.config.task.name, trial.config.task.withheld, trial.arm), []).append(trial)
+        by_variant.setdefault((trial.config.task.name, trial.config.task.withheld, trial.arm), []).append(trial)
     groups = [{t.trial_id for t in group} for group in (now.completed, now.failed, now.missing)]
-    for (task, withheld, arm), trials in variants.items():
+    for (task, withheld, arm), trials in by_variant.items():
         counts = [sum(t.trial_id in group for t in trials) for group in groups]
         updates = f"{trials[0].config.train.updates:,}"
         table.add_row(task, str(withheld), arm, str(len(trials)), *map(str, counts), updates)
@@ -196,7 +195,7 @@ def run(
     address: str | None,
     gpus_per_trial: float | None,
     threads: int | None,
-    largest_pack: int | None,
+    largest_pack: int | Literal["auto"] | None,
     checkpoint_seconds: float,
     **selection: Any,
 ) -> None:
@@ -341,8 +340,8 @@ def query(
 @main.command()
 @click.argument("study", metavar="[STUDY]", required=False)
 @RESULTS
-@click.option("--markdown", is_flag=True, help="Print Markdown tables.")
-def table(study: str | None, results: str, markdown: bool) -> None:
+@REPORT_FORMAT
+def table(study: str | None, results: str, kind: str) -> None:
     """Show our accuracies beside the published ones.
 
     \b
@@ -351,11 +350,8 @@ def table(study: str | None, results: str, markdown: bool) -> None:
     """
     from analysis import paper_tables, tables
 
-    if study is None:
-        click.echo(paper_tables.to_markdown(results) if markdown else paper_tables.to_text(results))
-        return
-    frame = tables.table(results, _name(study))
-    click.echo(tables.to_markdown(frame) if markdown else tables.to_text(frame))
+    report = paper_tables.report(results, kind) if study is None else tables.report(results, _name(study), kind)
+    click.echo(report, nl=False)
 
 
 @main.command()

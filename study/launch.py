@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from ray import tune
@@ -38,14 +38,14 @@ class Resources:
         address: of a Ray cluster; None starts Ray on this machine.
         gpus_per_trial: GPUs, or a fraction of one, for every pack; None: one if Ray has any.
         threads: CPU threads for every pack; None: as many as leave no core idle, at most `MOST_THREADS`.
-        largest_pack: most networks trained together; None: what suits the device; 0: measured first.
+        largest_pack: most networks trained together; None: what suits the device; auto: measured first.
         checkpoint_seconds: time between two checkpoints of a pack.
     """
 
     address: str | None = None
     gpus_per_trial: float | None = None
     threads: int | None = None
-    largest_pack: int | None = None
+    largest_pack: int | Literal["auto"] | None = None
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ def launch(
         gpus, n_slots = _slots(resources, threads)
         device, per_pack = "cuda" if gpus else "cpu", {"cpu": threads, "gpu": gpus}
         largest = resources.largest_pack or (PACK_ON_GPU if gpus else PACK_ON_CPU)
-        if resources.largest_pack == 0:
+        if largest == "auto":
             largest = _measured_pack(wanted, objects, device, threads, per_pack)
         packs = pack(wanted, todo, n_slots=n_slots, largest=largest, begun=begun)
         job = Job(store.uri, objects, provenance(), device, threads, resources.checkpoint_seconds)

@@ -8,7 +8,7 @@ from analysis_store import trial, write_study
 from click.testing import CliRunner
 
 from analysis import AnalysisError
-from analysis.paper_tables import TITLES, Cell, cells, to_markdown, to_text
+from analysis.paper_tables import TITLES, Cell, cells, report
 from study.cli import main
 from study.store import Store
 
@@ -91,57 +91,57 @@ def test_cells_refuse_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
         cells(str(tmp_path / "results"))
 
 
-def test_to_text_puts_ours_above_the_paper_s(tmp_path: Path) -> None:
-    text = to_text(write_study(tmp_path, "s", RUNS))
+def test_report_puts_ours_above_the_paper_s(tmp_path: Path) -> None:
+    text = report(write_study(tmp_path, "s", RUNS), "text")
     ours, paper = lines(text, "Table 10")[2:4]
     assert ours == "baseline ours — — — 95.0 ± 2.3 (3)"
     assert paper == "paper 100.0 ± 0.0 (10) 100.0 ± 0.0 (10) 100.0 ± 0.0 (10) 95.0 ± 0.7 (10)"
 
 
-def test_to_text_sets_ours_and_the_paper_s_flush_whatever_n_is(tmp_path: Path) -> None:
-    text = to_text(write_study(tmp_path, "s", [trial("rmts", 0, "baseline", 0, 0.5), *RUNS]))
+def test_report_sets_ours_and_the_paper_s_flush_whatever_n_is(tmp_path: Path) -> None:
+    text = report(write_study(tmp_path, "s", [trial("rmts", 0, "baseline", 0, 0.5), *RUNS]), "text")
     ours, paper = text.split("Table 10: ")[1].splitlines()[4:6]
     signs = [{i for i, character in enumerate(line) if character == "±"} for line in (ours, paper)]
     assert len(signs[0]) == 2 and signs[0] < signs[1]
 
 
-def test_to_text_lists_arms_and_m_as_the_paper_does(tmp_path: Path) -> None:
-    block = lines(to_text(str(tmp_path)), "Table 15")
+def test_report_lists_arms_and_m_as_the_paper_does(tmp_path: Path) -> None:
+    block = lines(report(str(tmp_path), "text"), "Table 15")
     assert block[0] == "arm m = 0 m = 50 m = 85 m = 95 m = 98"
     assert [line.split()[0] for line in block[2::2] if line][:3] == ["baseline", "encoder=mlp", "encoder=random"]
 
 
-def test_to_text_lists_tasks_where_a_table_has_one_arm(tmp_path: Path) -> None:
+def test_report_lists_tasks_where_a_table_has_one_arm(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [trial("identity_rules", 50, "model=rn,n_train=100000", 0, 0.5)])
-    block = lines(to_text(results), "Table 13")
+    block = lines(report(results, "text"), "Table 13")
     assert (block[0], block[4]) == ("task m = 0 m = 50 m = 85", "identity_rules ours — 50.0 ± — (1) —")
 
 
-def test_to_text_leaves_blank_what_the_paper_does_not_have(tmp_path: Path) -> None:
-    block = lines(to_text(str(tmp_path)), "Table 19")
+def test_report_leaves_blank_what_the_paper_does_not_have(tmp_path: Path) -> None:
+    block = lines(report(str(tmp_path), "text"), "Table 19")
     assert block[2] == "same_different ours — — — — —" and block[4] == "rmts ours — — — —"
 
 
-def test_to_text_states_n_and_the_error(tmp_path: Path) -> None:
-    text = to_text(write_study(tmp_path, "s", RUNS))
+def test_report_states_n_and_the_error(tmp_path: Path) -> None:
+    text = report(write_study(tmp_path, "s", RUNS), "text")
     assert "standard error of the mean over seeds" in text and "ddof 1" in text and "Paper: n = 10" in text
     assert "holds no trials" not in text
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "."])
-def test_to_text_says_that_there_are_no_trials_yet(tmp_path: Path, folder: str) -> None:
+def test_report_says_that_there_are_no_trials_yet(tmp_path: Path, folder: str) -> None:
     results = str(tmp_path / folder)
-    assert f"results={results!r} holds no trials of these tables yet" in to_text(results)
+    assert f"results={results!r} holds no trials of these tables yet" in report(results, "text")
 
 
-def test_to_markdown_has_the_same_number_of_cells_in_every_row(tmp_path: Path) -> None:
-    blocks = to_markdown(write_study(tmp_path, "s", RUNS)).split("### ")[1:]
+def test_report_as_markdown_has_the_same_number_of_cells_in_every_row(tmp_path: Path) -> None:
+    blocks = report(write_study(tmp_path, "s", RUNS), "markdown").split("### ")[1:]
     assert len(blocks) == 12
     for block in blocks:
         assert len({line.count("|") for line in block.splitlines() if line.startswith("|")}) == 1
 
 
-@pytest.mark.parametrize(("options", "heading"), [([], "Table 9: "), (["--markdown"], "### Table 9: ")])
+@pytest.mark.parametrize(("options", "heading"), [([], "Table 9: "), (["--format", "markdown"], "### Table 9: ")])
 def test_table_command_prints_the_paper_s_tables_without_a_study(
     tmp_path: Path, options: list[str], heading: str
 ) -> None:
