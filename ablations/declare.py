@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from esbn_core.config import PAPER
-from esbn_core.errors import ConfigError
+from esbn_core.errors import ConfigError, require_flag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,7 @@ class Grid:
             raise ConfigError(f"seeds={self.seeds!r} must be a whole number of at least 1")
         if not _is_list(self.arms, Mapping):
             raise ConfigError(f"arms={self.arms!r} must be a list of changes; {{}} is the baseline")
-        if not isinstance(self.keys, bool):
-            raise ConfigError(f"keys={self.keys!r} must be true or false")
+        require_flag("keys", self.keys)
         if (
             not self.conditions
             or not isinstance(self.conditions, Mapping)

@@ -1,7 +1,4 @@
-"""How fast packs train on the machine at hand, beside the slow implementation and what the machine allows.
-
-Legend: Z embedding, U LSTM units, G their gates, C choices.
-"""
+"""How fast packs train on the machine at hand, beside the slow implementation and what the machine allows."""
 
 import dataclasses
 import math

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from esbn_core import protocol, rivals
-from esbn_core.errors import ConfigError, require_at_least, require_choice
+from esbn_core.errors import ConfigError, require_at_least, require_choice, require_flag
 from esbn_core.own_model import own_model
 from esbn_core.tasks import counts
 
@@ -132,8 +132,7 @@ class ESBNConfig:
         if not (_is_number(self.leak_penalty) and 0 <= self.leak_penalty < math.inf):
             raise ConfigError(f"leak_penalty={self.leak_penalty!r} must be a number of at least 0")
         object.__setattr__(self, "leak_penalty", self.leak_penalty + 0.0)
-        if not isinstance(self.leak_bound, bool):
-            raise ConfigError(f"leak_bound={self.leak_bound!r} must be true or false")
+        require_flag("leak_bound", self.leak_bound)
         for name, default in (("leak_into", "controller"), ("leak_penalty", 0), ("leak_bound", False)):
             if not self.leak and getattr(self, name) != default:
                 raise ConfigError(
@@ -207,9 +206,11 @@ class TrialConfig:
             require_choice("tcn", self.tcn, get_args(TCN))
         if self.tcn == "segmented" and not self.task.spec.segmented:
             raise ConfigError(f"tcn='segmented' is defined for rmts only; {self.task.name} takes none or sequence")
+        require_flag("rehearsal", self.rehearsal)
         require_choice("output", self.output, get_args(Output))
         if self.output == "sigmoid" and self.task.spec.n_choices != 2:
-            raise ConfigError(f"output='sigmoid' is for tasks with two choices; {self.task.name} has 4")
+            n_choices = self.task.spec.n_choices
+            raise ConfigError(f"output='sigmoid' is for tasks with two choices; {self.task.name} has {n_choices}")
         require_at_least("embedding_size", self.embedding_size, 1)
         require_at_least("seed", self.seed, 0)
 

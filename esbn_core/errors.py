@@ -13,6 +13,12 @@ def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
 
 
+def require_flag(name: str, value: object) -> None:
+    """Raises `ConfigError` unless the value is a truth value."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name}={value!r} must be true or false")
+
+
 def require_at_least(name: str, value: Any, least: int, *, optional: bool = False) -> None:
     """Raises `ConfigError` unless the value is a whole number that is large enough and fits a column."""
     if optional and value is None:

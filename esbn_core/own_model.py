@@ -20,8 +20,8 @@ def own_model(name: str, reserved: Collection[str]) -> Any:
         ConfigError: there is no such module or class, it is not such a dataclass, or a setting has a reserved name.
     """
     config = _class(name)
-    known = isinstance(config, type) and dataclasses.is_dataclass(config) and hasattr(config, "core")
-    if not known or not config.__dataclass_params__.frozen:  # type: ignore[union-attr]
+    declared = getattr(config, "__dataclass_params__", None)
+    if not isinstance(config, type) or declared is None or not declared.frozen or not hasattr(config, "core"):
         raise ConfigError(f"model={name!r} must be a frozen dataclass of settings with a class attribute core")
     for field in dataclasses.fields(config):
         if field.name in {*reserved, "source"}:

@@ -6,7 +6,7 @@ The defaults are the paper's sizes (section 4 and appendix), so a config without
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from esbn_core.errors import ConfigError, require_at_least, require_choice
+from esbn_core.errors import require_at_least, require_choice, require_flag
 
 GateInit = Literal["joint", "per_gate"]
 """How the gates of an LSTM start: i and f drawn as one matrix, as in the released code, or each gate by itself."""
@@ -15,12 +15,6 @@ GateInit = Literal["joint", "per_gate"]
 def _require_sizes(config: object, *names: str) -> None:
     for name in names:
         require_at_least(name, getattr(config, name), 1)
-
-
-def _require_flags(config: object, *names: str) -> None:
-    for name in names:
-        if not isinstance(getattr(config, name), bool):
-            raise ConfigError(f"{name}={getattr(config, name)!r} must be true or false")
 
 
 # Recurrent and relational
@@ -53,7 +47,7 @@ class NTMConfig:
 
     def __post_init__(self) -> None:
         _require_sizes(self, "hidden_size", "slots", "slot_size")
-        _require_flags(self, "sharpening")
+        require_flag("sharpening", self.sharpening)
         require_choice("gate_init", self.gate_init, get_args(GateInit))
 
 
@@ -95,7 +89,7 @@ class TRNConfig:
 
     def __post_init__(self) -> None:
         _require_sizes(self, "hidden_size", "relation_size")
-        _require_flags(self, "layers_after_sums")
+        require_flag("layers_after_sums", self.layers_after_sums)
 
 
 # Attention and similarity
@@ -121,7 +115,7 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         _require_sizes(self, "heads", "head_size", "feedforward_size", "hidden_size")
-        _require_flags(self, "final_norm")
+        require_flag("final_norm", self.final_norm)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +170,7 @@ class AbstractorConfig:
     """Units of the ReLU layer before the logits."""
 
     def __post_init__(self) -> None:
-        _require_flags(self, "tied")
+        require_flag("tied", self.tied)
         require_choice("activation", self.activation, get_args(Activation))
         require_choice("symbols", self.symbols, get_args(Symbols))
         require_choice("head", self.head, get_args(Pooling))

@@ -281,27 +281,28 @@ def test_measured_swapped_accuracy_of_one_problem_repeated_is_the_plain_accuracy
     assert measured(network, indices_PT, targets_P).swapped_accuracy == pytest.approx(3 / 7)
 
 
-@pytest.mark.usefixtures("batches_of_two")
-def test_measured_swapped_accuracy_gives_no_problem_its_own_leak_where_batches_end() -> None:
+def decided_by_leak() -> tuple[SequenceClassifier, np.ndarray, Tensor, list[int]]:
+    """A network whose leak decides, problems, its answers, and two of the problems that it answers differently."""
     network = perturbed(leaky("output"))
     with torch.no_grad():
         leak_of(network).map.weight_IO.mul_(1e4)
     indices_PT = random_problems(30)
     balance(network, margins(network, indices_PT))
     answers_P = choices(network, indices_PT)
-    first, second = (int((answers_P == choice).nonzero()[0]) for choice in (0, 1))
+    pair = [int((answers_P == choice).nonzero()[0]) for choice in (0, 1)]
+    return network, indices_PT, answers_P, pair
+
+
+@pytest.mark.usefixtures("batches_of_two")
+def test_measured_swapped_accuracy_gives_no_problem_its_own_leak_where_batches_end() -> None:
+    network, indices_PT, answers_P, pair = decided_by_leak()
+    first, second = pair
     three, given = [first, first, second], [second, first, first]  # each has the leak of the one before
     assert measured(network, indices_PT[three], answers_P[given]).swapped_accuracy == 1
 
 
 def test_measured_swapped_accuracy_is_of_the_answer_to_the_other_problem_where_the_leak_decides() -> None:
-    network = perturbed(leaky("output"))
-    with torch.no_grad():
-        leak_of(network).map.weight_IO.mul_(1e4)
-    indices_PT = random_problems(30)
-    balance(network, margins(network, indices_PT))
-    answers_P = choices(network, indices_PT)
-    pair = [int((answers_P == choice).nonzero()[0]) for choice in (0, 1)]  # two problems answered differently
+    network, indices_PT, answers_P, pair = decided_by_leak()
     assert measured(network, indices_PT[pair], answers_P[pair].flip(0)).swapped_accuracy == 1
 
 
