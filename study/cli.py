@@ -69,7 +69,9 @@ class _PackSize(click.ParamType):
     name = "N|auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == "auto" else click.IntRange(1).convert(value, param, ctx)
+        if value == "auto" or (str(value).isdecimal() and int(value) > 0):
+            return value if value == "auto" else int(value)
+        self.fail(f"{value!r} must be a whole number of at least 1, or auto", param, ctx)
 
 
 class _Group(click.Group):

@@ -191,6 +191,13 @@ def test_a_torn_file_is_named_and_nothing_else_is_lost(command: list[str], resul
     assert {path: path.read_bytes() for path in Path(results).rglob("*.parquet")} == before
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "1.5", "automatic"])
+def test_run_refuses_a_pack_size_that_is_none(size: str) -> None:
+    result = esbn("run", "quickstart", "--pack", size)
+    assert result.exit_code == 2
+    assert f"{size!r} must be a whole number of at least 1, or auto" in result.output
+
+
 def test_status_timing_adds_up_workers_and_packs(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.prepare()
