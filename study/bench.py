@@ -18,6 +18,7 @@ from esbn_core.config import PAPER
 from esbn_core.objects import Objects, glyphs
 from study.cost import machine
 from study.launch import Resources, launch
+from study.lease import lease
 from study.plan import plan
 from study.provenance import provenance
 from study.store import Store
@@ -87,7 +88,9 @@ def job_seconds(n_jobs: int) -> float:
     with tempfile.TemporaryDirectory(prefix="esbn-bench-") as folder:
         store = Store(folder)
         store.prepare()
-        launch(trials, {t.trial_id for t in trials}, [], objects, store, Resources(), Console(quiet=True))
+        ids = {t.trial_id for t in trials}
+        with lease(store, ids) as held:
+            launch(trials, ids, [], objects, store, held, Resources(), Console(quiet=True))
         rows = store.read("trials", ["worker", "started_at", "finished_at"]).to_pylist()
     workers: dict[str, list[dict[str, Any]]] = {}
     for row in rows:

@@ -1,4 +1,5 @@
-"""Who may import whom: esbn_core <- ablations <- study; analysis meets them only through files."""
+"""Who may import whom: esbn_core <- ablations <- study; analysis meets them only through files, and where those are
+is told to both by storage."""
 
 import ast
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("esbn_core", "ablations", "study", "analysis")
+ROOMS = ("esbn_core", "ablations", "storage", "study", "analysis")
 FILES = [path.relative_to(ROOT) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 
@@ -74,6 +75,11 @@ def test_ablations_import_only_the_core(path: Path) -> None:
 @files("analysis")
 def test_analysis_imports_no_other_room_and_no_machinery(path: Path) -> None:
     assert imported_by(path).isdisjoint({"esbn_core", "ablations", "study", "torch", "ray"})
+
+
+@files("storage")
+def test_storage_imports_only_pyarrow(path: Path) -> None:
+    assert imported_by(path) <= {"pyarrow"} | sys.stdlib_module_names
 
 
 @files("study")
