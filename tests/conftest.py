@@ -25,11 +25,12 @@ def s3() -> Iterator[str]:
         host, port = free.getsockname()
     found = shutil.which("moto_server", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert found, "moto_server is not installed: pip install -c constraints.txt -e '.[dev]'"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     credentials = {"AWS_ACCESS_KEY_ID": "the-key-id", "AWS_SECRET_ACCESS_KEY": SECRET}
     environment = {**os.environ, **credentials}
     environment.pop("PYTHONPATH", None)
-    server = subprocess.Popen([found, "-H", host, "-p", str(port)], env=environment, **quiet)
+    server = subprocess.Popen(
+        [found, "-H", host, "-p", str(port)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
     try:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in {**credentials, "AWS_EC2_METADATA_DISABLED": "true"}.items():
