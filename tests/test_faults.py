@@ -95,7 +95,7 @@ class Flaky(BaseHTTPRequestHandler):
     failed = 0
 
     def handle_any(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         n = next(Flaky.count)
         if n % 10 == 0:
             Flaky.failed += 1
@@ -105,7 +105,8 @@ class Flaky(BaseHTTPRequestHandler):
             time.sleep(1.0)
         request = urllib.request.Request(f"http://{Flaky.behind}{self.path}", body or None, method=self.command)
         for name, value in self.headers.items():
-            request.add_unredirected_header(name, value)
+            if name.lower() not in ("transfer-encoding", "expect", "connection"):
+                request.add_unredirected_header(name, value)
         try:
             with urllib.request.urlopen(request) as got:
                 self.answer(got.status, dict(got.headers), got.read())
@@ -113,6 +114,17 @@ class Flaky(BaseHTTPRequestHandler):
             self.answer(error.code, dict(error.headers), error.read())
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
+
+    def body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        chunks = []
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
+        return b"".join(chunks)
 
     def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
