@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 S3_SETTINGS = ("endpoint_override", "region", "scheme")
-S3_ENDPOINTS = ("endpoint_override", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")  # any of them: S3 of another maker
+S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # http://host:port of S3 that is not of AWS
 S3_ATTEMPTS = 8
 """Tries of one request: S3 asks its users to repeat a 500, a 503 or a lost connection. The SDK waits in between, twice
 as long each time and at most 20 s."""
@@ -67,8 +67,11 @@ def _s3(uri: str) -> Place:
             )
     if not parts.netloc:
         raise PlaceError(f"results={uri!r} names no bucket; write s3://bucket/folder")
-    told = settings.keys() | os.environ.keys()
-    if told.isdisjoint(("region", "AWS_REGION", "AWS_DEFAULT_REGION", *S3_ENDPOINTS)):
+    elsewhere = next((os.environ[name] for name in S3_ENDPOINTS if os.environ.get(name)), None)
+    if elsewhere and "endpoint_override" not in settings:  # pyarrow does not look there
+        scheme, _, settings["endpoint_override"] = elsewhere.rstrip("/").rpartition("://")
+        settings.setdefault("scheme", scheme or "https")
+    if {"region", "endpoint_override", "AWS_REGION", "AWS_DEFAULT_REGION"}.isdisjoint({*settings, *os.environ}):
         settings["region"] = pafs.resolve_s3_region(parts.netloc)
     fs = pafs.S3FileSystem(**settings, retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS))
     return Place(fs, f"{parts.netloc}{unquote(parts.path)}".rstrip("/"), uri)
