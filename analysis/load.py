@@ -4,7 +4,6 @@ The store is RESULTS/<table>/<name>.parquet, under a local folder or a ``pyarrow
 Its columns are those of the Parquet files.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -15,6 +14,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from analysis.errors import AnalysisError, choices
+from study.place import PlaceError, first_line, open_place
 
 TABLES = ("trials", "curves", "keys", "objects", "plans")
 VARIANT = ["task", "withheld", "arm"]
@@ -148,7 +148,7 @@ def read(results: str, table: str, columns: Sequence[str] | None = None, rows: p
         return dataset.to_table(columns=list(columns) if columns else None, filter=rows)
     except (pa.ArrowInvalid, OSError) as error:
         torn = torn_file([dataset])
-        raise torn or AnalysisError(f"the results cannot be read: {_first_line(error)}") from None
+        raise torn or AnalysisError(f"the results cannot be read: {first_line(error)}") from None
 
 
 def tables_with_rows(results: str) -> list[str]:
@@ -200,18 +200,15 @@ def _connect(results: str) -> tuple[pafs.FileSystem, str]:
 
 def _locate(results: str) -> tuple[pafs.FileSystem, str, pafs.FileType]:
     """Where results are or will be, and what is there."""
-    uri = results if "://" in results else os.path.abspath(results)
     try:
-        fs, root = pafs.FileSystem.from_uri(uri)
+        fs, root, _ = open_place(results)
         return fs, root, fs.get_file_info(root).type
+    except PlaceError as error:
+        raise AnalysisError(str(error)) from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise AnalysisError(f"results={results!r} is not a folder or a URI to open: {_first_line(error)}") from None
+        raise AnalysisError(f"results={results!r} cannot be read: {first_line(error)}") from None
 
 
 def _paths(fs: pafs.FileSystem, folder: str) -> list[str]:
     infos = fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
     return sorted(i.path for i in infos if i.path.endswith(".parquet"))  # not those half written
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

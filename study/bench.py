@@ -18,6 +18,7 @@ from esbn_core.config import PAPER
 from esbn_core.objects import glyphs
 from study.cost import machine
 from study.launch import Resources, launch
+from study.lease import lease
 from study.plan import plan
 from study.provenance import provenance
 from study.status import busy_seconds, by_worker
@@ -87,7 +88,9 @@ def job_seconds(n_jobs: int) -> float:
     with tempfile.TemporaryDirectory(prefix="esbn-bench-") as folder:
         store = Store(folder)
         store.prepare()
-        launch(trials, {t.trial_id for t in trials}, [], glyphs(), store, Resources(), Console(quiet=True))
+        ids = {t.trial_id for t in trials}
+        with lease(store, ids) as held:
+            launch(trials, ids, [], glyphs(), store, held, Resources(), Console(quiet=True))
         workers = by_worker(store.read("trials", ["worker", "started_at", "finished_at"]).to_pylist())
     return sum(busy_seconds(rows) for rows in workers) / sum(len(rows) for rows in workers)
 

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 RESULTS = click.option(
-    "--results", default="results", show_default=True, help="Folder or URI (s3://bucket/folder) of the result store."
+    "--results",
+    default="results",
+    show_default=True,
+    help="Folder or URI of the result store: s3://bucket/folder?region=...&endpoint_override=host:port&scheme=http, "
+    "the last two for S3 that is not of AWS; credentials come from AWS_ACCESS_KEY_ID, ~/.aws or the machine's role.",
 )
 STUDY = click.argument("study", metavar="STUDY")
 REPORT_FORMAT = click.option(
@@ -82,9 +86,10 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except Exception as error:
             from analysis.errors import AnalysisError
+            from study.lease import LeaseError
             from study.store import StoreError
 
-            if isinstance(error, ConfigError | StoreError | AnalysisError):
+            if isinstance(error, ConfigError | StoreError | LeaseError | AnalysisError):
                 raise click.ClickException(str(error)) from error
             raise
 
@@ -204,30 +209,35 @@ def run(
     """Train the trials of STUDY that are not in the store yet.
 
     Stop it with Ctrl-C, or have it killed: run it again and it goes on from the last checkpoints. More seeds or
-    conditions extend what is there; trials that another study has trained are not trained twice.
+    conditions extend what is there; trials that another study has trained are not trained twice. Two runs can share a
+    store, but not a trial: the second is refused while the first lives.
     """
     from study import rows
+    from study.lease import lease
     from study.state import begun, state
     from study.store import Store
 
     declared, every, wanted, objects = _select(study, **selection)
     store = Store(results)
-    now = state(wanted, store)
+    todo = _todo(state(wanted, store), retry_failed)[:limit]
     store.prepare()
     rows.write_plan(store, declared, every)
     rows.write_objects(store, objects)
-    todo = [*now.missing, *(now.failed if retry_failed else [])][:limit]
     if todo:
         from study.launch import Resources, launch
 
         resources = Resources(address, gpus_per_trial, threads, largest_pack, checkpoint_seconds)
         ids = {trial.trial_id for trial in todo}
         try:
-            launch(wanted, ids, begun(every, ids, store), objects, store, resources, console)
+            with lease(store, ids) as held:
+                # what another run has ended before it let go
+                ids &= {trial.trial_id for trial in _todo(state(wanted, store), retry_failed)}
+                if ids:
+                    launch(wanted, ids, begun(every, ids, store), objects, store, held, resources, console)
         except KeyboardInterrupt:
             console.print("Stopped. The same command goes on from the last checkpoints.")
             raise SystemExit(130) from None
-        now = state(wanted, store)
+    now = state(wanted, store)
     console.print(f"{_summary(now)}{'' if todo else '; nothing to train'}. Results are in {store.uri}")
     if now.failed:
         raise click.ClickException(
@@ -466,6 +476,10 @@ def _select(
 def _name(study: str) -> str:
     """The name results carry: that of a declared study, or of the one in a file."""
     return find_study(study).name if Path(study).suffix in (".py", ".yaml", ".yml") else study
+
+
+def _todo(now: "State", retry_failed: bool) -> list[PlannedTrial]:
+    return [*now.missing, *(now.failed if retry_failed else [])]
 
 
 def _updates(trials: Collection[PlannedTrial]) -> int:

@@ -12,7 +12,9 @@ from typing import Any, Literal
 import ray
 from ray import tune
 from ray.cloudpickle import register_pickle_by_value
+from ray.exceptions import RayActorError, RayError
 from ray.tune.experiment import Trial as TuneTrial
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
 from esbn_core.errors import ConfigError
@@ -23,11 +25,12 @@ from study.plan import Pack, PlannedTrial, pack
 from study.progress import Progress
 from study.provenance import provenance
 from study.state import state
-from study.store import Store
-from study.worker import MEMORY_SETTINGS, PACK_ON_CPU, PACK_ON_GPU, Job, run_pack
+from study.store import Store, StoreError
+from study.worker import MEMORY_SETTINGS, PACK_ON_CPU, PACK_ON_GPU, Job, private, run_pack, shares
 
 MOST_THREADS = 4  # for a pack, by default; more gain nothing
-RETRIES = 2  # of a pack whose worker died or raised, before its trials count as failed
+RETRIES = 2  # of a pack that raised an error, before its trials count as failed
+LOSSES = 5  # workers that a pack may lose in a row without getting further; more, and it is what kills them
 
 
 @dataclass(frozen=True)
@@ -61,27 +64,37 @@ def launch(
     begun: Sequence[Sequence[PlannedTrial]],
     objects: Objects,
     store: Store,
+    lease: str,
     resources: Resources,
     console: Console,
 ) -> None:
-    """Trains the trials of `wanted` whose ids are in `todo`; results go to the store as each pack ends."""
+    """Trains the trials of `wanted` whose ids are in `todo`; results go to the store as each pack ends.
+
+    Raises:
+        ConfigError: this machine or cluster cannot do what `resources` ask, or does not share the store.
+        StoreError: rows of failed trials could not be written.
+    """
     _connect(resources)
     for module in {type(trial.config.model).__module__ for trial in wanted if ":" in trial.config.model.name}:
         register_pickle_by_value(sys.modules[module])  # a model of the user's own, which no worker could import
     try:
         threads = resources.threads or _threads(len(wanted))
+        _refuse_private_disks(store, lease)
         gpus, n_slots = _slots(resources, threads)
         device, per_pack = "cuda" if gpus else "cpu", {"cpu": threads, "gpu": gpus}
         largest = resources.largest_pack or (PACK_ON_GPU if gpus else PACK_ON_CPU)
         if largest == "auto":
             largest = _measured_pack(wanted, objects, device, threads, per_pack)
         packs = pack(wanted, todo, n_slots=n_slots, largest=largest, begun=begun)
-        job = Job(store.uri, objects, provenance(), device, threads, resources.checkpoint_seconds)
+        job = Job(store.uri, lease, objects, provenance(), device, threads, resources.checkpoint_seconds)
         console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {n_slots} at a time")
         with Progress(packs, console) as progress:
+            callback = _Callback(packs, job, progress)
             left = list(range(len(packs)))
-            for _ in range(RETRIES + 1):
-                left = _tune(packs, left, job, per_pack, progress) if left else []
+            while left:
+                left = _tune(packs, left, job, per_pack, callback)
+        if callback.unwritten:
+            raise callback.unwritten
     finally:
         ray.shutdown()
 
@@ -106,7 +119,9 @@ def _connect(resources: Resources) -> None:
 
 def _threads(n_trials: int) -> int:
     """Threads for each pack where there are fewer trials than cores; the same however many of them are done."""
-    return max(1, min(MOST_THREADS, int(ray.cluster_resources().get("CPU", 1)) // n_trials))
+    largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
+    spare = int(ray.cluster_resources().get("CPU", 0)) // n_trials
+    return max(1, min(MOST_THREADS, spare, int(largest)))  # a pack cannot have cores of two machines
 
 
 def _measured_pack(
@@ -122,6 +137,22 @@ def _measured_pack(
         return best_pack(costliest, images, n_seeds, threads=threads, device=device)
 
     return ray.get(measured.remote())
+
+
+def _refuse_private_disks(store: Store, lease: str) -> None:
+    """Asks every machine of the cluster whether it sees the lease; one that joins later is asked by its first pack."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if not store.local or len(nodes) == 1:
+        return
+    ask = ray.remote(num_cpus=0, max_retries=0)(shares)
+    for node in nodes:
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        try:
+            seen = ray.get(ask.options(scheduling_strategy=there).remote(store.uri, lease))
+        except RayError:
+            continue  # it has just left
+        if not seen:
+            raise ConfigError(private(store.uri, f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"))
 
 
 def _slots(resources: Resources, threads: int) -> tuple[float, int]:
@@ -144,10 +175,10 @@ def _slots(resources: Resources, threads: int) -> tuple[float, int]:
 
 
 def _tune(
-    packs: Sequence[Pack], left: Sequence[int], job: Job, per_pack: dict[str, float], progress: Progress
+    packs: Sequence[Pack], left: Sequence[int], job: Job, per_pack: dict[str, float], callback: "_Callback"
 ) -> list[int]:
-    """Runs the packs with these numbers and returns the numbers of those that have lost their worker for good."""
-    callback = _Callback(packs, job, progress)
+    """Runs the packs with these numbers and returns the numbers of those that are to be run again."""
+    callback.again = []
     trainable = tune.with_parameters(_trainable, packs=list(packs), job=job)
     with tempfile.TemporaryDirectory(prefix="esbn-tune-", ignore_cleanup_errors=True) as scratch:
         tune.Tuner(
@@ -162,21 +193,47 @@ def _tune(
                 verbose=0,
             ),
         ).fit()
-    return callback.lost
+    return callback.again
 
 
 def _trainable(config: dict[str, Any], packs: list[Pack], job: Job) -> None:
     run_pack(job, packs[config["pack"]], tune.report)
 
 
+@dataclass
+class _Attempts:
+    """What has gone wrong with a pack so far."""
+
+    errors: int = 0
+    losses: int = 0
+    """Workers lost since the pack last got further than ever before."""
+    furthest: int = 0
+
+    def count(self, error: Exception | None) -> None:
+        """Counts a failure as Tune reports it: a dead worker or machine by `RayActorError`, all else is an error."""
+        if not isinstance(error, RayActorError):
+            self.errors += 1
+        elif not error.preempted:  # a machine that was taken back says nothing about the pack
+            self.losses += 1
+
+    def over(self) -> bool:
+        return self.errors > RETRIES or self.losses > LOSSES
+
+
 class _Callback(tune.Callback):
-    """Tells the progress display what Tune sees, and writes the failed rows of packs whose worker gave up."""
+    """Tells the progress display what Tune sees, and decides how often a pack is tried.
+
+    Tune counts failures of all kinds together, so after each the number it allows is set anew from our own counts.
+    """
 
     def __init__(self, packs: Sequence[Pack], job: Job, progress: Progress):
         self._packs, self._job, self._progress = packs, job, progress
         self._store = Store(job.results)
-        self.lost: list[int] = []
+        self._attempts = [_Attempts() for _ in packs]
+        self.again: list[int] = []
         """Packs that Tune gave up too early: it retries no worker that dies while it is being reused."""
+        self.unwritten: StoreError | None = None
+        """Why the rows of a failed pack could not be written; the pack is missing then, and trained again."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restore that is never made; a terminal cannot be pickled
@@ -187,20 +244,40 @@ class _Callback(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        self._progress.reported(trial.config["pack"], result)
+        i = trial.config["pack"]
+        attempts, update = self._attempts[i], result.get("update", 0)
+        if update > attempts.furthest:
+            attempts.furthest, attempts.losses = update, 0
+        self._progress.reported(i, result)
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self._progress.ended(trial.config["pack"])
 
+    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        i = trial.config["pack"]
+        attempts = self._attempts[i]
+        attempts.count(trial.get_pickled_error())
+        left = 0 if attempts.losses == LOSSES else RETRIES - attempts.errors
+        trial.max_failures = trial.num_failures + left
+        self._progress.lost(i)
+
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         i = trial.config["pack"]
-        if trial.num_failures <= RETRIES:
-            self.lost.append(i)
+        attempts = self._attempts[i]
+        attempts.count(trial.get_pickled_error())
+        if not attempts.over():
+            self.again.append(i)
             self._progress.lost(i)
             return
-        lines = str(trial.get_error() or "worker died").strip().splitlines()
-        reason = f"{lines[-1].strip()} (after {RETRIES + 1} attempts)"
-        now = state(self._packs[i].trials, self._store)
-        for planned in (*now.missing, *now.failed):
-            rows.write_failure(self._store, planned, reason, **self._job.shared())
+        if attempts.errors > RETRIES:
+            lines = str(trial.get_error() or "unknown error").strip().splitlines()
+            reason = f"{lines[-1].strip()} (after {attempts.errors} attempts)"
+        else:
+            reason = f"its worker process died {attempts.losses} times in a row, as when memory runs out"
+        try:
+            now = state(self._packs[i].trials, self._store)
+            for planned in (*now.missing, *now.failed):
+                rows.write_failure(self._store, planned, reason, **self._job.shared())
+        except StoreError as error:
+            self.unwritten = error
         self._progress.ended(i, reason)

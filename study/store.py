@@ -2,16 +2,17 @@
 
     RESULTS/<table>/<name>.parquet       one immutable file per trial (or plan) and table
     RESULTS/checkpoints/<pack>.safetensors
+    RESULTS/leases/<run>.json            who trains what at the moment: study/lease.py
 
 A trial counts as done once its file in ``trials`` exists, which is written last. Names are deterministic, so a trial
-that is run twice overwrites itself. Files are written aside and renamed, so a reader never meets half a file. Any
-number of processes may write different trials at the same time.
+that is run twice overwrites itself. Files of a folder are written aside and renamed, objects of a bucket appear whole,
+so a reader never meets half a file. Any number of processes may write different trials at the same time.
 """
 
 import json
-import os
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from study.place import PlaceError, first_line, open_place
 from study.schema import TABLES
 
 ROW_GROUP = 10_000  # rows; a reader of the large keys table decodes one group at a time
@@ -32,25 +34,23 @@ class Store:
     """A result store at a local path or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``."""
 
     def __init__(self, results: str):
-        if not results:
-            raise StoreError("results='' names no place; give a folder or a URI with --results")
-        self.uri = results if "://" in results else os.path.abspath(results)
         try:
-            self.fs, self.root = pafs.FileSystem.from_uri(self.uri)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise StoreError(f"results={results!r} is not a folder or a URI that pyarrow can open: {error}") from None
+            self.fs, self.root, self.uri = place = open_place(results)
+        except PlaceError as error:
+            raise StoreError(str(error)) from None
+        self.local = place.local
 
     def prepare(self) -> None:
         """Creates the folders and proves that they can be written; raises `StoreError` if not."""
         try:
-            for folder in (*TABLES, "checkpoints"):
+            for folder in (*TABLES, "checkpoints", "leases"):
                 self.fs.create_dir(f"{self.root}/{folder}", recursive=True)
             probe = f".probe-{uuid.uuid4().hex}"
             self._put(probe, b"")
             self.fs.delete_file(f"{self.root}/{probe}")
-        except (OSError, pa.ArrowInvalid) as error:
+        except (StoreError, OSError, pa.ArrowInvalid) as error:
             raise StoreError(
-                f"results={self.uri!r} cannot be written ({error}); name another place with --results"
+                f"results={self.uri!r} cannot be written ({first_line(error)}); name another place with --results"
             ) from None
 
     def write(self, table: str, name: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
@@ -75,7 +75,9 @@ class Store:
             dataset = ds.dataset(paths, schema=TABLES[table], format="parquet", filesystem=self.fs)
             return dataset.to_table(columns=list(columns) if columns else None)
         except (pa.ArrowInvalid, OSError) as error:
-            raise StoreError(self._torn(paths) or f"table {table} of {self.uri} cannot be read: {error}") from None
+            raise StoreError(
+                self._torn(paths) or f"table {table} of {self.uri} cannot be read: {first_line(error)}"
+            ) from None
 
     def save_checkpoint(self, pack_id: str, data: bytes) -> None:
         """Replaces the checkpoint of a pack."""
@@ -102,7 +104,7 @@ class Store:
     def drop_checkpoint(self, pack_id: str) -> None:
         """Deletes the checkpoint of a pack that has ended, if there is one."""
         if pack_id in self.checkpoints():
-            self.fs.delete_file(f"{self.root}/checkpoints/{pack_id}.safetensors")
+            self._delete(f"checkpoints/{pack_id}.safetensors")
 
     def checkpoints(self) -> set[str]:
         """Packs that have a checkpoint."""
@@ -110,28 +112,60 @@ class Store:
             path.rsplit("/", 1)[-1].removesuffix(".safetensors") for path in self._files("checkpoints", ".safetensors")
         }
 
+    def write_lease(self, name: str, text: str) -> None:
+        """Writes or renews a lease."""
+        self._put(f"leases/{name}.json", text.encode())
+
+    def leases(self) -> dict[str, datetime]:
+        """When each lease was last written, by the clock of the store."""
+        return {info.base_name.removesuffix(".json"): info.mtime for info in self._infos("leases", ".json")}
+
+    def read_lease(self, name: str) -> str | None:
+        """The text of a lease, or None if it is gone."""
+        try:
+            with self.fs.open_input_stream(f"{self.root}/leases/{name}.json") as stream:
+                return stream.read().decode()
+        except FileNotFoundError:
+            return None
+
+    def drop_lease(self, name: str) -> None:
+        """Deletes a lease, if it is there."""
+        if name in self.leases():
+            self._delete(f"leases/{name}.json")
+
+    def _delete(self, path: str) -> None:
+        try:
+            self.fs.delete_file(f"{self.root}/{path}")
+        except FileNotFoundError:
+            pass  # another process was faster
+        except OSError as error:
+            raise StoreError(f"{self.root}/{path} cannot be deleted: {first_line(error)}") from None
+
     def _files(self, folder: str, suffix: str) -> list[str]:
+        return [info.path for info in self._infos(folder, suffix)]
+
+    def _infos(self, folder: str, suffix: str) -> list[pafs.FileInfo]:
         selector = pafs.FileSelector(f"{self.root}/{folder}", allow_not_found=True)
         try:
             infos = self.fs.get_file_info(selector)
         except (OSError, pa.ArrowInvalid) as error:
-            raise StoreError(f"results={self.uri!r} cannot be listed: {error}") from None
-        return sorted(i.path for i in infos if i.path.endswith(suffix) and not i.base_name.startswith("."))
+            raise StoreError(f"results={self.uri!r} cannot be listed: {first_line(error)}") from None
+        whole = (i for i in infos if i.path.endswith(suffix) and not i.base_name.startswith("."))
+        return sorted(whole, key=lambda info: info.path)
 
     def _put(self, path: str, data: bytes | pa.Buffer) -> None:
         target = f"{self.root}/{path}"
-        local = isinstance(self.fs, pafs.LocalFileSystem)
         folder, _, name = target.rpartition("/")
-        aside = f"{folder}/.{name}.{uuid.uuid4().hex}" if local else target  # an S3 object appears whole or not at all
+        aside = f"{folder}/.{name}.{uuid.uuid4().hex}" if self.local else target
         try:
             with self.fs.open_output_stream(aside) as stream:
                 stream.write(data)
-            if local:
+            if self.local:
                 self.fs.move(aside, target)
-        except OSError:
-            if local and self.fs.get_file_info(aside).type != pafs.FileType.NotFound:
+        except OSError as error:
+            if self.local and self.fs.get_file_info(aside).type != pafs.FileType.NotFound:
                 self.fs.delete_file(aside)
-            raise
+            raise StoreError(f"{target} cannot be written: {first_line(error)}") from None
 
     def _torn(self, paths: Sequence[str]) -> str | None:
         for path in paths:

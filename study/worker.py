@@ -24,7 +24,7 @@ from study import rows
 from study.plan import Pack, PlannedTrial
 from study.schema import TABLES
 from study.state import state
-from study.store import Store
+from study.store import Store, StoreError
 
 REPORT_SECONDS = 1.0
 PACK_ON_CPU, PACK_ON_GPU = 4, 10  # a CPU gains nothing from larger packs; a GPU is idle without them
@@ -45,6 +45,8 @@ class Job:
     """What every pack of a run shares."""
 
     results: str
+    lease: str
+    """Name of the run's lease, which every worker must find in the store."""
     objects: Objects
     provenance: dict[str, Any]
     device: str
@@ -54,6 +56,20 @@ class Job:
     def shared(self) -> dict[str, Any]:
         """Columns that all trials of the run have in common."""
         return {"images_hash": self.objects.digest(), "threads": self.threads, **self.provenance}
+
+
+def shares(results: str, lease: str) -> bool:
+    """Whether this machine sees the store of the run; a folder of the same name on a disk of its own is not it."""
+    store = Store(results)
+    return not store.local or store.read_lease(lease) is not None
+
+
+def private(results: str, host: str) -> str:
+    """What to do about a machine that does not see the store."""
+    return (
+        f"results={results!r} on {host} is not the folder that this run was started with; --results must be storage "
+        "that every machine of the cluster sees, such as s3://bucket/folder or a folder mounted on all of them"
+    )
 
 
 def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> None:
@@ -66,6 +82,8 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
     torch.set_num_threads(job.threads)
     torch.backends.cudnn.allow_tf32 = False  # its rounding is 1,000 times coarser, and two-step windows enlarge it
     store, started_at = Store(job.results), datetime.now(UTC)
+    if not shares(job.results, job.lease):
+        raise StoreError(private(job.results, socket.gethostname()))
     done = {trial.trial_id for trial in state(pack.trials, store).completed}
     reported = 0.0
 

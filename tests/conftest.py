@@ -1,5 +1,58 @@
-"""Settings of every test: one thread, so that timings and sums do not depend on the machine's cores."""
+"""Settings of every test: one thread, so that sums and timings do not depend on the machine's cores; an S3 server."""
 
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+SECRET = "this-is-the-secret-key"
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """host:port of an S3 server in a process of its own, with a bucket named ``bucket`` and credentials for it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host, port = free.getsockname()
+    found = shutil.which("moto_server", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert found, "moto_server is not installed: pip install -c constraints.txt -e '.[dev]'"
+    credentials = {"AWS_ACCESS_KEY_ID": "the-key-id", "AWS_SECRET_ACCESS_KEY": SECRET}
+    environment = {**os.environ, **credentials}
+    environment.pop("PYTHONPATH", None)
+    server = subprocess.Popen(
+        [found, "-H", host, "-p", str(port)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**credentials, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+                patch.setenv(name, value)
+            _make_bucket(f"http://{host}:{port}/bucket", server)
+            yield f"{host}:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _make_bucket(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, method="PUT")).close()
+            return
+        except OSError:
+            assert server.poll() is None and time.monotonic() < deadline, "the S3 server does not start"
+            time.sleep(0.1)
+
+
+def bucket_uri(s3: str, folder: str) -> str:
+    """A folder of the bucket as --results takes it."""
+    return f"s3://bucket/{folder}?endpoint_override={s3}&scheme=http&region=us-east-1"

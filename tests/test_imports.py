@@ -1,4 +1,5 @@
-"""Who may import whom: esbn_core <- ablations <- study; analysis meets them only through files."""
+"""Who may import whom: esbn_core <- ablations <- study; analysis meets them only through files, and both open those by
+study.place."""
 
 import ast
 import subprocess
@@ -22,6 +23,13 @@ def imported(source: str) -> set[str]:
             assert node.module is not None
             found.add(node.module.partition(".")[0])
     return found
+
+
+def modules(source: str) -> set[str]:
+    """Whole names of all modules that a source imports."""
+    nodes = list(ast.walk(ast.parse(source)))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
 
 
 def files(room: str) -> pytest.MarkDecorator:
@@ -73,7 +81,14 @@ def test_ablations_import_only_the_core(path: Path) -> None:
 
 @files("analysis")
 def test_analysis_imports_no_other_room_and_no_machinery(path: Path) -> None:
-    assert imported_by(path).isdisjoint({"esbn_core", "ablations", "study", "torch", "ray"})
+    assert imported_by(path).isdisjoint({"esbn_core", "ablations", "torch", "ray"})
+    study = {name for name in modules((ROOT / path).read_text("utf-8")) if name.partition(".")[0] == "study"}
+    assert study <= {"study.place"}
+
+
+def test_place_which_analysis_shares_imports_only_pyarrow() -> None:
+    assert imported_by(Path("study/place.py")) <= {"pyarrow"} | sys.stdlib_module_names
+    assert (ROOT / "study/__init__.py").read_text("utf-8") == ""
 
 
 @files("study")

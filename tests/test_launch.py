@@ -17,7 +17,7 @@ from rich.console import Console
 from esbn_core.objects import glyphs
 from esbn_core.train import TrialResult, train
 from study.find import find_study
-from study.launch import _Callback
+from study.launch import RETRIES, _Callback
 from study.plan import Pack, PlannedTrial, pack, plan
 from study.progress import Progress
 from study.store import Store
@@ -229,10 +229,11 @@ def test_run_trains_on_when_a_checkpoint_is_torn(tiny: Run) -> None:
 def test_failed_pack_leaves_completed_rows_alone(tiny: Run) -> None:
     before = tiny.rows()
     done = next(t for t in tiny.trials if t.trial_id in before)
-    job = Job(tiny.store.uri, glyphs(), {}, "cpu", 1, 60.0)
+    job = Job(tiny.store.uri, "no-lease", glyphs(), {}, "cpu", 1, 60.0)
     callback = _Callback([Pack((done,))], job, Progress([Pack((done,))], Console(quiet=True)))
-    gone = {"config": {"pack": 0}, "get_error": lambda: "disk full", "num_failures": 3}
-    callback.on_trial_error(0, [], cast(TuneTrial, SimpleNamespace(**gone)))
+    gone = {"config": {"pack": 0}, "get_error": lambda: "disk full", "get_pickled_error": lambda: OSError("disk full")}
+    for _ in range(RETRIES + 1):
+        callback.on_trial_error(0, [], cast(TuneTrial, SimpleNamespace(**gone)))
     assert tiny.rows() == before
 
 
