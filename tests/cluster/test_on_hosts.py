@@ -7,7 +7,6 @@ a folder; and the shared folder is this machine's own disk.
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +34,12 @@ TOGETHER = f"--threads {os.cpu_count()} --checkpoint-seconds 0.5"  # each host h
 
 
 @pytest.fixture(scope="module")
+def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Prints a measurement into the report of the tests."""
+    return lambda text: pytestconfig.get_terminal_writer().line(f" {text}")
+
+
+@pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     try:
         made = Hosts(tmp_path_factory.mktemp("hosts"), ["head", *WORKERS])
@@ -45,7 +50,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 
 
 @pytest.fixture(scope="module")
-def laptop(hosts: Hosts) -> Host:
+def laptop(hosts: Hosts, say: Callable[[str], None]) -> Host:
     """The laptop, with the cluster up and all workers in it."""
     began = time.monotonic()
     workers = " ".join(f"--worker {hosts.machines[name].address}" for name in WORKERS)
@@ -102,11 +107,6 @@ def status(hosts: Hosts, environment: str) -> subprocess.CompletedProcess[str]:
     return hosts.laptop.run(f"{environment} ray status --address {address}:6379", check=False)
 
 
-def say(text: str) -> None:
-    """Prints a measurement where a run of the tests shows it, captured or not."""
-    print(f"\n{text}", file=sys.__stderr__, flush=True)
-
-
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -123,7 +123,7 @@ def test_client_is_refused_when_it_has_no_token(hosts: Hosts, laptop: Host) -> N
     assert status(hosts, "RAY_AUTH_MODE=token").returncode == 0
 
 
-def test_study_runs_on_all_hosts(hosts: Hosts, laptop: Host) -> None:
+def test_study_runs_on_all_hosts(hosts: Hosts, laptop: Host, say: Callable[[str], None]) -> None:
     run = Run(hosts, laptop, "whole", updates=30)
     run.wait_for(lambda: bool(run.checkpoints()))
     say(f"launch to first training update: {time.time() - run.began:.1f} s")
@@ -136,7 +136,7 @@ def test_study_runs_on_all_hosts(hosts: Hosts, laptop: Host) -> None:
     assert counts[1:] == ["6", "6", "0", "0"], "planned, completed, failed, missing"
 
 
-def test_study_goes_on_when_a_host_loses_power(hosts: Hosts, laptop: Host) -> None:
+def test_study_goes_on_when_a_host_loses_power(hosts: Hosts, laptop: Host, say: Callable[[str], None]) -> None:
     run = Run(hosts, laptop, "lost", updates=60)
     run.wait_for(lambda: len(run.checkpoints()) == 3)
     victim = hosts.machines[WORKERS[1]]
@@ -152,7 +152,9 @@ def test_study_goes_on_when_a_host_loses_power(hosts: Hosts, laptop: Host) -> No
     say(f"a host lost power: its pack went on elsewhere {again - off:.1f} s later")
 
 
-def test_ray_down_leaves_nothing(hosts: Hosts, laptop: Host) -> None:
+def test_ray_down_leaves_nothing(hosts: Hosts, laptop: Host, say: Callable[[str], None]) -> None:
     laptop.run("ray down -y local.yaml")
+    began = time.monotonic()
     for name in ("head", WORKERS[0]):
         wait_for(lambda name=name: "ray" not in hosts.machines[name].run("ps -eo args=").stdout, 90)
+    say(f"the last worker ended {time.monotonic() - began:.0f} s after `ray down`")
