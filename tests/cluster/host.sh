@@ -18,7 +18,7 @@ mount -t proc proc proc
 mount -t tmpfs tmpfs run
 mount -t tmpfs tmpfs dev/shm
 chmod 1777 dev/shm
-rm -rf tmp/ray*                                     # nothing of a Ray that this machine may run itself
+mkdir -p tmp/ray && mount -t tmpfs tmpfs tmp/ray    # nothing of a Ray that this machine may run itself
 pivot_root . mnt
 umount -l /mnt
 

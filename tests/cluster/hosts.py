@@ -66,7 +66,12 @@ class Host:
 
     def wait(self) -> None:
         """Waits until its sshd listens."""
-        self._wait_for(lambda: self.run("ss -ltnH 'sport = 22'", check=False).stdout)
+
+        def listens() -> str:
+            asked = self.run("ss -ltnH 'sport = 22'", check=False)
+            return "" if asked.returncode else asked.stdout
+
+        self._wait_for(listens)
 
     def start(self, command: str) -> subprocess.Popen[str]:
         """Runs a shell command in the project's folder, as somebody who sits at this machine."""
@@ -104,8 +109,9 @@ class Host:
         """Power off, without a word to anyone: the cable first, or the kernel would close its connections."""
         if self._process.poll() is None:
             if self.plugged:
-                _in_network(self, "link", "set", "eth0", "down")
-            os.kill(self.pid, signal.SIGKILL)
+                unplug = ["nsenter", "--net", "--target", str(self.pid), "ip", "link", "set", "eth0", "down"]
+                subprocess.run(unplug, stderr=subprocess.DEVNULL)
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._log.close()
 
