@@ -258,6 +258,44 @@ def status(results: str, timing: bool) -> None:
 
 
 @main.command()
+@click.option("--head", required=True, help="Address of the machine that runs the driver.")
+@click.option("--worker", "workers", multiple=True, required=True, help="Address of another machine. Can be repeated.")
+@click.option("--user", default="root", show_default=True, help="Who logs in to them by ssh.")
+@click.option("--key", default="~/.ssh/id_ed25519", show_default=True, help="That user's private key, on this machine.")
+@click.option(
+    "--cluster",
+    "source",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("cluster.yaml"),
+    show_default=True,
+    help="The cluster file whose setup to keep.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("local.yaml"),
+    show_default=True,
+    help="The cluster file to write.",
+)
+def cluster(head: str, workers: tuple[str, ...], user: str, key: str, source: Path, output: Path) -> None:
+    """Write a cluster file for machines that you have, from the one for AWS.
+
+    \b
+    esbn cluster --head 10.0.0.2 --worker 10.0.0.3 --worker 10.0.0.4 --user ubuntu
+    RAY_UP_enable_autoscaler_v2=0 ray up -y local.yaml
+    """
+    from study.on_premises import on_premises
+
+    text = on_premises(source, head, workers, user, key, output.name)
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"output={str(output)!r} cannot be written: {error.strerror}") from None
+    click.echo(output)
+
+
+@main.command()
 @click.option("--model", "models", multiple=True, default=["esbn"], show_default=True, help="Can be repeated.")
 @click.option("--task", "tasks", multiple=True, default=["distribution_of_three"], show_default=True)
 @click.option("--withheld", type=int, multiple=True, default=[95, 0], show_default=True)

@@ -1,0 +1,55 @@
+"""The cluster file for machines that one has: cluster.yaml with another provider and nothing else."""
+
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from esbn_core.errors import ConfigError
+
+HEADER = """\
+# A study on machines that one has, made from {source} by `esbn cluster`: other provider, auth and sizes, same setup.
+#
+#   ray get-auth-token --generate       once: the token that Ray asks of everyone who connects
+#   RAY_UP_enable_autoscaler_v2=0 ray up -y {name}
+#   ray exec {name} "cd ~/esbn-study && esbn run encoders --address auto --results /a/folder/all/see"
+#   ray down -y {name}
+
+"""
+
+
+def on_premises(source: Path, head: str, workers: Sequence[str], user: str, key: str, name: str) -> str:
+    """A cluster file with `provider: local`.
+
+    Ray knows one kind of machine there, whose CPUs and GPUs it counts itself, and keeps all workers up. So node types
+    go, and the head takes packs like the others.
+
+    Args:
+        source: the cluster file to start from; its setup, mounts and start commands are kept.
+        head: address of the machine that runs the driver.
+        workers: addresses of the others.
+        user: who logs in by ssh.
+        key: path of that user's private key.
+        name: what the new file will be called, for the commands in its first lines.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 200
+    yaml.indent(mapping=4, sequence=6, offset=4)
+    try:
+        cluster = yaml.load(source.read_text(encoding="utf-8"))
+    except (OSError, YAMLError) as error:
+        raise ConfigError(f"cluster={str(source)!r} cannot be read: {error}") from None
+    if not isinstance(cluster, CommentedMap):
+        raise ConfigError(f"cluster={str(source)!r} is no cluster file")
+    for size in ("available_node_types", "head_node_type"):
+        cluster.pop(size, None)
+    cluster["provider"] = CommentedMap(type="local", head_ip=head, worker_ips=list(workers))
+    cluster["auth"] = CommentedMap(ssh_user=user, ssh_private_key=key)
+    cluster["max_workers"] = len(workers)
+    cluster.ca.comment = None  # the first lines are about the other provider
+    text = StringIO()
+    yaml.dump(cluster, text)
+    return HEADER.format(source=source.name, name=name) + text.getvalue()
