@@ -1,4 +1,5 @@
-"""Settings of every test: one thread, so that sums and timings do not depend on the machine's cores; an S3 server."""
+"""Settings of every test: one thread, so that sums and timings do not depend on the machine's cores; an S3 server; what
+tests measured, printed after them."""
 
 import os
 import shutil
@@ -7,7 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,34 @@ import torch
 
 torch.set_num_threads(1)
 SECRET = "this-is-the-secret-key"
+MEASURED = pytest.StashKey[Counter[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rounds", type=int, default=1, help="how often tests/test_survival.py lets each fault happen")
+    parser.addoption("--nodes", type=int, default=4, help="machines that tests/test_scale.py simulates")
+    parser.addoption("--jobs", type=int, default=40, help="jobs that tests/test_scale.py hands out")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MEASURED] = Counter()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.stash[MEASURED]:
+        terminalreporter.section("measured")
+        for what, times in config.stash[MEASURED].items():
+            terminalreporter.line(f"{what}{f' ({times} times)' if times > 1 else ''}")
+
+
+@pytest.fixture(scope="session")
+def measured(pytestconfig: pytest.Config) -> Callable[[str, str], None]:
+    """Prints a measurement after the tests; what is measured more than once with one outcome is counted."""
+
+    def measured(what: str, outcome: str) -> None:
+        pytestconfig.stash[MEASURED][f"{what}: {outcome}"] += 1
+
+    return measured
 
 
 @pytest.fixture(scope="session")
