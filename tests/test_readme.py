@@ -15,7 +15,7 @@ from study.find import find_study
 from study.plan import plan
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-PLACES = (r"^ {4}(esbn [a-z].*)$", r"`(esbn [a-z][^`]*)`", r"&& (esbn [a-z][^\"]*)")
+PLACES = (r"^ {4}(esbn [a-z].*)$", r"`(esbn [a-z][^`]*)`", r"(?:&&|--) (esbn [a-z][^\"]*)")
 COMMANDS = sorted({command for place in PLACES for command in re.findall(place, README, flags=re.MULTILINE)})
 FILES = re.findall(r"```(?:yaml|python)\n# (\w+\.\w+)\n(.*?)```", README, flags=re.DOTALL)
 
