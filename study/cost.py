@@ -1,6 +1,5 @@
 """What a study will take: updates times the measured speed of the machine at hand. An estimate, labelled as one."""
 
-import csv
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
 from esbn_core.speed import Speed, measure_speed
 from study.plan import PlannedTrial
+from study.prices import prices
 from study.worker import PACK_ON_GPU, fresh_process
 
 
@@ -87,8 +87,7 @@ def machines(cluster: Path) -> tuple[list[Machine], int]:
     Raises:
         ConfigError: the file is not a cluster file with instance types.
     """
-    with Path(__file__).with_name("prices.csv").open(encoding="utf-8", newline="") as file:
-        known = {row["instance"]: float(row["usd_per_hour"]) for row in csv.DictReader(file)}
+    known = prices()
     try:
         content = YAML(typ="safe", pure=True).load(cluster)
         found = [

@@ -11,7 +11,7 @@ from ruamel.yaml.error import YAMLError
 from esbn_core.errors import ConfigError
 
 HEADER = """\
-# A study on machines that one has, made from {source} by `esbn cluster`: other provider, auth and sizes, same setup.
+# A study on machines that one has, from {source} by `esbn cluster local`: other provider, auth and sizes.
 #
 #   ray get-auth-token --generate       once: the token that Ray asks of everyone who connects
 #   RAY_UP_enable_autoscaler_v2=0 ray up -y {name}
@@ -44,7 +44,7 @@ def on_premises(source: Path, head: str, workers: Sequence[str], user: str, key:
         raise ConfigError(f"cluster={str(source)!r} cannot be read: {error}") from None
     if not isinstance(cluster, CommentedMap):
         raise ConfigError(f"cluster={str(source)!r} is no cluster file")
-    for size in ("available_node_types", "head_node_type"):
+    for size in ("available_node_types", "head_node_type", "metadata"):
         cluster.pop(size, None)
     cluster["provider"] = CommentedMap(type="local", head_ip=head, worker_ips=list(workers))
     cluster["auth"] = CommentedMap(ssh_user=user, ssh_private_key=key)

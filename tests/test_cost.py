@@ -85,7 +85,7 @@ def test_measured_speed_grows_with_the_batch() -> None:
 def test_machines_of_our_cluster_all_have_a_price() -> None:
     types, n_workers = cost.machines(CLUSTER)
     assert all(node.usd_per_hour is not None for node in types)
-    assert [node.trains for node in types] == [False, True, True]
+    assert [node.trains for node in types] == [False, True, True, True]
     assert n_workers == 8
 
 

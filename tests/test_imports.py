@@ -98,8 +98,8 @@ def test_only_the_command_line_of_study_imports_analysis(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
-def test_only_the_launcher_imports_ray(path: Path) -> None:
-    if path != Path("study/launch.py"):
+def test_only_the_launcher_and_the_check_of_its_cluster_import_ray(path: Path) -> None:
+    if path not in (Path("study/launch.py"), Path("study/check.py")):
         assert "ray" not in imported_by(path)
 
 

@@ -11,7 +11,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from study.cli import main
 
 CLUSTER = Path(__file__).parents[1] / "cluster.yaml"
-ARGUMENTS = ["cluster", "--head", "10.0.0.2", "--worker", "10.0.0.3", "--worker", "10.0.0.4", "--user", "me"]
+ARGUMENTS = ["cluster", "local", "--head", "10.0.0.2", "--worker", "10.0.0.3", "--worker", "10.0.0.4", "--user", "me"]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def local(tmp_path: Path) -> dict[str, Any]:
 def test_cluster_differs_only_in_provider_auth_and_sizes(local: dict[str, Any]) -> None:
     real = yaml.safe_load(CLUSTER.read_text())
     differing = {key for key in {*real, *local} if real.get(key) != local.get(key)}
-    assert differing == {"provider", "auth", "available_node_types", "head_node_type", "max_workers"}
+    assert differing == {"provider", "auth", "available_node_types", "head_node_type", "max_workers", "metadata"}
 
 
 def test_cluster_names_the_machines(local: dict[str, Any]) -> None:

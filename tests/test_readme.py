@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import analysis
@@ -14,7 +15,7 @@ from study.find import find_study
 from study.plan import plan
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-PLACES = (r"^ {4}(esbn [a-z].*)$", r"`(esbn [a-z][^`]*)`", r"&& (esbn [a-z][^\"]*)")
+PLACES = (r"^ {4}(esbn [a-z].*)$", r"`(esbn [a-z][^`]*)`", r"(?:&&|--) (esbn [a-z][^\"]*)")
 COMMANDS = sorted({command for place in PLACES for command in re.findall(place, README, flags=re.MULTILINE)})
 FILES = re.findall(r"```(?:yaml|python)\n# (\w+\.\w+)\n(.*?)```", README, flags=re.DOTALL)
 
@@ -26,8 +27,12 @@ def test_readme_names_the_commands() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_readme_command_is_understood(command: str) -> None:
-    _, name, *arguments = shlex.split(command, comments=True)
-    main.commands[name].make_context(name, arguments)
+    understood: click.Command = main
+    name, *arguments = shlex.split(command, comments=True)
+    while isinstance(understood, click.Group):
+        name, *arguments = arguments
+        understood = understood.commands[name]
+    understood.make_context(name, arguments)
 
 
 def test_readme_studies_ask_for_the_same_trials(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def laptop(hosts: Hosts, say: Callable[[str], None]) -> Host:
     began = time.monotonic()
     workers = " ".join(f"--worker {hosts.machines[name].address}" for name in WORKERS)
     hosts.laptop.run("ray get-auth-token --generate")
-    hosts.laptop.run(f"esbn cluster --head {hosts.machines['head'].address} {workers}")
+    hosts.laptop.run(f"esbn cluster local --head {hosts.machines['head'].address} {workers}")
     hosts.laptop.run("RAY_UP_enable_autoscaler_v2=0 ray up -y local.yaml", timeout=240)
     say(f"`ray up`: {time.monotonic() - began:.0f} s")
     wait_for(lambda: f"{1 + len(WORKERS)} local.cluster.node" in status(hosts, "RAY_AUTH_MODE=token").stdout, 120)
