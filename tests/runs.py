@@ -54,9 +54,11 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 def descendants(pid: int) -> Iterator[tuple[int, str]]:
     """Pids and command lines of a process's children, theirs, and so on."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    processes = [line.split(maxsplit=2) for line in listed.splitlines()]
-    found = [pid]
-    for child, parent, command in sorted(processes, key=lambda process: int(process[0])):
-        if int(parent) in found:
-            found.append(int(child))
-            yield int(child), command
+    children: dict[int, list[tuple[int, str]]] = {}
+    for child, parent, command in (line.split(maxsplit=2) for line in listed.splitlines()):
+        children.setdefault(int(parent), []).append((int(child), command))
+    below = [pid]
+    while below:
+        for child, command in children.get(below.pop(), []):
+            below.append(child)
+            yield child, command
