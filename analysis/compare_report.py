@@ -32,7 +32,7 @@ def by_seed(results: str, study: str, baseline: str, format: str) -> str:
         results: folder or URI the study was run into.
         study: name of the study.
         baseline: arm that the others are compared with.
-        format: text, markdown, latex or csv (the rows of `compare.pairs`, then those of `compare.arms`).
+        format: text, markdown, latex, html or csv (the rows of `compare.pairs`, then those of `compare.arms`).
     Raises:
         AnalysisError: as `compare.load_arms`; or the format is none of these.
     """

@@ -69,7 +69,7 @@ def report(results: str, format: str) -> str:
 
     Args:
         results: as for `cells`.
-        format: text, markdown, latex or csv (the rows of `cells`, accuracies as fractions).
+        format: text, markdown, latex, html or csv (the rows of `cells`, accuracies as fractions).
     Raises:
         AnalysisError: as `cells`; or the format is none of these.
     """

@@ -127,7 +127,7 @@ def report(results: str, study: str, format: str) -> str:
     Args:
         results: folder or URI the study was run into.
         study: name of the study.
-        format: text, markdown, latex or csv (the rows of `table`).
+        format: text, markdown, latex, html or csv (the rows of `table`).
     Raises:
         AnalysisError: as `table`; or the format is none of these.
     """

@@ -1,5 +1,6 @@
-"""Tables as aligned text, Markdown and LaTeX."""
+"""Tables as aligned text, Markdown, LaTeX and HTML."""
 
+import html
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -10,8 +11,9 @@ import pandas as pd
 from analysis.errors import AnalysisError, choices
 
 MISSING = "—"
-FORMATS = ("text", "markdown", "latex", "csv")
+FORMATS = ("text", "markdown", "latex", "html", "csv")
 
+_RIGHT = ' class="right"'
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -67,6 +69,27 @@ def latex(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     return "\n".join(body) + "\n"
 
 
+def as_html(grid: Grid) -> str:
+    """The table in HTML, its text escaped; of cells set flush right, the first number is what they are sorted by."""
+    head = "".join(
+        f'<th scope="col"{_RIGHT * right}><button type="button">{html.escape(name)}</button></th>'
+        for name, right in zip(grid.header, grid.right, strict=True)
+    )
+    body = "".join(f"<tr>{''.join(map(_html_cell, cells, grid.right))}</tr>\n" for cells in grid.rows)
+    title = f"<caption>{html.escape(grid.title)}</caption>" if grid.title else ""
+    label = html.escape(grid.title or ", ".join(grid.header))
+    return (
+        f'<div class="table" role="region" tabindex="0" aria-label="{label}">'  # reached by Tab, so that keys scroll it
+        f'<table class="sortable n-last">{title}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
+    )
+
+
+def _html_cell(cell: str, right: bool) -> str:
+    number = re.search(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?", cell)
+    key = f' data-sort="{number[0].replace(",", "") if number else ""}"' if right else ""
+    return f"<td{_RIGHT * right}{key}>{html.escape(cell)}</td>"
+
+
 def _escaped(cell: str) -> str:
     text = "".join(_LATEX.get(character, character) for character in cell)
     return re.sub(r"(?<![^\s[(])-(?=\d)", "$-$", text)  # a sign, not the dash of a range
@@ -80,7 +103,7 @@ def render(grids: Sequence[Grid], notes: Sequence[str], frames: Sequence[pd.Data
         notes: a paragraph each; the CSV has none.
         frames: what the CSV holds in place of the tables, every digit of it: their rows, blank where a column is
             another frame's.
-        format: text, markdown, latex (a tabular each, for \\usepackage{booktabs}) or csv.
+        format: text, markdown, latex (a tabular each, for \\usepackage{booktabs}), html (a part of a page) or csv.
     Raises:
         AnalysisError: the format is none of these.
     """
@@ -92,6 +115,8 @@ def render(grids: Sequence[Grid], notes: Sequence[str], frames: Sequence[pd.Data
         )
         under = [rf"\par\smallskip\noindent{{\footnotesize {_escaped(note)}\par}}" for note in notes]
         return "% needs \\usepackage{booktabs}\n" + tables + "\n".join(under) + "\n"
+    if format == "html":
+        return "".join([*map(as_html, grids), *(f'<p class="note">{html.escape(note)}</p>\n' for note in notes)])
     if format not in FORMATS:
         raise AnalysisError(f"format={format!r} is unknown; {choices(format, FORMATS)}")
     draw, title, gap = (markdown, "### {}\n", "\n\n") if format == "markdown" else (aligned, "{}\n", "\n")

@@ -15,7 +15,7 @@ def report(frame: pd.DataFrame, format: str) -> str:
 
     Args:
         frame: rows of `judge`.
-        format: text, markdown, latex or csv (the frame itself).
+        format: text, markdown, latex, html or csv (the frame itself).
     Raises:
         AnalysisError: the format is none of these.
     """

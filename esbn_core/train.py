@@ -38,6 +38,8 @@ class TrialResult:
     curve: list[tuple[int, float, float]]
     """(updates made before, loss in nats, accuracy) of every `LOG_EVERY`-th training batch, before its update."""
     failure: str | None
+    tested_after: int
+    """Updates made before the one test."""
     test_loss: float | None
     """Mean over test problems in nats, after the last update; None if the network failed."""
     test_accuracy: float | None
@@ -217,5 +219,6 @@ def _results(networks: Networks, position: Position, tested: tuple[list[float], 
         points = [(update, losses[k], accuracies[k]) for update, losses, accuracies in position.curve]
         curve = [point for point in points if math.isfinite(point[1])]
         tests = (loss, accuracy) if failure is None else (None, None)
-        results.append(TrialResult(networks.pack[k], networks.sets[k], network, curve, failure, *tests))
+        known = (networks.pack[k], networks.sets[k], network, curve, failure, position.update)
+        results.append(TrialResult(*known, *tests))
     return results

@@ -38,11 +38,12 @@ STUDY = click.argument("study", metavar="STUDY")
 REPORT_FORMAT = click.option(
     "--format",
     "kind",
-    type=click.Choice(["text", "markdown", "latex", "csv"]),
+    type=click.Choice(["text", "markdown", "latex", "html", "csv"]),
     default="text",
     show_default=True,
-    help="How to print it; latex is for the package booktabs, csv has every digit.",
+    help="How to print it; latex is for the package booktabs, html is a part of a page, csv has every digit.",
 )
+BASELINE = click.option("--baseline", default="baseline", show_default=True, help="The arm to compare the others with.")
 SELECTION = (
     STUDY,
     RESULTS,
@@ -108,6 +109,7 @@ def main() -> None:
     esbn verdict quickstart          which published values are reproduced
     esbn compare quickstart          which arms matter
     esbn figures quickstart          the figures, as PNG and SVG
+    esbn report quickstart           all of it as one web page
     esbn query "select * from trials"
 
     A STUDY is a name from `esbn list`, or a .py or .yaml file of your own. Results are Parquet files in --results;
@@ -500,7 +502,7 @@ def verdict(study: str, results: str, margin: float, alpha: float, strict: bool,
 @main.command()
 @STUDY
 @RESULTS
-@click.option("--baseline", default="baseline", show_default=True, help="The arm to compare the others with.")
+@BASELINE
 @click.option(
     "--over-conditions", is_flag=True, help="The paper's t tests instead: over the means of conditions, not over seeds."
 )
@@ -533,6 +535,48 @@ def keys(study: str, results: str, kind: str) -> None:
     from analysis.symbols import report
 
     click.echo(report(results, _name(study), kind), nl=False)
+
+
+@main.command()
+@STUDY
+@RESULTS
+@REPORT_FORMAT
+def audit(study: str, results: str, kind: str) -> None:
+    """Prove from the stored splits and problems of STUDY that its test was held back and its arms were treated alike.
+
+    Exits with 1 if a check fails.
+    """
+    from analysis.audit import audit
+    from analysis.audit import report as printed
+
+    frame = audit(results, _name(study))
+    click.echo(printed(frame, kind), nl=False)
+    if not all(frame["passed"]):
+        raise SystemExit(1)
+
+
+@main.command()
+@STUDY
+@RESULTS
+@BASELINE
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("report"),
+    show_default=True,
+    help="Folder for the page, which becomes its index.html.",
+)
+def report(study: str, results: str, baseline: str, output: Path) -> None:
+    """Write all there is to say of STUDY as one web page that opens from disk, without a network.
+
+    \b
+    esbn report encoders
+    esbn report transformer_encoders --baseline model=transformer -o rivals/
+    """
+    from analysis.page import write
+
+    click.echo(write(results, _name(study), output, command=study, baseline=baseline))
 
 
 @main.command()

@@ -1,6 +1,7 @@
 """Trains one pack and writes its rows; runs in a worker process and knows nothing of Ray."""
 
 import functools
+import hashlib
 import multiprocessing
 import os
 import socket
@@ -19,6 +20,7 @@ from esbn_core.checkpoint import CheckpointError
 from esbn_core.keys import record_keys
 from esbn_core.leaks import measure_leak
 from esbn_core.objects import Objects
+from esbn_core.tasks.problems import ProblemSets
 from esbn_core.train import Position, TrialResult, train
 from study import rows
 from study.plan import Pack, PlannedTrial
@@ -135,7 +137,8 @@ def _write(store: Store, trial: PlannedTrial, trained: TrialResult, images: np.n
         "n_train": len(trained.problems.train.targets_P),
         "n_test": len(trained.problems.test.targets_P),
         "parameters": sum(p.numel() for p in trained.network.parameters()),
-        "withheld_objects": sorted(trained.problems.withheld.tolist()),
+        "tested_after": trained.tested_after,
+        **split_columns(trained.problems),
     }
     if trained.failure is not None:
         rows.write_failure(store, trial, trained.failure, **known, **shared)
@@ -147,6 +150,22 @@ def _write(store: Store, trial: PlannedTrial, trained: TrialResult, images: np.n
     row = {**rows.settings(trial), **known, **shared, **tested, **(leak._asdict() if leak else {})}
     row["finished_at"] = datetime.now(UTC)
     store.write("trials", trial.trial_id, [row])
+
+
+def split_columns(sets: ProblemSets) -> dict[str, Any]:
+    """The columns that prove what a network was trained and tested on, found in the problems themselves."""
+    train_PT, test_PT = sets.train.indices_PT, sets.test.indices_PT
+    trained = {*map(tuple, train_PT.tolist())}
+    digest = hashlib.sha256()
+    for part in (*sets.train, *sets.test):
+        digest.update(part.astype("<i8").tobytes())
+    return {
+        "withheld_objects": sorted(sets.withheld.tolist()),
+        "train_objects": np.unique(train_PT).tolist(),
+        "test_objects": np.unique(test_PT).tolist(),
+        "problems_hash": digest.hexdigest(),
+        "repeated_problems": sum(tuple(problem) in trained for problem in test_PT.tolist()),
+    }
 
 
 def _keys(trial: PlannedTrial, trained: TrialResult, images: np.ndarray) -> pa.Table:

@@ -1,5 +1,6 @@
 """A synthetic result store for the tests of `analysis`, written with the real `study.store.Store`."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +21,37 @@ def trial(task: str, withheld: int, arm: str, seed: int, accuracy: float | None 
     return {"trial_id": name, "task": task, "withheld": withheld, "arm": arm, "seed": seed, **outcome, **more}
 
 
+def proven(task: str, withheld: int, arm: str, seed: int, accuracy: float | None = None, **more: Any) -> Row:
+    """A row of trials that says all an audit asks for; of 20 objects, the last ``withheld`` are held back."""
+    kept, held = list(range(20 - withheld)), list(range(20 - withheld, 20))
+    settings = {"n_objects": 20, "images": "glyphs", "n_train": 100, "n_test": 50, "sampling": "balanced"}
+    stored = {
+        "config": json.dumps({**settings, "task": task, "arm": arm, "withheld": withheld, "seed": seed}),
+        "withheld_objects": held,
+        "train_objects": kept,
+        "test_objects": held or kept,
+        "problems_hash": f"{task} {withheld} {seed}",
+        "repeated_problems": 0,
+        "images_hash": "glyphs",
+        "updates": 25,
+        "tested_after": 25,
+        "started_at": datetime(2024, 1, 2, tzinfo=UTC),
+        "finished_at": datetime(2024, 1, 2, 1, tzinfo=UTC),
+        "wall_seconds": 12.0,
+        "pack_size": 3,
+        "threads": 2,
+        "device": "cpu",
+        "host": "here",
+        "commit": "0123abcd",
+        "dirty": False,
+    }
+    return trial(task, withheld, arm, seed, accuracy, **{**stored, **more})
+
+
 def plan_row(study: str, row: Mapping[str, Any], keys: bool = False, day: int = 1) -> Row:
     """The plan of a trial, for a study."""
     variant = {name: row[name] for name in ("trial_id", "task", "withheld", "arm", "seed")}
-    more = {"keys": keys, "rehearsal": row.get("rehearsal")}
+    more = {"keys": keys, "rehearsal": row.get("rehearsal"), "updates": row.get("updates")}
     return {"study": study, "planned_at": datetime(2024, 1, day, tzinfo=UTC), **more, **variant}
 
 

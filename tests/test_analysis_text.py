@@ -58,3 +58,12 @@ def test_interval_and_p_value_have_dashes_where_there_is_none() -> None:
     assert interval(-0.001, -0.01, 0.01) == "+0.0 [+0.0, +0.0]"
     assert (interval(1.0, nan, nan), interval(nan, nan, nan)) == ("+1.0 —", "—")
     assert (p_value(0.0312), p_value(0.0009), p_value(nan)) == ("0.031", "< 0.001", "—")
+
+
+def test_html_escapes_cells_and_sorts_numbers_by_their_first() -> None:
+    cells = [["<b>&", "-1,234.5 ± 2.0"], ["a", "< 0.001"], ["c", "—"]]
+    table = render([Grid(["arm", "p"], cells, [False, True], "A < B")], ["x > y"], [], "html")
+    assert "<caption>A &lt; B</caption>" in table
+    assert '<td>&lt;b&gt;&amp;</td><td class="right" data-sort="-1234.5">-1,234.5 ± 2.0</td>' in table
+    assert [row.split('"')[0] for row in table.split('data-sort="')[1:]] == ["-1234.5", "0.001", ""]
+    assert table.endswith('<p class="note">x &gt; y</p>\n')
