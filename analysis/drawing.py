@@ -32,7 +32,7 @@ class Sizes(NamedTuple):
     text: float  # and of lines and markers
 
 
-STYLES = {"paper": Sizes(1, 1, 1), "talk": Sizes(13.33 / 7, 1.3, 2.1)}
+STYLES = {"paper": Sizes(1, 1, 1), "talk": Sizes(13.33 / 7, 1.45, 2.1)}
 """Sizes by style; talk: for a slide of 13.33 x 7.5 inches, text larger against the panels."""
 
 NOTE_SIZE = 6.5  # points
@@ -100,7 +100,8 @@ def sheet(
     sizes = _sizes.get()
     rows, columns = (1 + max(numbers) for numbers in zip(*places, strict=True))
     wide = width * sizes.width
-    lines = [line for note in notes for line in textwrap.wrap(note, int(wide / sizes.text * _CHARS_PER_INCH))]
+    across = int(wide / sizes.text * _CHARS_PER_INCH)
+    lines = [line for note in notes for line in textwrap.wrap(note, across, break_on_hyphens=False)]
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     per_row = max(1, int(wide / sizes.text / (_HANDLE_WIDTH + _LABEL_WIDTH * longest)))
     legend_rows = math.ceil(len(handles) / per_row)
@@ -133,6 +134,8 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
     paths = [out / f"{name}.{kind}" for kind in FORMATS]
     try:
         out.mkdir(parents=True, exist_ok=True)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # places are found once, not for each format
         for path, kind in zip(paths, FORMATS, strict=True):
             figure.savefig(path, metadata=_VECTOR.get(kind))
     except OSError as error:

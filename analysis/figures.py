@@ -7,6 +7,7 @@ show data carry a ``gid`` that says what they show.
 import math
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +18,11 @@ import pyarrow.compute as pc
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 
 from analysis import key_figures, key_geometry
 from analysis.arms import BASELINE
@@ -40,9 +42,11 @@ TASK_TITLES = {
 CHANCE = {"same_different": 0.5, "rmts": 0.5, "distribution_of_three": 0.25, "identity_rules": 0.25}
 
 _SPREAD = 0.76  # share of a category that the arms take side by side
+_SHADES = (0.0, 0.45, 0.75)  # shares of white in the bars of one colour
 _PALE = 0.75  # share of white in what has fewer networks than planned
 _APART = 0.35  # distance of the markers of a curve, as a share of the diagonal of its panel
 _BINS = 25  # points of a training curve per decade of updates
+_UNCLIPPED: dict[str, Any] = {"clip_on": False, "in_layout": False}  # markers at 100 % reach over the edge
 _UNTRAINED: dict[str, Any] = {
     "facecolor": "none",
     "edgecolor": "0.85",
@@ -54,43 +58,68 @@ _DECADES = {0: "0", 10: "10", 100: "100", 1_000: "1k", 10_000: "10k", 100_000: "
 
 
 @styled
-def accuracy(frame: pd.DataFrame, arms: Sequence[str] | None = None, notes: Sequence[str] = ()) -> Figure:
+def accuracy(
+    frame: pd.DataFrame, arms: Sequence[str] | None = None, notes: Sequence[str] = (), bars: bool = False
+) -> Figure:
     """Test accuracy against withheld objects, a panel per task, with the paper's values as hollow markers.
 
     Args:
         frame: rows of `analysis.load_study` or `load_cells`. Only completed trials are averaged; variants with fewer
-            than planned are pale and listed under the figure, as are those with none. An m at which nothing is trained
-            is hatched.
+            than planned are pale (bars: hatched) and listed under the figure, as are those with none. An m at which
+            nothing is trained is hatched.
         arms: their order; None: as the frame has them.
         notes: more lines to write under the figure.
-    Source: paper Figures 3 and 6, from the values of Tables 9-20.
+        bars: draws bars in place of markers joined by lines.
+    Source: paper Figures 3 and (bars) 6, from the values of Tables 9-20.
     """
     rows = variants(frame)
     tasks = list(dict.fromkeys(row.task for row in rows))
     looks = _looks(frame, arms)
     columns = 3 if len(tasks) == 3 else min(len(tasks), 2)
     places = [divmod(i, columns) for i in range(len(tasks))]
-    handles = [_handle(look) for look in looks.values()] + _conventions(rows)
+    of_arm = _fills(looks) if bars else looks
+    handles = [_bar_handle(of_arm[arm]) if bars else _handle(look) for arm, look in looks.items()]
     below = [_accuracy_note(rows), *notes, *lacks(frame, arms)]
-    figure, panels = sheet(places, 7.0 if columns > 1 else 4.2, 2.1, handles, below)
+    figure, panels = sheet(places, 7.0 if columns > 1 else 4.2, 2.1, [*handles, *_conventions(rows, bars)], below)
     for panel, task in zip(panels, tasks, strict=True):
-        _accuracy_panel(panel, [row for row in rows if row.task == task], looks)
+        _accuracy_panel(
+            panel, [row for row in rows if row.task == task], of_arm, _bars_of_arm if bars else _dots_of_arm
+        )
         panel.set_title(_title(task))
     label_outer(panels, places, "Withheld objects m", "Test accuracy (%)")
     return figure
+
+
+def _fills(looks: dict[str, Style]) -> dict[str, Style]:
+    """The looks with arms of one colour in lighter and lighter shades of it."""
+    before = Counter[str]()
+    fills = {}
+    for arm, look in looks.items():
+        fills[arm] = look._replace(color=to_hex(_lighter(look.color, _SHADES[min(before[look.color], 2)])))
+        before[look.color] += 1
+    return fills
 
 
 def _looks(frame: pd.DataFrame, arms: Sequence[str] | None) -> dict[str, Style]:
     return styles(list(dict.fromkeys(frame["arm"]) if arms is None else arms))
 
 
-def _accuracy_panel(panel: Axes, rows: list[Variant], looks: dict[str, Style]) -> None:
+def _accuracy_panel(
+    panel: Axes,
+    rows: list[Variant],
+    looks: dict[str, Style],
+    draw: Callable[[Axes, list[Variant], np.ndarray, Style], None],
+) -> None:
+    """The arms side by side at each m, so that equal means stay visible."""
     withheld = sorted({row.withheld for row in rows})
     arms = [arm for arm in looks if any(row.arm == arm for row in rows)]
+    low = [row.mean - np.nan_to_num(row.sem) for row in rows] + [row.published_mean for row in rows]
+    chance = CHANCE.get(rows[0].task)
+    panel.set_ylim(100 * float(np.nanmin([*low, 1.0 if chance is None else chance])) - 5, 104)
     for i, arm in enumerate(arms):
-        shift = _SPREAD * (i - (len(arms) - 1) / 2) / max(len(arms) - 1, 1)  # side by side: equal means stay visible
+        shift = _SPREAD * (i - (len(arms) - 1) / 2) / max(len(arms) - 1, 1)
         of_arm = [row for row in rows if row.arm == arm]
-        _accuracy_of_arm(panel, of_arm, np.array([withheld.index(row.withheld) + shift for row in of_arm]), looks[arm])
+        draw(panel, of_arm, np.array([withheld.index(row.withheld) + shift for row in of_arm]), looks[arm])
     panel.set_xticks(range(len(withheld)), [str(m) for m in withheld])
     panel.set_xlim(-0.5, len(withheld) - 0.5)
     for x in range(len(withheld) - 1):
@@ -98,25 +127,53 @@ def _accuracy_panel(panel: Axes, rows: list[Variant], looks: dict[str, Style]) -
     for x, m in enumerate(withheld):
         if not any(row.n for row in rows if row.withheld == m):
             panel.axvspan(x - 0.5, x + 0.5, **_UNTRAINED)
-    chance = CHANCE.get(rows[0].task)
     if chance is not None:
         panel.axhline(100 * chance, **_chance_line(), zorder=1, gid="chance")
-    low = [row.mean - np.nan_to_num(row.sem) for row in rows] + [row.published_mean for row in rows]
-    panel.set_ylim(100 * float(np.nanmin([*low, 1.0 if chance is None else chance])) - 5, 104)
     sns.despine(ax=panel)
 
 
-def _accuracy_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style) -> None:
+def _dots_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style) -> None:
     """Line and means, pale where incomplete, with error bars (none if n = 1), and the paper's values as rings."""
-    mean_M = 100 * np.array([row.mean for row in rows])
-    sem_M = 100 * np.nan_to_num([row.sem for row in rows])
-    whole_M = np.array([row.n == row.planned for row in rows], bool)
+    mean_M, sem_M, whole_M = _means(rows)
     panel.plot(x_M, mean_M, color=look.color, linestyle=look.line, linewidth=points(0.8), alpha=0.5, zorder=2)
     panel.errorbar(x_M, mean_M, sem_M, fmt="none", ecolor=look.color, elinewidth=points(0.9), zorder=4)
     for kind, part_M in (("ours", whole_M), ("incomplete", ~whole_M & ~np.isnan(mean_M))):
-        panel.plot(x_M[part_M], mean_M[part_M], zorder=4, gid=kind, **_dot(look, kind))
+        panel.plot(x_M[part_M], mean_M[part_M], zorder=4, gid=kind, **_UNCLIPPED, **_dot(look, kind))
+    _paper_of_arm(panel, rows, x_M, look)
+
+
+def _bars_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style) -> None:
+    """Bars from 0, hatched where incomplete, with error bars (none if n = 1), and the paper's values as rings."""
+    mean_M, sem_M, whole_M = _means(rows)
+    panel.set_ylim(bottom=0)
+    width = 0.8 * _SPREAD / 5
+    for kind, part_M in (("ours", whole_M), ("incomplete", ~whole_M & ~np.isnan(mean_M))):
+        panel.bar(x_M[part_M], mean_M[part_M], width, **_bar(look, kind), zorder=2)
+    panel.errorbar(x_M, mean_M, sem_M, fmt="none", ecolor="0.1", elinewidth=points(0.9), zorder=4)
+    _paper_of_arm(panel, rows, x_M, look._replace(color="0.1"))
+    halo = withStroke(linewidth=points(1.8), foreground="white")
+    panel.lines[-1].set_path_effects([halo])
+
+
+def _means(rows: list[Variant]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means and standard errors in percent (0 if n = 1), and whether all planned networks are there; [M] each."""
+    mean_M = 100 * np.array([row.mean for row in rows])
+    return mean_M, 100 * np.nan_to_num([row.sem for row in rows]), np.array([row.n == row.planned for row in rows])
+
+
+def _paper_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style) -> None:
     paper_M = 100 * np.array([row.published_mean for row in rows])
-    panel.plot(x_M, paper_M, color=look.color, marker=look.marker, zorder=3, gid="paper", **_ring())
+    panel.plot(x_M, paper_M, color=look.color, marker=look.marker, zorder=3, gid="paper", **_UNCLIPPED, **_ring())
+
+
+def _bar(look: Style, kind: str) -> dict[str, Any]:
+    """A bar over all planned networks (ours), or over fewer (incomplete)."""
+    bar: dict[str, Any] = {"facecolor": look.color, "edgecolor": "0.1", "linewidth": points(0.4), "gid": kind}
+    return bar if kind == "ours" else {**bar, "hatch": "//////", "edgecolor": "white"}
+
+
+def _bar_handle(look: Style) -> Patch:
+    return Patch(**_bar(look, "ours"), label=look.label)
 
 
 def _dot(look: Style, kind: str) -> dict[str, Any]:
@@ -124,11 +181,13 @@ def _dot(look: Style, kind: str) -> dict[str, Any]:
     dot: dict[str, Any] = {"marker": look.marker, "markersize": points(4), "linestyle": "none", "color": look.color}
     if kind == "ours":
         return {**dot, "markeredgewidth": 0}
-    return {**dot, "markerfacecolor": _pale(look.color), "markeredgewidth": points(0.7)}
+    return {**dot, "markerfacecolor": _lighter(look.color, _PALE), "markeredgewidth": points(0.7)}
 
 
-def _pale(color: str) -> tuple[float, ...]:
-    return tuple(_PALE + (1 - _PALE) * part for part in to_rgb(color))
+def _lighter(color: str, white: float) -> tuple[float, float, float]:
+    """A colour with a share of white mixed in."""
+    red, green, blue = (white + (1 - white) * part for part in to_rgb(color))
+    return red, green, blue
 
 
 def _ring() -> dict[str, Any]:
@@ -150,16 +209,22 @@ def _handle(look: Style) -> Line2D:
     )
 
 
-def _conventions(rows: list[Variant]) -> list[Artist]:
+def _conventions(rows: list[Variant], bars: bool) -> list[Artist]:
     handles: list[Artist] = [Line2D([], [], **_chance_line(), label="chance")]
     grey = Style("0.2", "o", "-", "")
     if any(row.source for row in rows):
         handles.append(Line2D([], [], color="0.3", marker="o", label="hollow: paper", **_ring()))
     if any(0 < row.n < row.planned for row in rows):
-        handles.append(Line2D([], [], **_dot(grey, "incomplete"), label="pale: incomplete"))
-    if not {(row.task, row.withheld) for row in rows} <= {(row.task, row.withheld) for row in rows if row.n}:
-        handles.append(Patch(**_UNTRAINED, label="none trained at this m"))
-    return handles
+        pale = Line2D([], [], **_dot(grey, "incomplete"), label="pale: incomplete")
+        hatched = Patch(**_bar(grey._replace(color="0.5"), "incomplete"), label="hatched: incomplete")
+        handles.append(hatched if bars else pale)
+    return handles + _untrained(rows)
+
+
+def _untrained(rows: list[Variant]) -> list[Artist]:
+    conditions = {(row.task, row.withheld) for row in rows}
+    trained = {(row.task, row.withheld) for row in rows if row.n}
+    return [] if conditions == trained else [Patch(**_UNTRAINED, label="none trained at this m")]
 
 
 def _accuracy_note(rows: list[Variant]) -> str:
@@ -266,11 +331,12 @@ def curves(
     width = {1: 3.4, 2: 5.0}.get(1 + max(column for _, column in places), 7.0)
     handles = [_handle(look) for look in looks.values()] + _curve_conventions(rows)
     below = [_curve_note(rows), *notes, *lacks(drawn, arms)]
-    figure, panels = sheet(places, width, 1.65, handles, below)
+    letters = 21 if width == 7.0 and places[3:] else 30
+    figure, panels = sheet(places, width, 1.9, handles, below)
     for panel, (task, m) in zip(panels, shown, strict=True):
         here = {row.arm: row.n < row.planned for row in rows if (row.task, row.withheld) == (task, m)}
         _curves_panel(panel, [(looks[a], means[task, m, a], here[a]) for a in looks if (task, m, a) in means])
-        panel.set_title("\n".join([*textwrap.wrap(_title(task), 21, break_on_hyphens=False), f"m = {m}"]))
+        panel.set_title("\n".join([*textwrap.wrap(_title(task), letters, break_on_hyphens=False), f"m = {m}"]))
     label_outer(panels, places, "Training updates", "Training accuracy (%)")
     return figure
 
@@ -321,9 +387,7 @@ def _curve_conventions(rows: list[Variant]) -> list[Artist]:
     handles: list[Artist] = []
     if any(0 < row.n < row.planned for row in rows):
         handles.append(Line2D([], [], **_curve_line(Style("0.2", "o", "-", ""), True), label="pale: incomplete"))
-    if not {(row.task, row.withheld) for row in rows} <= {(row.task, row.withheld) for row in rows if row.n}:
-        handles.append(Patch(**_UNTRAINED, label="none trained at this m"))
-    return handles
+    return handles + _untrained(rows)
 
 
 def _curve_line(look: Style, incomplete: bool) -> dict[str, Any]:
@@ -335,7 +399,12 @@ def _curve_line(look: Style, incomplete: bool) -> dict[str, Any]:
     }
     if not incomplete:
         return {**dot, "markeredgewidth": 0}
-    return {**dot, "markerfacecolor": _pale(look.color), "markeredgewidth": points(0.7), "linewidth": points(0.7)}
+    return {
+        **dot,
+        "markerfacecolor": _lighter(look.color, _PALE),
+        "markeredgewidth": points(0.7),
+        "linewidth": points(0.7),
+    }
 
 
 def _curves_panel(panel: Axes, of_arm: Sequence[tuple[Style, _Curve, bool]]) -> None:

@@ -42,7 +42,7 @@ class PaperFigure(NamedTuple):
     """A figure of the paper that is made of cells: arms at tasks and numbers of withheld objects."""
 
     name: str
-    kind: str  # accuracy or curves
+    kind: str  # accuracy, bars (accuracy too) or curves
     panels: dict[str, tuple[int, ...]]  # m by task
     arms: tuple[str, ...]  # in the paper's order
     notes: tuple[str, ...]
@@ -71,7 +71,7 @@ FIGURES = (
     PaperFigure("figure3", "accuracy", _CONDITIONS, _MODELS, (f"Paper: Tables 9 to 12. {_PREDINET}",)),
     PaperFigure("figure4", "curves", _at_zero(*list(_CONDITIONS)[1:]), _MODELS, (_NO_NUMBERS,)),
     PaperFigure("figure5", "curves", _at_zero("same_different"), _MODELS, (f"{_NO_NUMBERS} {_PREDINET}",)),
-    PaperFigure("figure6", "accuracy", _CONDITIONS, _ENCODERS, ("Paper: Tables 15 to 18.",)),
+    PaperFigure("figure6", "bars", _CONDITIONS, _ENCODERS, ("Paper: Tables 15 to 18.",)),
     PaperFigure("figure7", "curves", _at_zero(*_CONDITIONS), _CONFIDENCE[:2], (_NO_NUMBERS,)),
     PaperFigure("figure8", "curves", _at_zero("rmts"), _CONFIDENCE, (_NO_NUMBERS,)),
 )
@@ -138,7 +138,7 @@ def _save(
         return []
     notes = [*figure.notes, *rehearsals]
     if curves is None:
-        return save(figures.accuracy(here, figure.arms, notes), out, figure.name)
+        return save(figures.accuracy(here, figure.arms, notes, figure.kind == "bars"), out, figure.name)
     return save(figures.curves(here, curves, figure.arms, notes), out, figure.name)
 
 
