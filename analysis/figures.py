@@ -294,7 +294,7 @@ def _listed(chosen: list[tuple[Variant, str]], rows: list[Variant], looks: dict[
 
 def _arms(arms: list[str], every: set[str], looks: dict[str, Style]) -> str:
     few = len(every) < 3 or set(arms) != every
-    return " · ".join(looks[arm].label for arm in arms) if few else f"all {len(every)} arms"
+    return " · ".join(look.label for arm, look in looks.items() if arm in arms) if few else f"all {len(every)} arms"
 
 
 class _Curve(NamedTuple):
@@ -316,7 +316,7 @@ def curves(
 
     Args:
         frame: rows of `analysis.load_study` or `load_cells`; only completed trials are averaged, and a variant that
-            lacks some is drawn with an open line and listed under the figure.
+            lacks some is drawn thin, with pale markers, and listed under the figure.
         curves: rows of the curves table of its trials: accuracy of the training batch before its update.
         arms, notes: as for `accuracy`.
     Raises:

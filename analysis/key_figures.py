@@ -122,10 +122,10 @@ def similarities(of_variant: Mapping[str, np.ndarray]) -> Figure:
     places = [divmod(i, columns) for i in range(len(of_variant))]
     note = (
         "Cosine of the mean key of training problems at one step and that of test problems at another, both taken from"
-        " the mean over all steps. Mean over n networks; SEM: the largest standard error over networks (ddof 1). Keys"
-        " that stand for steps are alike on the diagonal alone. Framed, steps 1 and 2: alike by construction, since the"
-        " controller has seen no image yet; step 3 can differ through the confidence of its read alone. The key of the"
-        " last step is never read, so nothing trains it."
+        " the mean over all steps. Mean over n networks; SEM: the largest standard error over networks (ddof 1)."
+        " Framed, steps 1 and 2: the same keys for training and test by construction, since the controller has seen no"
+        " image yet; step 3 can differ through the confidence of its read alone. The key of the last step is never read,"
+        " so nothing trains it."
     )
     figure, panels = sheet(places, {1: 3.4, 2: 5.5}.get(columns, 7.0), 3.2, [], [note])
     for panel, (title, cosines_NTT) in zip(panels, of_variant.items(), strict=True):
