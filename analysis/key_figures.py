@@ -124,8 +124,8 @@ def similarities(of_variant: Mapping[str, np.ndarray]) -> Figure:
         "Cosine of the mean key of training problems at one step and that of test problems at another, both taken from"
         " the mean over all steps. Mean over n networks; SEM: the largest standard error over networks (ddof 1)."
         " Framed, steps 1 and 2: the same keys for training and test by construction, since the controller has seen no"
-        " image yet; step 3 can differ through the confidence of its read alone. The key of the last step is never read,"
-        " so nothing trains it."
+        " image yet; step 3 can differ through the confidence of its read alone. The key of the last step is never"
+        " read, so nothing trains it."
     )
     figure, panels = sheet(places, {1: 3.4, 2: 5.5}.get(columns, 7.0), 3.2, [], [note])
     for panel, (title, cosines_NTT) in zip(panels, of_variant.items(), strict=True):
