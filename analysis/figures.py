@@ -7,26 +7,30 @@ show data carry a ``gid`` that says what they show.
 import math
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 
-from analysis import key_geometry
+from analysis import key_figures, key_geometry
+from analysis.arms import BASELINE
+from analysis.drawing import label_outer, points, save, sheet, styled, using
 from analysis.errors import AnalysisError
 from analysis.load import VARIANT, load_keys, load_study, read, tables_with_rows
-from analysis.palette import STEP_COLORS, Style, styles
+from analysis.palette import Style, styles
+from analysis.symbols import similarity
 from analysis.tables import PUBLISHED_N, Variant, variants
 
 TASK_TITLES = {
@@ -37,87 +41,162 @@ TASK_TITLES = {
 }
 CHANCE = {"same_different": 0.5, "rmts": 0.5, "distribution_of_three": 0.25, "identity_rules": 0.25}
 
-_SPREAD = 0.66  # share of a category that the arms take side by side
-_FADED = 0.4  # opacity of a variant with fewer trials than planned
-_CHANCE_LINE: dict[str, Any] = {"color": "0.45", "linestyle": (0, (2, 2)), "linewidth": 0.8}
-_RING: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markerfacecolor": "none", "markeredgewidth": 0.8}
+_SPREAD = 0.76  # share of a category that the arms take side by side
+_SHADES = (0.0, 0.45, 0.75)  # shares of white in the bars of one colour
+_PALE = 0.75  # share of white in what has fewer networks than planned
 _APART = 0.35  # distance of the markers of a curve, as a share of the diagonal of its panel
 _BINS = 25  # points of a training curve per decade of updates
-_DECADES = {0: "0", 10: "10", 100: "100", 1_000: "1k", 10_000: "10k", 100_000: "100k"}
-_HANDLE_WIDTH, _LABEL_WIDTH = 0.52, 0.062  # inches of a legend per entry and per character
-_NOTE_SIZE, _LINE_HEIGHT, _CHARS_PER_INCH = 6.5, 0.115, 20.0  # notes under a figure: points, inches, DejaVu Sans
-_STYLE: dict[Any, Any] = {
-    **sns.axes_style("ticks"),
-    **sns.plotting_context("paper", font_scale=0.85),
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so figures look the same on every machine
-    "mathtext.fontset": "dejavusans",  # some markers are glyphs of it
-    "legend.frameon": False,
-    "legend.handlelength": 3.6,
-    "lines.linewidth": 1.1,
-    "lines.markersize": 4.5,
-    "axes.linewidth": 0.8,
-    "xtick.major.width": 0.8,
-    "ytick.major.width": 0.8,
-    "savefig.dpi": 300,
-    "svg.hashsalt": "esbn-study",  # identifiers in SVG files, the same in every run
+_UNCLIPPED: dict[str, Any] = {"clip_on": False, "in_layout": False}  # markers at 100 % reach over the edge
+_UNTRAINED: dict[str, Any] = {
+    "facecolor": "none",
+    "edgecolor": "0.85",
+    "hatch": "////",
+    "linewidth": 0,
+    "gid": "untrained",
 }
+_DECADES = {0: "0", 10: "10", 100: "100", 1_000: "1k", 10_000: "10k", 100_000: "100k"}
 
 
-@matplotlib.rc_context(_STYLE)
-def accuracy(frame: pd.DataFrame) -> Figure:
+@styled
+def accuracy(
+    frame: pd.DataFrame, arms: Sequence[str] | None = None, notes: Sequence[str] = (), bars: bool = False
+) -> Figure:
     """Test accuracy against withheld objects, a panel per task, with the paper's values as hollow markers.
 
     Args:
-        frame: rows of `analysis.load_study`. Only completed trials are averaged; variants with fewer than planned are
-            faded and listed under the figure, as are those with none.
-    Source: paper Figure 3, from the values of Tables 9-20.
+        frame: rows of `analysis.load_study` or `load_cells`. Only completed trials are averaged; variants with fewer
+            than planned are pale (bars: hatched) and listed under the figure, as are those with none. An m at which
+            nothing is trained is hatched.
+        arms: their order; None: as the frame has them.
+        notes: more lines to write under the figure.
+        bars: draws bars in place of markers joined by lines.
+    Source: paper Figures 3 and (bars) 6, from the values of Tables 9-20.
     """
     rows = variants(frame)
     tasks = list(dict.fromkeys(row.task for row in rows))
-    looks = styles(list(dict.fromkeys(frame["arm"])))
+    looks = _looks(frame, arms)
     columns = 3 if len(tasks) == 3 else min(len(tasks), 2)
     places = [divmod(i, columns) for i in range(len(tasks))]
-    handles = [_handle(look) for look in looks.values()] + _conventions(rows)
-    figure, panels = _panels(places, 7.0 if columns > 1 else 4.2, 2.1, handles, _accuracy_notes(rows, looks))
+    of_arm = _fills(looks) if bars else looks
+    handles = [_bar_handle(of_arm[arm]) if bars else _handle(look) for arm, look in looks.items()]
+    below = [_accuracy_note(rows), *notes, *lacks(frame, arms)]
+    figure, panels = sheet(places, 7.0 if columns > 1 else 4.2, 2.1, [*handles, *_conventions(rows, bars)], below)
     for panel, task in zip(panels, tasks, strict=True):
-        _accuracy_panel(panel, [row for row in rows if row.task == task], looks)
+        _accuracy_panel(
+            panel, [row for row in rows if row.task == task], of_arm, _bars_of_arm if bars else _dots_of_arm
+        )
         panel.set_title(_title(task))
-    _label_outer(panels, places, "Withheld objects m", "Test accuracy (%)")
+    label_outer(panels, places, "Withheld objects m", "Test accuracy (%)")
     return figure
 
 
-def _accuracy_panel(panel: Axes, rows: list[Variant], looks: dict[str, Style]) -> None:
+def _fills(looks: dict[str, Style]) -> dict[str, Style]:
+    """The looks with arms of one colour in lighter and lighter shades of it."""
+    before = Counter[str]()
+    fills = {}
+    for arm, look in looks.items():
+        fills[arm] = look._replace(color=to_hex(_lighter(look.color, _SHADES[min(before[look.color], 2)])))
+        before[look.color] += 1
+    return fills
+
+
+def _looks(frame: pd.DataFrame, arms: Sequence[str] | None) -> dict[str, Style]:
+    return styles(list(dict.fromkeys(frame["arm"]) if arms is None else arms))
+
+
+def _accuracy_panel(
+    panel: Axes,
+    rows: list[Variant],
+    looks: dict[str, Style],
+    draw: Callable[[Axes, list[Variant], np.ndarray, Style], None],
+) -> None:
+    """The arms side by side at each m, so that equal means stay visible."""
     withheld = sorted({row.withheld for row in rows})
     arms = [arm for arm in looks if any(row.arm == arm for row in rows)]
+    low = [row.mean - np.nan_to_num(row.sem) for row in rows] + [row.published_mean for row in rows]
+    chance = CHANCE.get(rows[0].task)
+    panel.set_ylim(100 * float(np.nanmin([*low, 1.0 if chance is None else chance])) - 5, 104)
     for i, arm in enumerate(arms):
-        shift = _SPREAD * (i - (len(arms) - 1) / 2) / max(len(arms) - 1, 1)  # side by side: equal means stay visible
+        shift = _SPREAD * (i - (len(arms) - 1) / 2) / max(len(arms) - 1, 1)
         of_arm = [row for row in rows if row.arm == arm]
-        _accuracy_of_arm(panel, of_arm, np.array([withheld.index(row.withheld) + shift for row in of_arm]), looks[arm])
+        draw(panel, of_arm, np.array([withheld.index(row.withheld) + shift for row in of_arm]), looks[arm])
     panel.set_xticks(range(len(withheld)), [str(m) for m in withheld])
     panel.set_xlim(-0.5, len(withheld) - 0.5)
     for x in range(len(withheld) - 1):
-        panel.axvline(x + 0.5, color="0.9", linewidth=0.6, zorder=0)
-    chance = CHANCE.get(rows[0].task)
+        panel.axvline(x + 0.5, color="0.9", linewidth=points(0.6), zorder=0)
+    for x, m in enumerate(withheld):
+        if not any(row.n for row in rows if row.withheld == m):
+            panel.axvspan(x - 0.5, x + 0.5, **_UNTRAINED)
     if chance is not None:
-        panel.axhline(100 * chance, **_CHANCE_LINE, zorder=1, gid="chance")
-    low = [row.mean - np.nan_to_num(row.sem) for row in rows] + [row.published_mean for row in rows]
-    panel.set_ylim(100 * float(np.nanmin([*low, 1.0 if chance is None else chance])) - 5, 104)
+        panel.axhline(100 * chance, **_chance_line(), zorder=1, gid="chance")
     sns.despine(ax=panel)
 
 
-def _accuracy_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style) -> None:
-    """Line and means, faded where incomplete, with error bars (none if n = 1), and the paper's values as rings."""
+def _dots_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style) -> None:
+    """Line and means, pale where incomplete, with error bars (none if n = 1), and the paper's values as rings."""
+    mean_M, sem_M, whole_M = _means(rows)
+    panel.plot(x_M, mean_M, color=look.color, linestyle=look.line, linewidth=points(0.8), alpha=0.5, zorder=2)
+    panel.errorbar(x_M, mean_M, sem_M, fmt="none", ecolor=look.color, elinewidth=points(0.9), zorder=4)
+    for kind, part_M in (("ours", whole_M), ("incomplete", ~whole_M & ~np.isnan(mean_M))):
+        panel.plot(x_M[part_M], mean_M[part_M], zorder=4, gid=kind, **_UNCLIPPED, **_dot(look, kind))
+    _paper_of_arm(panel, rows, x_M, look)
+
+
+def _bars_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style) -> None:
+    """Bars from 0, hatched where incomplete, with error bars (none if n = 1), and the paper's values as rings."""
+    mean_M, sem_M, whole_M = _means(rows)
+    panel.set_ylim(bottom=0)
+    width = 0.8 * _SPREAD / 5
+    for kind, part_M in (("ours", whole_M), ("incomplete", ~whole_M & ~np.isnan(mean_M))):
+        panel.bar(x_M[part_M], mean_M[part_M], width, **_bar(look, kind), zorder=2)
+    panel.errorbar(x_M, mean_M, sem_M, fmt="none", ecolor="0.1", elinewidth=points(0.9), zorder=4)
+    _paper_of_arm(panel, rows, x_M, look._replace(color="0.1"))
+    halo = withStroke(linewidth=points(1.8), foreground="white")
+    panel.lines[-1].set_path_effects([halo])
+
+
+def _means(rows: list[Variant]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means and standard errors in percent (0 if n = 1), and whether all planned networks are there; [M] each."""
     mean_M = 100 * np.array([row.mean for row in rows])
-    sem_M = 100 * np.nan_to_num([row.sem for row in rows])
-    whole_M = np.array([row.n == row.planned for row in rows], bool)
-    panel.plot(x_M, mean_M, color=look.color, linestyle=look.line, linewidth=0.9, alpha=0.6, zorder=2)
-    for kind, part_M, alpha in (("ours", whole_M, 1.0), ("incomplete", ~whole_M & ~np.isnan(mean_M), _FADED)):
-        x, y, error = x_M[part_M], mean_M[part_M], sem_M[part_M]
-        panel.errorbar(x, y, error, fmt="none", ecolor=look.color, alpha=alpha, elinewidth=0.9, zorder=4)
-        dot: dict[str, Any] = {"marker": look.marker, "markersize": 4, "markeredgewidth": 0, "linestyle": "none"}
-        panel.plot(x, y, color=look.color, alpha=alpha, zorder=4, gid=kind, **dot)
+    return mean_M, 100 * np.nan_to_num([row.sem for row in rows]), np.array([row.n == row.planned for row in rows])
+
+
+def _paper_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style) -> None:
     paper_M = 100 * np.array([row.published_mean for row in rows])
-    panel.plot(x_M, paper_M, color=look.color, marker=look.marker, zorder=3, gid="paper", **_RING)
+    panel.plot(x_M, paper_M, color=look.color, marker=look.marker, zorder=3, gid="paper", **_UNCLIPPED, **_ring())
+
+
+def _bar(look: Style, kind: str) -> dict[str, Any]:
+    """A bar over all planned networks (ours), or over fewer (incomplete)."""
+    bar: dict[str, Any] = {"facecolor": look.color, "edgecolor": "0.1", "linewidth": points(0.4), "gid": kind}
+    return bar if kind == "ours" else {**bar, "hatch": "//////", "edgecolor": "white"}
+
+
+def _bar_handle(look: Style) -> Patch:
+    return Patch(**_bar(look, "ours"), label=look.label)
+
+
+def _dot(look: Style, kind: str) -> dict[str, Any]:
+    """A mean over all planned networks (ours), or over fewer (incomplete): the same marker, pale with an edge."""
+    dot: dict[str, Any] = {"marker": look.marker, "markersize": points(4), "linestyle": "none", "color": look.color}
+    if kind == "ours":
+        return {**dot, "markeredgewidth": 0}
+    return {**dot, "markerfacecolor": _lighter(look.color, _PALE), "markeredgewidth": points(0.7)}
+
+
+def _lighter(color: str, white: float) -> tuple[float, float, float]:
+    """A colour with a share of white mixed in."""
+    red, green, blue = (white + (1 - white) * part for part in to_rgb(color))
+    return red, green, blue
+
+
+def _ring() -> dict[str, Any]:
+    none: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none"}
+    return {**none, "markersize": points(7), "markeredgewidth": points(0.7)}
+
+
+def _chance_line() -> dict[str, Any]:
+    return {"color": "0.45", "linestyle": (0, (2, 2)), "linewidth": points(0.8)}
 
 
 def _title(task: str) -> str:
@@ -130,100 +209,162 @@ def _handle(look: Style) -> Line2D:
     )
 
 
-def _conventions(rows: list[Variant]) -> list[Line2D]:
-    handles = [Line2D([], [], **_CHANCE_LINE, label="chance")]
+def _conventions(rows: list[Variant], bars: bool) -> list[Artist]:
+    handles: list[Artist] = [Line2D([], [], **_chance_line(), label="chance")]
+    grey = Style("0.2", "o", "-", "")
     if any(row.source for row in rows):
-        handles.append(Line2D([], [], color="0.3", marker="o", label="hollow: paper", **_RING))
+        handles.append(Line2D([], [], color="0.3", marker="o", label="hollow: paper", **_ring()))
     if any(0 < row.n < row.planned for row in rows):
-        dot: dict[str, Any] = {"marker": "o", "alpha": _FADED, "markeredgewidth": 0, "linestyle": "none"}
-        handles.append(Line2D([], [], color="0.2", label="faded: incomplete", **dot))
-    return handles
+        pale = Line2D([], [], **_dot(grey, "incomplete"), label="pale: incomplete")
+        hatched = Patch(**_bar(grey._replace(color="0.5"), "incomplete"), label="hatched: incomplete")
+        handles.append(hatched if bars else pale)
+    return handles + _untrained(rows)
 
 
-def _accuracy_notes(rows: list[Variant], looks: dict[str, Style]) -> list[str]:
-    """What the means, bars and rings are, and every variant that does not have the usual number of networks."""
-    whole = [row.n for row in rows if row.n == row.planned]
-    usual = max(set(whole), key=lambda n: (whole.count(n), n)) if whole else None
-    count = "n as listed" if usual is None else f"n = {usual} trained networks per mean unless listed"
+def _untrained(rows: list[Variant]) -> list[Artist]:
+    conditions = {(row.task, row.withheld) for row in rows}
+    trained = {(row.task, row.withheld) for row in rows if row.n}
+    return [] if conditions == trained else [Patch(**_UNTRAINED, label="none trained at this m")]
+
+
+def _accuracy_note(rows: list[Variant]) -> str:
     paper = f" Paper: n = {PUBLISHED_N}." if any(row.source for row in rows) else ""
-    notes = [f"{count}. Error bars: ± standard error of the mean over seeds (ddof 1).{paper}"]
+    return f"{_count(rows)}. Error bars: ± standard error of the mean over seeds (ddof 1).{paper}"
+
+
+def _count(rows: list[Variant]) -> str:
+    usual = _usual(rows)
+    return "n as listed" if usual is None else f"n = {usual} trained networks per mean unless listed"
+
+
+def _usual(rows: list[Variant]) -> int | None:
+    """How many networks most of the whole variants have; None if none is whole."""
+    whole = [row.n for row in rows if row.n == row.planned]
+    return max(set(whole), key=lambda n: (whole.count(n), n)) if whole else None
+
+
+def lacks(frame: pd.DataFrame, arms: Sequence[str] | None = None) -> list[str]:
+    """A sentence on each kind of variant that is not drawn as if whole, and on those that have an unusual n.
+
+    Args:
+        frame, arms: as `accuracy` takes them.
+    """
+    rows, looks = variants(frame), _looks(frame, arms)
+    usual = _usual(rows)
+    doubts = _doubts(frame)
     kinds: dict[str, Callable[[Variant], bool]] = {
         "Other n": lambda row: row.n == row.planned != usual,
         "Incomplete": lambda row: 0 < row.n < row.planned,
-        "Without a completed trial": lambda row: row.n == 0,
+        "Not averaged": lambda row: row[:3] in doubts,
+        "None trained": lambda row: row.n == 0 and row[:3] not in doubts,
     }
+    notes = []
     for kind, belongs in kinds.items():
-        if chosen := [row for row in rows if belongs(row)]:
-            notes.append(f"{kind}: {'; '.join(_listed(chosen, looks))}.")
+        if chosen := [(row, doubts.get(row[:3], _lack(row))) for row in rows if belongs(row)]:
+            notes.append(f"{kind}: {'; '.join(_listed(chosen, rows, looks))}.")
     return notes
 
 
-def _listed(rows: list[Variant], looks: dict[str, Style]) -> list[str]:
-    """The variants in words: the m of an arm that lack the same, and the arms of which that is so, put together."""
+def _lack(row: Variant) -> str:
+    return row.lack if row.n or row.failed else ""
+
+
+def _doubts(frame: pd.DataFrame) -> dict[tuple[str, int, str], str]:
+    """Why the trials of a variant are not averaged, where they are not."""
+    if "doubt" not in frame:
+        return {}
+    doubtful = frame.loc[frame["doubt"].notna(), [*VARIANT, "doubt"]].drop_duplicates(VARIANT)
+    return {(task, int(m), arm): doubt for task, m, arm, doubt in doubtful.itertuples(index=False)}
+
+
+def _listed(chosen: list[tuple[Variant, str]], rows: list[Variant], looks: dict[str, Style]) -> list[str]:
+    """The chosen in words: the m of an arm that lack the same, and the arms of which that is so, put together."""
     of_arm: dict[tuple[str, str, str], list[str]] = {}
-    for row in rows:
-        of_arm.setdefault((row.task, row.arm, row.lack), []).append(str(row.withheld))
+    for row, lack in chosen:
+        of_arm.setdefault((row.task, row.arm, lack), []).append(str(row.withheld))
     together: dict[tuple[str, str, str], list[str]] = {}
     for (task, arm, lack), withheld in of_arm.items():
-        together.setdefault((task, ", ".join(withheld), lack), []).append(looks[arm].label)
-    return [f"{_title(task)}, m = {m}, {', '.join(arms)} ({lack})" for (task, m, lack), arms in together.items()]
+        together.setdefault((task, ", ".join(withheld), lack), []).append(arm)
+    every = {row.task: {other.arm for other in rows if other.task == row.task} for row in rows}
+    return [
+        f"{_title(task)}, m = {m}, {_arms(arms, every[task], looks)}" + (f" ({lack})" if lack else "")
+        for (task, m, lack), arms in together.items()
+    ]
+
+
+def _arms(arms: list[str], every: set[str], looks: dict[str, Style]) -> str:
+    few = len(every) < 3 or set(arms) != every
+    return " · ".join(look.label for arm, look in looks.items() if arm in arms) if few else f"all {len(every)} arms"
 
 
 class _Curve(NamedTuple):
     """Training accuracy of one variant, in percent."""
 
-    n: int  # networks
     updates: np.ndarray  # [U]
     mean: np.ndarray  # [U]
     sem: np.ndarray  # [U]; 0 if n = 1
 
 
-@matplotlib.rc_context(_STYLE)
-def curves(frame: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+@styled
+def curves(
+    frame: pd.DataFrame, curves: pd.DataFrame, arms: Sequence[str] | None = None, notes: Sequence[str] = ()
+) -> Figure:
     """Training accuracy against training updates, a panel per task and m, mean and standard error over seeds.
 
     The axis is linear up to 10 updates, the second measurement, and logarithmic above, where measurements of a network
-    that are closer than 1/25 of a decade are averaged first.
+    that are closer than 1/25 of a decade are averaged first. A panel without a curve is hatched.
 
     Args:
-        frame: rows of `analysis.load_study`; only completed trials are averaged.
+        frame: rows of `analysis.load_study` or `load_cells`; only completed trials are averaged, and a variant that
+            lacks some is drawn thin, with pale markers, and listed under the figure.
         curves: rows of the curves table of its trials: accuracy of the training batch before its update.
+        arms, notes: as for `accuracy`.
     Raises:
         AnalysisError: no completed trial has a curve.
     Source: paper Figures 4, 5, 7 and 8.
     """
-    means = _mean_curves(frame, curves)
-    tasks, arms = list(dict.fromkeys(frame["task"])), list(dict.fromkeys(frame["arm"]))
-    looks = {arm: look for arm, look in styles(arms).items() if any(a == arm for _, _, a in means)}
-    shown = sorted({(task, withheld) for task, withheld, _ in means}, key=lambda at: (tasks.index(at[0]), at[1]))
+    drawn = with_curves(frame, curves)
+    rows, means = variants(drawn), _mean_curves(drawn, curves)
+    looks = {arm: look for arm, look in _looks(frame, arms).items() if any(a == arm for _, _, a in means)}
+    shown = list(dict.fromkeys((row.task, row.withheld) for row in rows))
     places = _curve_places(shown)
     width = {1: 3.4, 2: 5.0}.get(1 + max(column for _, column in places), 7.0)
-    handles = [_handle(look) for look in looks.values()]
-    figure, panels = _panels(places, width, 1.65, handles, [_curve_note(sorted({mean.n for mean in means.values()}))])
-    for panel, (task, withheld) in zip(panels, shown, strict=True):
-        of_arm = [(look, means[task, withheld, arm]) for arm, look in looks.items() if (task, withheld, arm) in means]
-        _curves_panel(panel, of_arm)
-        panel.set_title("\n".join([*textwrap.wrap(_title(task), 21, break_on_hyphens=False), f"m = {withheld}"]))
-    _label_outer(panels, places, "Training updates", "Training accuracy (%)")
+    handles = [_handle(look) for look in looks.values()] + _curve_conventions(rows)
+    below = [_curve_note(rows), *notes, *lacks(drawn, arms)]
+    letters = 21 if width == 7.0 and places[3:] else 30
+    figure, panels = sheet(places, width, 1.9, handles, below)
+    for panel, (task, m) in zip(panels, shown, strict=True):
+        here = {row.arm: row.n < row.planned for row in rows if (row.task, row.withheld) == (task, m)}
+        _curves_panel(panel, [(looks[a], means[task, m, a], here[a]) for a in looks if (task, m, a) in means])
+        panel.set_title("\n".join([*textwrap.wrap(_title(task), letters, break_on_hyphens=False), f"m = {m}"]))
+    label_outer(panels, places, "Training updates", "Training accuracy (%)")
     return figure
 
 
+def with_curves(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """The frame with completed trials that have no curve as missing."""
+    without = (frame["status"] == "completed") & ~frame["trial_id"].isin(curves["trial_id"].unique().tolist())
+    return frame.assign(status=frame["status"].mask(without, "missing"))
+
+
 def _mean_curves(frame: pd.DataFrame, curves: pd.DataFrame) -> dict[tuple[str, int, str], _Curve]:
-    rows = frame.loc[frame["status"] == "completed", ["trial_id", *VARIANT]].merge(curves, on="trial_id")
+    completed = frame.loc[frame["status"] == "completed", ["trial_id", *VARIANT]]
+    rows = curves.loc[curves["trial_id"].isin(completed["trial_id"]), ["trial_id", "update", "accuracy"]]
     if rows.empty:
         raise AnalysisError("no completed trial has training curves; run the study first")
     update = rows["update"].to_numpy(float)
-    rows["bin"] = np.where(update > 0, np.floor(_BINS * np.log10(np.maximum(update, 1))), -1)
-    of_trial = rows.groupby(["trial_id", *VARIANT, "bin"], as_index=False)[["update", "accuracy"]].mean()
-    means = {}
-    for task, withheld, arm in dict.fromkeys(zip(*(of_trial[column] for column in VARIANT), strict=True)):
-        here = (of_trial["task"] == task) & (of_trial["withheld"] == withheld) & (of_trial["arm"] == arm)
-        over_seeds = of_trial.loc[here].groupby("bin")
-        mean, sem = over_seeds[["update", "accuracy"]].mean(), over_seeds["accuracy"].sem().fillna(0)  # ddof 1
-        n = len(set(of_trial.loc[here, "trial_id"]))
-        accuracy_U, sem_U = 100 * mean["accuracy"].to_numpy(float), 100 * np.asarray(sem, float)
-        means[task, int(withheld), arm] = _Curve(n, mean["update"].to_numpy(float), accuracy_U, sem_U)
-    return means
+    rows = rows.assign(bin=np.where(update > 0, np.floor(_BINS * np.log10(np.maximum(update, 1))), -1))
+    of_trial = rows.groupby(["trial_id", "bin"], as_index=False).mean().merge(completed, on="trial_id")
+    over_seeds = of_trial.groupby([*VARIANT, "bin"])
+    mean = over_seeds[["update", "accuracy"]].mean().assign(sem=over_seeds["accuracy"].sem().fillna(0))  # ddof 1
+    return {
+        (task, int(m), arm): _Curve(
+            of_arm["update"].to_numpy(float),
+            100 * of_arm["accuracy"].to_numpy(float),
+            100 * of_arm["sem"].to_numpy(float),
+        )
+        for (task, m, arm), of_arm in mean.groupby(VARIANT)
+    }
 
 
 def _curve_places(shown: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
@@ -235,21 +376,47 @@ def _curve_places(shown: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
     return [(rows.index(task), i - tasks.index(task)) for i, task in enumerate(tasks)]
 
 
-def _curve_note(counts: Sequence[int]) -> str:
-    span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+def _curve_note(rows: list[Variant]) -> str:
     return (
-        f"Mean over n = {span} trained networks; bands: ± standard error of the mean over seeds (ddof 1). Above 100"
-        f" updates, measurements of a network are averaged to {_BINS} per decade first."
+        f"{_count(rows)}. Bands: ± standard error of the mean over seeds (ddof 1). Above 100 updates, measurements of a"
+        f" network are averaged to {_BINS} per decade first."
     )
 
 
-def _curves_panel(panel: Axes, of_arm: Sequence[tuple[Style, _Curve]]) -> None:
-    for i, (look, (_, update_U, mean_U, sem_U)) in enumerate(of_arm):
+def _curve_conventions(rows: list[Variant]) -> list[Artist]:
+    handles: list[Artist] = []
+    if any(0 < row.n < row.planned for row in rows):
+        handles.append(Line2D([], [], **_curve_line(Style("0.2", "o", "-", ""), True), label="pale: incomplete"))
+    return handles + _untrained(rows)
+
+
+def _curve_line(look: Style, incomplete: bool) -> dict[str, Any]:
+    dot: dict[str, Any] = {
+        "color": look.color,
+        "linestyle": look.line,
+        "marker": look.marker,
+        "markersize": points(3.5),
+    }
+    if not incomplete:
+        return {**dot, "markeredgewidth": 0}
+    return {
+        **dot,
+        "markerfacecolor": _lighter(look.color, _PALE),
+        "markeredgewidth": points(0.7),
+        "linewidth": points(0.7),
+    }
+
+
+def _curves_panel(panel: Axes, of_arm: Sequence[tuple[Style, _Curve, bool]]) -> None:
+    """The curves of some arms, each with whether it is of fewer networks than planned; hatched if there is none."""
+    for i, (look, (update_U, mean_U, sem_U), incomplete) in enumerate(of_arm):
         apart: Any = (_APART * i / len(of_arm), _APART)  # where the first marker is, and how far the next
-        dots: dict[str, Any] = {"marker": look.marker, "markersize": 3.5, "markeredgewidth": 0, "markevery": apart}
-        panel.plot(update_U, mean_U, color=look.color, linestyle=look.line, **dots, gid="mean")
+        gid = "incomplete" if incomplete else "mean"
+        panel.plot(update_U, mean_U, **_curve_line(look, incomplete), markevery=apart, gid=gid)
         panel.fill_between(update_U, mean_U - sem_U, mean_U + sem_U, color=look.color, alpha=0.2, linewidth=0)
-    last = max(20.0, *(curve.updates[-1] for _, curve in of_arm))
+    if not of_arm:
+        panel.axhspan(0, 103, **_UNTRAINED)
+    last = max([20.0, *(curve.updates[-1] for _, curve, _ in of_arm)])
     panel.set_xscale("symlog", linthresh=10, linscale=0.5)
     ticks = {update: text for update, text in _DECADES.items() if update <= last}
     panel.set_xticks(list(ticks), list(ticks.values()))
@@ -258,88 +425,7 @@ def _curves_panel(panel: Axes, of_arm: Sequence[tuple[Style, _Curve]]) -> None:
     sns.despine(ax=panel)
 
 
-@matplotlib.rc_context(_STYLE)
-def keys(keys: pa.Table) -> Figure:
-    """Principal components of the keys of one network: written in training, written first, and read back.
-
-    Panel c shows its full range, unlike the paper's, and says how many reads panel b's limits would have cut off.
-
-    Args:
-        keys: all rows of the keys table of one trial of distribution of three.
-    Source: paper Figure 9.
-    """
-    written = key_geometry.trace(keys)
-    axes = key_geometry.principal_axes(written.keys)
-    first_PT2 = axes.project(written.keys[:, : len(key_geometry.ROLES)])
-    note = (
-        f"One network (trial {written.trial_id}); {written.train.sum():,} training and {(~written.train).sum():,} test"
-        " problems. Principal components of all written keys, with their share of the variance. $k_t$: key written at"
-        " step t; $r_o$: read when the object of step o is shown again."
-    )
-    figure, (a, b, c) = _panels([(0, 0), (0, 1), (0, 2)], 7.0, 2.75, [], [note])
-    _written_panel(a, axes.project(written.keys[written.train]))
-    limits = key_geometry.panel_limits(first_PT2.reshape(-1, 2))
-    _split_panel(b, [first_PT2[:, t] for t in range(len(key_geometry.ROLES))], [written.train] * 3, "k")
-    b.set(xlim=(limits[0][0], limits[1][0]), ylim=(limits[0][1], limits[1][1]))
-    _reads_panel(c, axes, key_geometry.reads(written), limits)
-    for panel, title in zip(
-        (a, b, c), ("a  Written, training", "b  Written, t = 1, 2, 3", "c  Read again"), strict=True
-    ):
-        panel.set_title(title, loc="left")
-        panel.set_xlabel(f"Component 1 ({100 * axes.variance[0]:.1f} %)")
-        sns.despine(ax=panel)
-    a.set_ylabel(f"Component 2 ({100 * axes.variance[1]:.1f} %)")
-    return figure
-
-
-def _written_panel(panel: Axes, points_PT2: np.ndarray) -> None:
-    steps = range(1, points_PT2.shape[1] + 1)
-    colors = [STEP_COLORS[t % len(STEP_COLORS)] for t in range(len(steps))]
-    for t, color in zip(steps, colors, strict=True):
-        panel.scatter(*points_PT2[:, t - 1].T, s=7, color=color, alpha=0.6, linewidths=0, rasterized=True, gid=f"k{t}")
-    _legend_below(panel, [_dot(color, f"$k_{t}$") for t, color in zip(steps, colors, strict=True)], 5)
-
-
-def _split_panel(panel: Axes, points: Sequence[np.ndarray], trains: Sequence[np.ndarray], symbol: str) -> None:
-    """Points of steps or roles 1, 2, 3: training problems as rings, test problems as dots under them."""
-    for i, (points_N2, train_N) in enumerate(zip(points, trains, strict=True), start=1):
-        color = STEP_COLORS[i - 1]
-        dot = {"s": 4, "color": color, "alpha": 0.35, "linewidths": 0}
-        ring = {"s": 20, "facecolors": "none", "edgecolors": color, "linewidths": 0.6, "zorder": 3}
-        panel.scatter(*points_N2[~train_N].T, **dot, rasterized=True, gid=f"test{i}")
-        panel.scatter(*points_N2[train_N].T, **ring, rasterized=True, gid=f"train{i}")
-    named = [_dot(STEP_COLORS[i], f"${symbol}_{i + 1}$") for i in range(len(points))]
-    ring = Line2D([], [], marker="o", linestyle="none", color="0.3", markerfacecolor="none", label="training")
-    _legend_below(panel, [*named, ring, _dot("0.3", "test", 3)], 5)
-
-
-def _reads_panel(
-    panel: Axes, axes: key_geometry.Axes, reads: key_geometry.Reads, limits: tuple[np.ndarray, np.ndarray]
-) -> None:
-    points_R2 = axes.project(reads.read)
-    chosen = [reads.role == role for role in key_geometry.ROLES]
-    _split_panel(panel, [points_R2[r] for r in chosen], [reads.train[r] for r in chosen], "r")
-    low, high = limits
-    frame = {"fill": False, "edgecolor": "0.4", "linestyle": (0, (3, 2)), "linewidth": 0.7}
-    panel.add_patch(Rectangle((low[0], low[1]), *(high - low), **frame, zorder=1, gid="limits"))
-    cut = key_geometry.outside(points_R2, low, high)
-    share = f"{cut.sum():,} of {len(cut):,} reads ({100 * cut.mean():.1f} %)\noutside panel b's range (dashed)"
-    panel.text(0.02, 0.98, share, transform=panel.transAxes, va="top", size=_NOTE_SIZE, gid="outside")
-    panel.margins(y=0.25)
-
-
-def _dot(color: str, label: str, size: float = 4.5) -> Line2D:
-    return Line2D([], [], marker="o", linestyle="none", color=color, markeredgewidth=0, markersize=size, label=label)
-
-
-def _legend_below(panel: Axes, handles: Sequence[Line2D], columns: int) -> None:
-    panel.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns,
-        handlelength=1, handletextpad=0.2, columnspacing=0.8,
-    )  # fmt: skip
-
-
-@matplotlib.rc_context(_STYLE)
+@styled
 def objects(objects: pd.DataFrame) -> Figure:
     """The images the trials used, on a grid in the order of their numbers.
 
@@ -351,107 +437,99 @@ def objects(objects: pd.DataFrame) -> Figure:
     images_N = [np.asarray(pixels, np.uint8).reshape(32, 32) for pixels in ordered["pixels"]]
     columns = math.ceil(math.sqrt(len(images_N)))
     rows = math.ceil(len(images_N) / columns)
-    sheet = np.full((36 * rows + 4, 36 * columns + 4), 255, np.uint8)  # 4 white pixels between images
+    picture = np.full((36 * rows + 4, 36 * columns + 4), 255, np.uint8)  # 4 white pixels between images
     for i, image in enumerate(images_N):
         y, x = 36 * (i // columns) + 4, 36 * (i % columns) + 4
-        sheet[y : y + 32, x : x + 32] = image
-    figure = Figure(figsize=(sheet.shape[1] / 100, sheet.shape[0] / 100))  # a pixel is 3 x 3 at 300 dpi
+        picture[y : y + 32, x : x + 32] = image
+    figure = Figure(figsize=(picture.shape[1] / 100, picture.shape[0] / 100))  # a pixel is 3 x 3 at 300 dpi
     panel = figure.add_axes((0, 0, 1, 1))
-    panel.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    panel.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     panel.set_axis_off()
     return figure
 
 
-def _image_sets(completed: pd.DataFrame) -> list[str]:
-    return completed["images_hash"].dropna().unique().tolist() if "images_hash" in completed else []
-
-
-def save_all(results: str, study: str, out: str | Path) -> list[Path]:
-    """Writes every figure the data of a study allow, as PNG and as SVG, and the numbers beside the keys as CSV.
+def save_all(results: str, study: str, out: str | Path, style: str = "paper") -> list[Path]:
+    """Writes every figure the data of a study allow, as PNG, SVG and PDF, and the numbers beside the keys as CSV.
 
     The names are accuracy, curves, keys_<task>_m<withheld>_seed<seed> (with the arm behind it, if it is not the
-    baseline) and objects (with the start of the images' hash behind it, if there are several sets).
+    baseline), key_similarity and objects (with the start of the images' hash behind it, if there are several sets).
 
     Args:
         results: folder or URI the study was run into.
         study: name of the study.
         out: local folder; made if it is not there.
+        style: paper or talk.
     Returns:
         The paths of the files.
     Raises:
         AnalysisError: the study is unknown, a file is torn, or ``out`` cannot be written.
     """
     frame = load_study(results, study)
-    there = tables_with_rows(results)
-    completed = frame.loc[frame["status"] == "completed"]
-    paths = _save(accuracy(frame), Path(out), "accuracy")
-    if "curves" in there:
-        rows = read(results, "curves", rows=pc.field("trial_id").isin(completed["trial_id"].tolist())).to_pandas()
+    with using(style):
+        paths = save(accuracy(frame), Path(out), "accuracy")
+        rows = curves_of(results, frame)
         if len(rows):
-            paths += _save(curves(frame, rows), Path(out), "curves")
-    if "keys" in there:
-        for trial_id, name in _keys_names(completed):
-            rows = load_keys(results, trial_id)  # 0.2 GB, so one at a time
-            if len(rows):
-                paths += _save(keys(rows), Path(out), name)
-                key_geometry.key_summary(rows).to_csv(Path(out) / f"{name}.csv")
-                paths.append(Path(out) / f"{name}.csv")
-    if "objects" in there:
-        sets = read(results, "objects", rows=pc.field("images_hash").isin(_image_sets(completed))).to_pandas()
-        for images_hash, rows in sets.groupby("images_hash"):
-            suffix = f"_{images_hash[:8]}" if sets["images_hash"].nunique() > 1 else ""
-            paths += _save(objects(rows), Path(out), f"objects{suffix}")
+            paths += save(curves(frame, rows), Path(out), "curves")
+        return paths + save_keys(results, frame, Path(out)) + save_objects(results, frame, Path(out))
+
+
+def curves_of(results: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of curves of a frame's completed trials; none where the store has none."""
+    columns = ["trial_id", "update", "accuracy"]
+    completed = frame.loc[frame["status"] == "completed", "trial_id"].tolist()
+    if not completed or "curves" not in tables_with_rows(results):
+        return pd.DataFrame(columns=columns)
+    return read(results, "curves", columns, pc.field("trial_id").isin(completed)).to_pandas()
+
+
+def save_keys(results: str, frame: pd.DataFrame, out: Path, name: str | None = None) -> list[Path]:
+    """Writes the key space of each network whose keys are stored, and the similarity of their mean keys.
+
+    Args:
+        frame: as for `accuracy`; only trials of distribution of three, whose keys a study asked for, are shown.
+        name: draws the first network alone, under this name; None: all of them.
+    """
+    if "keys" not in tables_with_rows(results):
+        return []
+    keys = frame["keys"].eq(True) & (frame["status"] == "completed") & (frame["task"] == "distribution_of_three")
+    paths: list[Path] = []
+    similarities: dict[tuple[str, int, str], list[np.ndarray]] = {}
+    for trial in frame.loc[keys, ["trial_id", *VARIANT, "seed"]].to_dict("records"):
+        table = load_keys(results, trial["trial_id"])  # 0.2 GB, so one at a time
+        if not len(table):
+            continue
+        variant = (trial["task"], int(trial["withheld"]), trial["arm"])
+        similarities.setdefault(variant, []).append(similarity(key_geometry.trace(table)))
+        if name is None or not paths:
+            file = name or _keys_name(*variant, int(trial["seed"]))
+            paths += save(key_figures.keys(table), out, file)
+            key_geometry.key_summary(table).to_csv(out / f"{file}.csv")
+            paths.append(out / f"{file}.csv")
+    if similarities:
+        titles = {at: f"{_title(at[0])}, m = {at[1]}\n{look.label}" for at, look in _of_variants(similarities).items()}
+        of_title = {titles[at]: np.stack(found) for at, found in similarities.items()}
+        paths += save(key_figures.similarities(of_title), out, "key_similarity")
     return paths
 
 
-def _keys_names(completed: pd.DataFrame) -> list[tuple[str, str]]:
-    """Identity and file name of each trial whose keys the study wants and Figure 9 can show."""
-    names = []
-    columns = (completed[column] for column in ("trial_id", *VARIANT, "seed", "keys"))
-    for trial_id, task, withheld, arm, seed, wanted in zip(*columns, strict=True):
-        if wanted is True and task == "distribution_of_three":
-            suffix = "" if arm == "baseline" else "_" + re.sub(r"[^\w.-]+", "-", arm)
-            names.append((trial_id, f"keys_{task}_m{withheld}_seed{seed}{suffix}"))
-    return names
+def _of_variants(at: Iterable[tuple[str, int, str]]) -> dict[tuple[str, int, str], Style]:
+    looks = styles(list(dict.fromkeys(arm for _, _, arm in at)))
+    return {variant: looks[variant[2]] for variant in at}
 
 
-def _save(figure: Figure, out: Path, name: str) -> list[Path]:
-    paths = [out / f"{name}.png", out / f"{name}.svg"]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(_STYLE):
-            figure.savefig(paths[0])
-            figure.savefig(paths[1], metadata={"Date": None})  # the same bytes in every run
-    except OSError as error:
-        raise AnalysisError(f"out={str(out)!r} cannot be written: {error}; name another folder") from None
+def _keys_name(task: str, withheld: int, arm: str, seed: int) -> str:
+    suffix = "" if arm == BASELINE else "_" + re.sub(r"[^\w.-]+", "-", arm)
+    return f"keys_{task}_m{withheld}_seed{seed}{suffix}"
+
+
+def save_objects(results: str, frame: pd.DataFrame, out: Path, name: str = "objects") -> list[Path]:
+    """Writes the images that the completed trials of a frame used, a figure per set of images."""
+    if "images_hash" not in frame or "objects" not in tables_with_rows(results):
+        return []
+    hashes = frame.loc[frame["status"] == "completed", "images_hash"].dropna().unique().tolist()
+    sets = read(results, "objects", rows=pc.field("images_hash").isin(hashes)).to_pandas()
+    paths: list[Path] = []
+    for images_hash, rows in sets.groupby("images_hash"):
+        suffix = f"_{images_hash[:8]}" if sets["images_hash"].nunique() > 1 else ""
+        paths += save(objects(rows), out, f"{name}{suffix}")
     return paths
-
-
-def _label_outer(panels: Sequence[Axes], places: Sequence[tuple[int, int]], x_label: str, y_label: str) -> None:
-    """Axis labels only where no panel is below or to the left."""
-    for panel, (row, column) in zip(panels, places, strict=True):
-        if (row + 1, column) not in places:
-            panel.set_xlabel(x_label)
-        if column == 0:
-            panel.set_ylabel(y_label)
-
-
-def _panels(
-    places: Sequence[tuple[int, int]], width: float, height: float, handles: Sequence[Line2D], notes: Sequence[str]
-) -> tuple[Figure, list[Axes]]:
-    """A figure with a legend above, a panel of the given height at each place (row, column), and notes below."""
-    rows, columns = (1 + max(numbers) for numbers in zip(*places, strict=True))
-    lines = [line for note in notes for line in textwrap.wrap(note, int(width * _CHARS_PER_INCH))]
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    legend_rows = math.ceil(len(handles) / max(1, int(width / (_HANDLE_WIDTH + _LABEL_WIDTH * longest))))
-    above = 0.17 * legend_rows + 0.08
-    below = _LINE_HEIGHT * len(lines) + 0.06
-    total = rows * height + above + below
-    engine = ConstrainedLayoutEngine(rect=(0, below / total, 1, 1 - below / total), w_pad=0.04, h_pad=0.04)
-    figure = Figure(figsize=(width, total), layout=engine)
-    grid = figure.add_gridspec(rows, columns)
-    panels = [figure.add_subplot(grid[row, column]) for row, column in places]
-    if handles:
-        figure.legend(handles=handles, loc="outside upper center", ncols=math.ceil(len(handles) / legend_rows))
-    figure.text(0.01, (below - 0.03) / total, "\n".join(lines), size=_NOTE_SIZE, va="top", color="0.25", gid="notes")
-    return figure, panels

@@ -4,8 +4,10 @@ The store is RESULTS/<table>/<name>.parquet, under a local folder or a ``pyarrow
 Its columns are those of the Parquet files.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -68,13 +70,86 @@ def load_completed(results: str) -> pd.DataFrame:
     Raises:
         AnalysisError: a trial is doubled; a completed trial has no accuracy; a file is torn; the place cannot be read.
     """
-    columns = ["trial_id", *VARIANT, "seed", "status", "test_accuracy", _REHEARSAL.name]
-    if _locate(results)[2] == pafs.FileType.NotFound or "trials" not in tables_with_rows(results):
+    trials = _every_trial(results, ["trial_id", *VARIANT, "seed", "status", "test_accuracy", _REHEARSAL.name])
+    refuse_repeats(trials, ["trial_id"], *_TWICE)
+    return _without_rehearsals(trials.loc[trials["status"] == "completed"])
+
+
+def load_cells(results: str, cells: Sequence[tuple[str, int, str]], n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The trials that any study has put into these cells, filled up to n a cell; what cannot be averaged is marked.
+
+    Args:
+        results: folder or URI that studies were run into; it need not be there yet.
+        cells: task, withheld and arm of each.
+        n: networks that make a cell whole.
+    Returns:
+        Rows like those of `load_study`, in the order of the cells, with keys (whether some study asked for them) and
+        images_hash. ``status`` is completed, failed, missing, or doubtful where the trials of a cell do not belong
+        together: a seed is there twice, or settings other than the seed differ. ``doubt`` then says why, once for all
+        rows of the cell.
+        And the task, withheld and arm of each rehearsal of these tasks and m, which are not among the rows.
+    Raises:
+        AnalysisError: a completed trial has no accuracy; a file is torn; the place cannot be read.
+    """
+    names = ["trial_id", *VARIANT, "seed", "status", "test_accuracy", "config", "images_hash", _REHEARSAL.name]
+    trials = _every_trial(results, names)
+    wanted = pd.DataFrame(list(dict.fromkeys(cells)), columns=VARIANT).assign(cell=lambda frame: frame.index)
+    rehearsed = trials.loc[trials[_REHEARSAL.name].eq(True), VARIANT]
+    rehearsed = rehearsed.merge(wanted[["task", "withheld"]].drop_duplicates(), on=["task", "withheld"])
+    trials = wanted.merge(_without_rehearsals(trials), on=VARIANT)
+    doubts = {**_mixed(trials), **_repeated(trials)}
+    trials = trials.drop_duplicates(["cell", "seed"])
+    lacking = (n - trials["cell"].value_counts().reindex(wanted["cell"], fill_value=0)).clip(lower=0)
+    missing = wanted.loc[np.repeat(wanted.index, lacking)].assign(status="missing")
+    rows = pd.concat([trials, missing]).sort_values("cell", kind="stable", ignore_index=True)
+    rows["doubt"] = rows["cell"].map(doubts.get)
+    rows.loc[rows["doubt"].notna() & (rows["status"] == "completed"), "status"] = "doubtful"
+    rows["keys"] = rows["trial_id"].isin(_with_keys(results))
+    return rows.drop(columns="cell"), rehearsed
+
+
+def _repeated(trials: pd.DataFrame) -> dict[int, str]:
+    """Cells with two trials of one seed, and a sentence on it."""
+    repeated = trials.loc[trials.duplicated(["cell", "seed"]), ["cell", "seed"]].drop_duplicates()
+    return {
+        int(number): f"seed {', '.join(map(str, of_cell))} is there twice; delete the file that is out of date"
+        for number, of_cell in repeated.groupby("cell")["seed"]
+    }
+
+
+def _mixed(trials: pd.DataFrame) -> dict[int, str]:
+    """Cells whose completed trials differ in more than the seed, and a sentence on it."""
+    completed = trials.loc[trials["status"] == "completed", ["cell", "config", "images_hash"]]
+    settings = completed.assign(config=completed["config"].str.replace(r'"seed": \d+', '"seed": 0', regex=True))
+    kinds = settings.drop_duplicates()
+    kinds = kinds.loc[kinds.duplicated("cell", keep=False)]
+    found = {}
+    for number, of_cell in kinds.groupby("cell"):
+        protocols = [{"images_hash": row.images_hash, **json.loads(row.config or "{}")} for row in of_cell.itertuples()]
+        differing = sorted(name for name in set().union(*protocols) if len({str(p.get(name)) for p in protocols}) > 1)
+        values = [f"{name} {' and '.join(str(p.get(name)) for p in protocols)}" for name in differing]
+        found[int(number)] = f"{len(protocols)} protocols mixed: {', '.join(values)}"
+    return found
+
+
+def _with_keys(results: str) -> list[str]:
+    """Trials whose keys some study asked for."""
+    if not _has(results, "plans"):
+        return []
+    return read(results, "plans", ["trial_id"], pc.field("keys"))["trial_id"].unique().to_pylist()
+
+
+def _every_trial(results: str, columns: list[str]) -> pd.DataFrame:
+    """These columns of all trials; no rows where there is no folder or no trial yet."""
+    if not _has(results, "trials"):
         return pd.DataFrame({column: [] for column in columns}, dtype=object)
     trials = read(results, "trials", columns).to_pandas()
-    refuse_repeats(trials, ["trial_id"], *_TWICE)
     _refuse_empty(trials, "its study")
-    return _without_rehearsals(trials.loc[trials["status"] == "completed"])
+    return trials
+
+
+def _has(results: str, table: str) -> bool:
+    return _locate(results)[2] != pafs.FileType.NotFound and table in tables_with_rows(results)
 
 
 def _without_rehearsals(frame: pd.DataFrame) -> pd.DataFrame:

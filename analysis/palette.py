@@ -74,6 +74,7 @@ _TEXTS = {  # of other changes, by word or else by key; if by neither, "key valu
 STEP_COLORS = (  # Tol's muted scheme: nine steps of a problem, the first three far apart
     "#CC6677", "#332288", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499",
 )  # fmt: skip
+STEP_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*")
 _COLORS = (
     "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#AA4499", "#44AA99", "#882255", "#999933", "#332288",
 )  # fmt: skip

@@ -71,6 +71,17 @@ def measures(trace: key_geometry.Trace) -> pd.DataFrame:
     )
 
 
+def similarity(trace: key_geometry.Trace) -> np.ndarray:
+    """[T, T] cosine between the mean key of training problems at one step and that of test problems at another.
+
+    Both are taken from the mean over all steps of the training problems, which all keys share.
+    """
+    means_STK = np.stack([trace.keys[trace.train == split].mean(axis=0, dtype=float) for split in (True, False)])
+    means_STK = means_STK - means_STK[0].mean(axis=0)
+    train_TK, test_TK = means_STK / np.linalg.norm(means_STK, axis=2, keepdims=True)
+    return train_TK @ test_TK.T
+
+
 def _decoder(keys_PTK: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """A ridge regression of the step, one-hot, on the key and a constant: [P, T, K] -> the likeliest step, from 0."""
 

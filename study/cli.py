@@ -108,7 +108,7 @@ def main() -> None:
     esbn table quickstart            our accuracies beside the paper's
     esbn verdict quickstart          which published values are reproduced
     esbn compare quickstart          which arms matter
-    esbn figures quickstart          the figures, as PNG and SVG
+    esbn figures quickstart          the figures, as PNG, SVG and PDF
     esbn report quickstart           all of it as one web page
     esbn query "select * from trials"
 
@@ -590,11 +590,31 @@ def report(study: str, results: str, baseline: str, output: Path) -> None:
     show_default=True,
     help="Folder for the figures.",
 )
-def figures(study: str, results: str, output: Path) -> None:
-    """Draw the figures of STUDY as PNG and SVG: accuracy against m, time courses, key space, the objects."""
-    from analysis.figures import save_all
+@click.option(
+    "--style",
+    type=click.Choice(["paper", "talk"]),
+    default="paper",
+    show_default=True,
+    help="For a paper's page, 7 inches wide, or for a slide of 13.33 inches with larger text.",
+)
+def figures(study: str, results: str, output: Path, style: str) -> None:
+    """Draw the figures of STUDY as PNG, SVG and PDF: accuracy against m, time courses, keys, the objects.
 
-    for path in save_all(results, _name(study), output):
+    For the study paper, these are Figures 3 to 10 of the paper, from the trials of every study in the store. What is
+    missing, incomplete or left out is named under each figure and on the error output.
+
+    \b
+    esbn figures encoders
+    esbn figures paper --style talk -o slides
+    """
+    from analysis.figures import save_all
+    from analysis.paper_figures import save_paper
+
+    if study == "paper":
+        paths = save_paper(results, output, style, lambda line: click.echo(line, err=True))
+    else:
+        paths = save_all(results, _name(study), output, style)
+    for path in paths:
         click.echo(path)
 
 

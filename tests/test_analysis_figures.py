@@ -12,11 +12,12 @@ import pytest
 from analysis_store import curve, key_rows, object_rows, trial, write_study
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from analysis import AnalysisError, figures, key_geometry, load_study
+from analysis import AnalysisError, figures, key_figures, key_geometry, load_study
 from analysis.palette import styles
 from study.schema import TABLES
 from study.store import Store
@@ -101,27 +102,35 @@ def test_accuracy_centres_a_single_arm(tmp_path: Path) -> None:
     assert points(figure, "ours")[:, 0].tolist() == [0, 1]
 
 
-def test_accuracy_fades_incomplete_variants(frame: pd.DataFrame) -> None:
+def test_accuracy_draws_incomplete_variants_pale_with_an_edge(frame: pd.DataFrame) -> None:
     panel = figures.accuracy(frame).axes[0]
-    (faded,) = [line for line in lines(panel, "incomplete") if np.size(line.get_xydata())]
-    assert (faded.get_alpha() or 1) < 0.5
-    assert all(line.get_alpha() == 1 for line in lines(panel, "ours"))
+    (pale,) = [line for line in lines(panel, "incomplete") if np.size(line.get_xydata())]
+    assert min(to_rgb(pale.get_markerfacecolor())) > 0.7
+    assert pale.get_markeredgecolor() == pale.get_color() and pale.get_markeredgewidth() > 0
+    assert all(line.get_markerfacecolor() == line.get_color() for line in lines(panel, "ours"))
+
+
+def test_accuracy_hatches_an_m_at_which_nothing_is_trained(tmp_path: Path) -> None:
+    planned = [trial("rmts", m, arm, 0, 0.9) for m in (0, 50, 95) for arm in ("baseline", "tcn=none")]
+    results = write_study(tmp_path, "s", planned, planned[:3])
+    panel = figures.accuracy(load_study(results, "s")).axes[0]
+    (hatched,) = [patch for patch in panel.patches if patch.get_gid() == "untrained"]
+    assert hatched.get_hatch() and hatched.get_extents().transformed(panel.transData.inverted()).intervalx == (
+        pytest.approx([1.5, 2.5])
+    )
 
 
 def test_accuracy_lists_incomplete_and_missing_variants(frame: pd.DataFrame) -> None:
     text = notes(figures.accuracy(frame))
     assert "Incomplete: Relational match-to-sample, m = 95, no TCN (2 of 3 trained, 1 failed)." in text
-    assert (
-        "Without a completed trial: Relational match-to-sample, m = 95, ESBN, own arm (0 of 3 trained, 3 missing)."
-        in text
-    )
+    assert "None trained: Relational match-to-sample, m = 95, ESBN, own arm." in text
 
 
 def test_accuracy_lists_variants_that_lack_the_same_together(tmp_path: Path) -> None:
     planned = [trial("rmts", m, arm, seed, 0.9) for m in (0, 50) for arm in ("baseline", "x=1") for seed in (0, 1)]
     results = write_study(tmp_path, "s", planned, planned[::2])
     text = notes(figures.accuracy(load_study(results, "s")))
-    assert "Relational match-to-sample, m = 0, 50, ESBN (baseline), ESBN, x 1 (1 of 2 trained, 1 missing)." in text
+    assert "Relational match-to-sample, m = 0, 50, ESBN (baseline) · ESBN, x 1 (1 of 2 trained, 1 missing)." in text
 
 
 def test_accuracy_states_n_and_error_bars(frame: pd.DataFrame) -> None:
@@ -147,31 +156,36 @@ def test_accuracy_spaces_m_evenly(tmp_path: Path) -> None:
 
 def test_accuracy_is_drawn_when_nothing_is_trained(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [trial("rmts", 95, "own_arm", 0, 0.9)], [])
-    assert "ESBN, own arm (0 of 1 trained, 1 missing)" in notes(figures.accuracy(load_study(results, "s")))
+    assert "None trained: Relational match-to-sample, m = 95, ESBN, own arm." in notes(
+        figures.accuracy(load_study(results, "s"))
+    )
 
 
 def test_curves_draws_the_mean_over_completed_trials(frame: pd.DataFrame) -> None:
     of_seed = [[0.5, 0.6, 0.9], [0.7, 0.6, 1.0], [0.6, 0.3, 0.8]]
     rows = pd.DataFrame([r for s, accuracies in enumerate(of_seed) for r in curve(f"rmts-95-baseline-{s}", accuracies)])
     failed = pd.DataFrame(curve("rmts-95-tcn_none-1", [0.1, 0.1, 0.1]))
-    (line,) = lines(figures.curves(frame, pd.concat([rows, failed])), "mean")
+    (line,) = lines(figures.curves(frame, pd.concat([rows, failed])), "mean")  # of three networks; the others have none
     assert line.get_xydata() == pytest.approx(np.array([[0, 60], [10, 50], [20, 90]]))
 
 
 def test_curves_marks_each_arm(frame: pd.DataFrame) -> None:
     ids = ("rmts-95-baseline-0", "rmts-95-tcn_none-0")
-    drawn = lines(figures.curves(frame, pd.DataFrame([row for name in ids for row in curve(name, [0.5, 1.0])])), "mean")
+    rows = pd.DataFrame([row for name in ids for row in curve(name, [0.5, 1.0])])
+    drawn = lines(figures.curves(frame, rows), "incomplete")
     assert [line.get_marker() for line in drawn] == [styles([arm])[arm].marker for arm in ("baseline", "tcn=none")]
 
 
 def test_curves_states_n_and_band(frame: pd.DataFrame) -> None:
     rows = pd.DataFrame([row for seed in (0, 1) for row in curve(f"rmts-95-baseline-{seed}", [0.5, 1.0])])
-    assert "n = 2 trained networks; bands: ± standard error of the mean" in notes(figures.curves(frame, rows))
+    text = notes(figures.curves(frame, rows))
+    assert "n as listed. Bands: ± standard error of the mean" in text
+    assert "Incomplete: Relational match-to-sample, m = 95, ESBN (baseline) (2 of 3 trained, 1 missing)." in text
 
 
 def test_curves_averages_neighbours_late_in_training(frame: pd.DataFrame) -> None:
     rows = pd.DataFrame(curve("rmts-95-baseline-0", [0.0, 1.0] * 5_000))
-    xy_U2 = points(figures.curves(frame, rows), "mean")
+    xy_U2 = points(figures.curves(frame, rows), "incomplete")
     assert xy_U2[:10, 1].tolist() == [0, 100] * 5  # every measurement up to update 90
     assert np.diff(np.log10(xy_U2[100:, 0])) == pytest.approx(1 / 25, rel=0.1)
     assert xy_U2[-5:, 1] == pytest.approx(50, abs=1)
@@ -266,7 +280,7 @@ def test_key_summary_reports_the_numbers_beside_the_picture(keys: pa.Table) -> N
 
 
 def test_keys_draws_written_and_read_keys(keys: pa.Table) -> None:
-    a, b, c = figures.keys(keys).axes
+    a, b, c = key_figures.keys(keys).axes
     trace = key_geometry.trace(keys)
     axes = key_geometry.principal_axes(trace.keys)
     for t in range(1, 10):
@@ -280,7 +294,7 @@ def test_keys_shows_and_counts_reads_outside_panel_b(keys: pa.Table) -> None:
     for row in rows[:9]:  # first training problem: its three reads go far away
         if row["read"] is not None:
             row["read"] = [500.0] * 8
-    _, b, c = figures.keys(pa.Table.from_pylist(rows, schema=TABLES["keys"])).axes
+    _, b, c = key_figures.keys(pa.Table.from_pylist(rows, schema=TABLES["keys"])).axes
     (text,) = [text.get_text() for text in c.texts if text.get_gid() == "outside"]
     assert text.startswith("3 of 78 reads")
     drawn_R2 = np.concatenate([scatter(c, f"{split}{role}") for split in ("train", "test") for role in (1, 2, 3)])
@@ -292,7 +306,7 @@ def test_keys_shows_and_counts_reads_outside_panel_b(keys: pa.Table) -> None:
 
 def test_keys_names_the_share_of_variance(keys: pa.Table) -> None:
     share = key_geometry.principal_axes(key_geometry.trace(keys).keys).variance
-    assert figures.keys(keys).axes[0].get_xlabel() == f"Component 1 ({100 * share[0]:.1f} %)"
+    assert key_figures.keys(keys).axes[0].get_xlabel() == f"Component 1 ({100 * share[0]:.1f} %)"
 
 
 def test_objects_places_images_by_number() -> None:
@@ -313,7 +327,7 @@ def full_store(tmp_path: Path) -> Iterator[str]:
     yield results
 
 
-def test_save_all_writes_every_figure_twice(full_store: str, tmp_path: Path) -> None:
+def test_save_all_writes_every_figure_in_every_format(full_store: str, tmp_path: Path) -> None:
     paths = figures.save_all(full_store, "s", tmp_path / "new" / "out")
     assert sorted(path.name for path in paths if path.suffix != ".csv") == sorted(
         f"{name}.{kind}"
@@ -322,12 +336,13 @@ def test_save_all_writes_every_figure_twice(full_store: str, tmp_path: Path) -> 
             "curves",
             f"keys_{TASK}_m95_seed3",
             f"keys_{TASK}_m95_seed3_confidence-off",
+            "key_similarity",
             "objects",
         )
-        for kind in ("png", "svg")
+        for kind in ("png", "svg", "pdf")
     )
     assert all(path.stat().st_size > 1000 for path in paths if path.suffix != ".csv")
-    assert {path.stem for path in paths if path.suffix == ".csv"} == {p.stem for p in paths if p.stem[:4] == "keys"}
+    assert {path.stem for path in paths if path.suffix == ".csv"} == {p.stem for p in paths if p.stem[:5] == "keys_"}
 
 
 def test_save_all_writes_the_same_bytes_again(full_store: str, tmp_path: Path) -> None:
@@ -346,7 +361,11 @@ def test_save_all_prints_nothing_and_leaves_settings_alone(
 
 def test_save_all_draws_what_there_is_when_nothing_is_trained(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [trial("rmts", 95, "baseline", 0, 0.9)], [])
-    assert [path.name for path in figures.save_all(results, "s", tmp_path / "out")] == ["accuracy.png", "accuracy.svg"]
+    assert [path.name for path in figures.save_all(results, "s", tmp_path / "out")] == [
+        "accuracy.png",
+        "accuracy.svg",
+        "accuracy.pdf",
+    ]
 
 
 def test_save_all_refuses_a_place_it_cannot_write(full_store: str, tmp_path: Path) -> None:
