@@ -258,6 +258,20 @@ def status(results: str, timing: bool) -> None:
     console.print(status.timing(Store(results)) if timing else status.summary(Store(results)))
 
 
+@main.command()
+@RESULTS
+def compact(results: str) -> None:
+    """Merge the small files of trials that have ended into few large ones, so that reading them is fast.
+
+    Everything can go on meanwhile, runs that train other trials included. Stopped or killed, it has lost nothing; the
+    next one goes on. What is trained anew after it counts in place of what was merged.
+    """
+    from study.compact import compact as merge
+    from study.store import Store
+
+    merge(Store(results), click.echo)
+
+
 @main.group()
 def cluster() -> None:
     """Prepare a Ray cluster: on AWS by cluster.yaml, or on machines that you have.
