@@ -28,6 +28,7 @@ from analysis.errors import AnalysisError
 from analysis.load import VARIANT, load_keys, load_study, read, tables_with_rows
 from analysis.palette import STEP_COLORS, Style, styles
 from analysis.tables import PUBLISHED_N, Variant, variants
+from analysis.time_courses import BINS, mean_curves
 
 TASK_TITLES = {
     "same_different": "Same/different",
@@ -42,7 +43,6 @@ _FADED = 0.4  # opacity of a variant with fewer trials than planned
 _CHANCE_LINE: dict[str, Any] = {"color": "0.45", "linestyle": (0, (2, 2)), "linewidth": 0.8}
 _RING: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markerfacecolor": "none", "markeredgewidth": 0.8}
 _APART = 0.35  # distance of the markers of a curve, as a share of the diagonal of its panel
-_BINS = 25  # points of a training curve per decade of updates
 _DECADES = {0: "0", 10: "10", 100: "100", 1_000: "1k", 10_000: "10k", 100_000: "100k"}
 _HANDLE_WIDTH, _LABEL_WIDTH = 0.52, 0.062  # inches of a legend per entry and per character
 _NOTE_SIZE, _LINE_HEIGHT, _CHARS_PER_INCH = 6.5, 0.115, 20.0  # notes under a figure: points, inches, DejaVu Sans
@@ -179,7 +179,7 @@ class _Curve(NamedTuple):
 
 
 @matplotlib.rc_context(_STYLE)
-def curves(frame: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+def curves(frame: pd.DataFrame, curves: pa.Table | pd.DataFrame) -> Figure:
     """Training accuracy against training updates, a panel per task and m, mean and standard error over seeds.
 
     The axis is linear up to 10 updates, the second measurement, and logarithmic above, where measurements of a network
@@ -208,21 +208,15 @@ def curves(frame: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     return figure
 
 
-def _mean_curves(frame: pd.DataFrame, curves: pd.DataFrame) -> dict[tuple[str, int, str], _Curve]:
-    rows = frame.loc[frame["status"] == "completed", ["trial_id", *VARIANT]].merge(curves, on="trial_id")
+def _mean_curves(frame: pd.DataFrame, curves: pa.Table | pd.DataFrame) -> dict[tuple[str, int, str], _Curve]:
+    rows = mean_curves(frame, curves)
     if rows.empty:
         raise AnalysisError("no completed trial has training curves; run the study first")
-    update = rows["update"].to_numpy(float)
-    rows["bin"] = np.where(update > 0, np.floor(_BINS * np.log10(np.maximum(update, 1))), -1)
-    of_trial = rows.groupby(["trial_id", *VARIANT, "bin"], as_index=False)[["update", "accuracy"]].mean()
     means = {}
-    for task, withheld, arm in dict.fromkeys(zip(*(of_trial[column] for column in VARIANT), strict=True)):
-        here = (of_trial["task"] == task) & (of_trial["withheld"] == withheld) & (of_trial["arm"] == arm)
-        over_seeds = of_trial.loc[here].groupby("bin")
-        mean, sem = over_seeds[["update", "accuracy"]].mean(), over_seeds["accuracy"].sem().fillna(0)  # ddof 1
-        n = len(set(of_trial.loc[here, "trial_id"]))
-        accuracy_U, sem_U = 100 * mean["accuracy"].to_numpy(float), 100 * np.asarray(sem, float)
-        means[task, int(withheld), arm] = _Curve(n, mean["update"].to_numpy(float), accuracy_U, sem_U)
+    for _, of_arm in rows.groupby(VARIANT):
+        task, withheld, arm, n = of_arm[[*VARIANT, "n"]].iloc[0].tolist()
+        update_U, accuracy_U, sem_U = of_arm[["update", "accuracy", "sem"]].to_numpy(float).T
+        means[task, withheld, arm] = _Curve(n, update_U, 100 * accuracy_U, 100 * sem_U)
     return means
 
 
@@ -239,7 +233,7 @@ def _curve_note(counts: Sequence[int]) -> str:
     span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return (
         f"Mean over n = {span} trained networks; bands: ± standard error of the mean over seeds (ddof 1). Above 100"
-        f" updates, measurements of a network are averaged to {_BINS} per decade first."
+        f" updates, measurements of a network are averaged to {BINS} per decade first."
     )
 
 
@@ -386,7 +380,8 @@ def save_all(results: str, study: str, out: str | Path) -> list[Path]:
     completed = frame.loc[frame["status"] == "completed"]
     paths = _save(accuracy(frame), Path(out), "accuracy")
     if "curves" in there:
-        rows = read(results, "curves", rows=pc.field("trial_id").isin(completed["trial_id"].tolist())).to_pandas()
+        wanted = pc.field("trial_id").isin(completed["trial_id"].tolist())
+        rows = read(results, "curves", ["trial_id", "update", "accuracy"], wanted)
         if len(rows):
             paths += _save(curves(frame, rows), Path(out), "curves")
     if "keys" in there:

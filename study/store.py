@@ -60,11 +60,9 @@ class Store:
 
     def write(self, table: str, name: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
         """Writes one file of a table whole or not at all; columns left out are null, unknown ones are refused."""
-        schema = TABLES[table]
-        content = _table(rows, schema) if isinstance(rows, Sequence) else rows
-        self._put(f"{table}/{name}.parquet", _parquet(content.cast(schema)))
+        self._put(f"{table}/{name}.parquet", _parquet(_table(rows, TABLES[table])))
 
-    def write_merged(self, table: str, names: Collection[str], rows: pa.Table) -> None:
+    def write_merged(self, table: str, names: Collection[str], rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
         """Writes the rows of many names as one file, which stands for all merged files of these names there are.
 
         Args:
@@ -72,7 +70,7 @@ class Store:
         """
         self.fs.create_dir(f"{self.root}/{table}/{MERGED}", recursive=True)
         generation = 1 + max((file.generation for file in self.files(table).merged), default=0)
-        content = _parquet(rows.sort_by(KEY).cast(TABLES[table]), names)
+        content = _parquet(_table(rows, TABLES[table]).sort_by(KEY), names)
         self._put(f"{table}/{MERGED}/{generation:08d}-{uuid.uuid4().hex[:8]}.parquet", content)
 
     def files(self, table: str) -> Files:
@@ -228,7 +226,9 @@ def _parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+def _table(rows: Sequence[Mapping[str, Any]] | pa.Table, schema: pa.Schema) -> pa.Table:
+    if isinstance(rows, pa.Table):
+        return rows.cast(schema)
     unknown = {name for row in rows for name in row} - set(schema.names)
     assert not unknown, f"columns {sorted(unknown)} are not in the schema"
     return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
