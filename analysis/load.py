@@ -17,7 +17,7 @@ from analysis.errors import AnalysisError, choices
 from study.files import KEY, MERGED, find, gone, listed
 from study.place import PlaceError, first_line, open_place
 
-TABLES = ("trials", "curves", "keys", "objects", "plans")
+TABLES = ("trials", "curves", "keys", "objects", "plans", "external")
 VARIANT = ["task", "withheld", "arm"]
 
 _FILE = "__filename"  # pyarrow's name for the file a row came from
@@ -31,7 +31,7 @@ def load(results: str = "results", table: str = "trials", columns: Sequence[str]
 
     Args:
         results: folder or URI the studies were run into.
-        table: trials, curves, keys, objects or plans; keys takes 0.2 GB a trial, so prefer `load_keys`.
+        table: trials, curves, keys, objects, plans or external; keys takes 0.2 GB a trial, so prefer `load_keys`.
         columns: which columns; None: all.
     Returns:
         A row per row of the store; accuracy is a fraction.

@@ -32,7 +32,7 @@ _LONGEST_LIST = 6  # numbers of a vector that the text format shows
 
 
 def query(results: str, sql: str) -> pa.Table:
-    """The answer to one DuckDB SELECT over the tables trials, curves, keys, objects and plans.
+    """The answer to one DuckDB SELECT over the tables of the store.
 
     Args:
         results: folder or URI the studies were run into.

@@ -8,17 +8,15 @@ from analysis.load import VARIANT
 
 BINS = 25  # points of a curve per decade of updates
 
-_BINNED = f"""
-SELECT {", ".join(VARIANT)}, trial_id, favg("update") AS "update", favg(accuracy) AS accuracy,
-       CASE WHEN "update" > 0 THEN floor({BINS} * log10("update")) ELSE -1 END AS bin
-FROM curves JOIN trials USING (trial_id) WHERE status = 'completed' GROUP BY ALL
-"""
-_MEANS = f"""
-WITH binned AS MATERIALIZED ({_BINNED}),
-     counts AS (SELECT {", ".join(VARIANT)}, count(DISTINCT trial_id) AS n FROM binned GROUP BY ALL)
-SELECT {", ".join(VARIANT)}, n, bin, favg("update") AS "update", favg(accuracy) AS accuracy,
+_SQL = f"""
+WITH binned AS MATERIALIZED (
+    SELECT variant, trial_id, CASE WHEN "update" > 0 THEN floor({BINS} * log10("update")) ELSE -1 END AS bin,
+           favg("update") AS "update", favg(accuracy) AS accuracy
+    FROM curves JOIN trials USING (trial_id) GROUP BY ALL
+), counts AS (SELECT variant, count(DISTINCT trial_id) AS n FROM binned GROUP BY variant)
+SELECT variant, n, bin, favg("update") AS "update", favg(accuracy) AS accuracy,
        coalesce(stddev_samp(accuracy) / sqrt(count(accuracy)), 0) AS sem
-FROM binned JOIN counts USING ({", ".join(VARIANT)}) GROUP BY ALL ORDER BY {", ".join(VARIANT)}, bin
+FROM binned JOIN counts USING (variant) GROUP BY ALL ORDER BY variant, bin
 """
 
 
@@ -35,7 +33,11 @@ def mean_curves(trials: pd.DataFrame, curves: pa.Table | pd.DataFrame) -> pd.Dat
         A row per variant and point, by update: task, withheld, arm, n (its trials with a curve), bin (number of the
         point), update, accuracy, sem (standard error over trials with ddof 1; 0 where there is one).
     """
+    completed = trials.loc[trials["status"] == "completed", ["trial_id", *VARIANT]]
+    numbered = completed.assign(variant=completed.groupby(VARIANT).ngroup())
     with duckdb.connect() as connection:
-        connection.register("trials", pa.Table.from_pandas(trials[["trial_id", *VARIANT, "status"]]))
+        connection.register("trials", pa.Table.from_pandas(numbered[["trial_id", "variant"]], preserve_index=False))
         connection.register("curves", curves)
-        return connection.sql(_MEANS).df()
+        means = connection.sql(_SQL).df()
+    variants = numbered.drop_duplicates("variant")[["variant", *VARIANT]]
+    return variants.merge(means, on="variant").drop(columns="variant")

@@ -13,7 +13,7 @@ from study.files import Files
 from study.lease import held, lease
 from study.store import Store, StoreError
 
-MERGEABLE = ("trials", "curves", "keys")  # the tables with a file for every trial
+MERGEABLE = ("trials", "curves", "keys", "external")  # the tables with a file for every trial
 LARGE = 64 * 2**20  # bytes; files of this size stay as they are
 INPUT = 128 * 2**20  # bytes of files that are merged into one: they shrink, since many small ones repeat their footers
 
@@ -32,7 +32,7 @@ def compact(store: Store, tell: Callable[[str], None]) -> None:
         LeaseError: a run began to train some of them just now, or another compaction is at work.
         StoreError: a file is not whole, or the store cannot be written.
     """
-    ended = store.names("trials")
+    ended = store.names("trials") | store.names("external")
     if not ended:
         raise StoreError(f"{store.uri} has no trials; name the place that a study was run into with --results")
     ended -= held(store)
@@ -42,7 +42,8 @@ def compact(store: Store, tell: Callable[[str], None]) -> None:
             while groups := _groups(store.files(table), ended):
                 for group in groups:
                     _merge(store, table, group)
-            tell(f"{table}: {before:,} files, now {_count(store.files(table)):,}")
+            if before:
+                tell(f"{table}: {before:,} files, now {_count(store.files(table)):,}")
 
 
 def _count(files: Files) -> int:

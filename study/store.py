@@ -60,7 +60,7 @@ class Store:
 
     def write(self, table: str, name: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
         """Writes one file of a table whole or not at all; columns left out are null, unknown ones are refused."""
-        self._put(f"{table}/{name}.parquet", _parquet(_table(rows, TABLES[table])))
+        self._put(f"{table}/{name}.parquet", parquet(_table(rows, TABLES[table])))
 
     def write_merged(self, table: str, names: Collection[str], rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
         """Writes the rows of many names as one file, which stands for all merged files of these names there are.
@@ -70,7 +70,7 @@ class Store:
         """
         self.fs.create_dir(f"{self.root}/{table}/{MERGED}", recursive=True)
         generation = 1 + max((file.generation for file in self.files(table).merged), default=0)
-        content = _parquet(_table(rows, TABLES[table]).sort_by(KEY), names)
+        content = parquet(_table(rows, TABLES[table]).sort_by(KEY), names)
         self._put(f"{table}/{MERGED}/{generation:08d}-{uuid.uuid4().hex[:8]}.parquet", content)
 
     def files(self, table: str) -> Files:
@@ -217,7 +217,8 @@ def _version(info: pafs.FileInfo) -> tuple[str, int, int]:
     return info.path, info.size, info.mtime_ns
 
 
-def _parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:
+def parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:
+    """A Parquet file of the store; ``names``, of the rows of a merged one, go into its footer."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
         writer.write_table(rows, row_group_size=max(1, ROW_GROUP * len(rows) // max(1, rows.nbytes)))
@@ -227,7 +228,7 @@ def _parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:
 
 
 def _table(rows: Sequence[Mapping[str, Any]] | pa.Table, schema: pa.Schema) -> pa.Table:
-    if isinstance(rows, pa.Table):
+    if not isinstance(rows, Sequence):
         return rows.cast(schema)
     unknown = {name for row in rows for name in row} - set(schema.names)
     assert not unknown, f"columns {sorted(unknown)} are not in the schema"
