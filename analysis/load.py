@@ -78,6 +78,20 @@ def load_completed(results: str) -> pd.DataFrame:
     return _without_rehearsals(trials.loc[trials["status"] == "completed"])
 
 
+def load_external(results: str) -> pd.DataFrame:
+    """Test results of other code, which no function here averages with ours; no rows where none was imported.
+
+    Returns:
+        A row per network: origin, task, withheld, arm, run and test_accuracy, a fraction.
+    Raises:
+        AnalysisError: a file is torn; the place cannot be read.
+    """
+    columns = ["origin", *VARIANT, "run", "test_accuracy"]
+    if _locate(results)[2] == pafs.FileType.NotFound or "external" not in tables_with_rows(results):
+        return pd.DataFrame({column: [] for column in columns}, dtype=object)
+    return read(results, "external", columns).to_pandas()
+
+
 def _without_rehearsals(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[~frame[_REHEARSAL.name].eq(True)]  # null is False
 

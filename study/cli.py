@@ -299,7 +299,7 @@ def export_command(bundle: Path, studies: tuple[str, ...], results: str, figures
 
 
 @main.command("import")
-@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path))
 @RESULTS
 @click.option("--origin", default="authors", show_default=True, help="Whose results the folder has.")
 @click.option("--encoder", default="conv", show_default=True, help="Encoder they were trained with; no file tells.")

@@ -23,7 +23,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from study.files import KEY, MERGED, NAMES, Files, find, gone, listed
+from study.files import KEY, MERGED, NAMES, Files, find, listed
 from study.place import PlaceError, first_line, open_place
 from study.schema import TABLES
 
@@ -91,8 +91,8 @@ class Store:
             try:
                 return self._rows(table, files, files.names if names is None else set(names), columns)
             except (pa.ArrowInvalid, OSError) as error:
-                paths = [info.path for info in (*files.single.values(), *(file.info for file in files.merged))]
-                if not gone(self.fs, paths):
+                if _versions(files) <= _versions(self.files(table)):  # else one was replaced meanwhile: look again
+                    paths = [path for path, _, _ in sorted(_versions(files))]
                     raise StoreError(
                         self._torn(paths) or f"table {table} of {self.uri} cannot be read: {first_line(error)}"
                     ) from None
@@ -115,8 +115,7 @@ class Store:
 
     def drop_files(self, table: str, infos: Collection[pafs.FileInfo]) -> None:
         """Deletes files of a table unless they have been written again since they were listed."""
-        now = self.files(table)
-        there = {_version(info) for info in (*now.single.values(), *(file.info for file in now.merged))}
+        there = _versions(self.files(table))
         paths = [info.path for info in infos if _version(info) in there]
         with ThreadPoolExecutor(REQUESTS) as pool:
             list(pool.map(self._remove, paths))
@@ -215,6 +214,10 @@ class Store:
 
 def _version(info: pafs.FileInfo) -> tuple[str, int, int]:
     return info.path, info.size, info.mtime_ns
+
+
+def _versions(files: Files) -> set[tuple[str, int, int]]:
+    return {_version(info) for info in (*files.single.values(), *(file.info for file in files.merged))}
 
 
 def parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:
