@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,12 +54,12 @@ def write_large(results: str, trials: int) -> Store:
     return store
 
 
-def _plan(task: str, withheld: int, arm: str, seed: int) -> dict[str, object]:
+def _plan(task: str, withheld: int, arm: str, seed: int) -> dict[str, Any]:
     name = hashlib.sha256(f"{task} {withheld} {arm} {seed}".encode()).hexdigest()[:16]
     return {"trial_id": name, "task": task, "withheld": withheld, "arm": arm, "seed": seed, "keys": False}
 
 
-def _trial(row: dict[str, object], accuracy: float, now: datetime) -> dict[str, object]:
+def _trial(row: dict[str, Any], accuracy: float, now: datetime) -> dict[str, Any]:
     config = {**row, **{f"setting_{i}": i / 7 for i in range(40)}}  # as long as a real one
     more = {"status": "completed", "test_accuracy": accuracy, "test_loss": 1 - accuracy, "config": json.dumps(config),
             "withheld_objects": list(range(10)), "started_at": now, "finished_at": now, "host": "here"}  # fmt: skip
