@@ -262,7 +262,7 @@ def test_state_counts_a_trial_without_its_curve_as_missing(store: Store) -> None
 def test_begun_packs_go_on_as_they_were(store: Store) -> None:
     trials = plan(STUDY)
     checkpoint(store, "some", [trials[1].trial_id, trials[0].trial_id], 5)
-    checkpoint(store, "other", ["external"], 5)
+    checkpoint(store, "other", ["foreign"], 5)
     todo = {t.trial_id for t in trials}
     found = begun(trials, todo, store)
     assert found == [[trials[1], trials[0]]]
