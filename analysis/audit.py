@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from analysis.compare import spans
 from analysis.errors import AnalysisError
-from analysis.load import VARIANT, load_study, open_table, read, tables_with_rows
+from analysis.load import VARIANT, load_study, read, tables_with_rows
 from analysis.text import Grid, render
 
 CURVE_STEP = 10  # updates between two points of a stored time course
@@ -181,7 +181,7 @@ def _untuned(results: str, trials: list[Row]) -> list[Check]:
     last: dict[str, int] = {}
     if "curves" in tables_with_rows(results):
         here = pc.field("trial_id").isin([trial["trial_id"] for trial in trials])
-        points = open_table(results, "curves").to_table(columns=["trial_id", "update"], filter=here)
+        points = read(results, "curves", ["trial_id", "update"], here)
         ends = points.group_by("trial_id").aggregate([("update", "max")])
         last = dict(zip(ends["trial_id"].to_pylist(), ends["update_max"].to_pylist(), strict=True))
     with_ends = [{**trial, "curve": last.get(trial["trial_id"])} for trial in trials]

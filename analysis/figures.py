@@ -10,10 +10,11 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import seaborn as sns
 from matplotlib.artist import Artist
@@ -32,6 +33,7 @@ from analysis.load import VARIANT, load_keys, load_study, read, tables_with_rows
 from analysis.palette import Style, styles
 from analysis.symbols import similarity
 from analysis.tables import PUBLISHED_N, Variant, variants
+from analysis.time_courses import BINS, Course, curves_of, mean_courses
 
 TASK_TITLES = {
     "same_different": "Same/different",
@@ -45,7 +47,6 @@ _SPREAD = 0.76  # share of a category that the arms take side by side
 _SHADES = (0.0, 0.45, 0.75)  # shares of white in the bars of one colour
 _PALE = 0.75  # share of white in what has fewer networks than planned
 _APART = 0.35  # distance of the markers of a curve, as a share of the diagonal of its panel
-_BINS = 25  # points of a training curve per decade of updates
 _UNCLIPPED: dict[str, Any] = {"clip_on": False, "in_layout": False}  # markers at 100 % reach over the edge
 _UNTRAINED: dict[str, Any] = {
     "facecolor": "none",
@@ -297,17 +298,12 @@ def _arms(arms: list[str], every: set[str], looks: dict[str, Style]) -> str:
     return " · ".join(look.label for arm, look in looks.items() if arm in arms) if few else f"all {len(every)} arms"
 
 
-class _Curve(NamedTuple):
-    """Training accuracy of one variant, in percent."""
-
-    updates: np.ndarray  # [U]
-    mean: np.ndarray  # [U]
-    sem: np.ndarray  # [U]; 0 if n = 1
-
-
 @styled
 def curves(
-    frame: pd.DataFrame, curves: pd.DataFrame, arms: Sequence[str] | None = None, notes: Sequence[str] = ()
+    frame: pd.DataFrame,
+    curves: pa.Table | pd.DataFrame,
+    arms: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Figure:
     """Training accuracy against training updates, a panel per task and m, mean and standard error over seeds.
 
@@ -324,7 +320,9 @@ def curves(
     Source: paper Figures 4, 5, 7 and 8.
     """
     drawn = with_curves(frame, curves)
-    rows, means = variants(drawn), _mean_curves(drawn, curves)
+    rows, means = variants(drawn), mean_courses(drawn, curves)
+    if not means:
+        raise AnalysisError("no completed trial has training curves; run the study first")
     looks = {arm: look for arm, look in _looks(frame, arms).items() if any(a == arm for _, _, a in means)}
     shown = list(dict.fromkeys((row.task, row.withheld) for row in rows))
     places = _curve_places(shown)
@@ -341,30 +339,11 @@ def curves(
     return figure
 
 
-def with_curves(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+def with_curves(frame: pd.DataFrame, curves: pa.Table | pd.DataFrame) -> pd.DataFrame:
     """The frame with completed trials that have no curve as missing."""
-    without = (frame["status"] == "completed") & ~frame["trial_id"].isin(curves["trial_id"].unique().tolist())
+    there = curves["trial_id"].unique()
+    without = (frame["status"] == "completed") & ~frame["trial_id"].isin(there.tolist())
     return frame.assign(status=frame["status"].mask(without, "missing"))
-
-
-def _mean_curves(frame: pd.DataFrame, curves: pd.DataFrame) -> dict[tuple[str, int, str], _Curve]:
-    completed = frame.loc[frame["status"] == "completed", ["trial_id", *VARIANT]]
-    rows = curves.loc[curves["trial_id"].isin(completed["trial_id"]), ["trial_id", "update", "accuracy"]]
-    if rows.empty:
-        raise AnalysisError("no completed trial has training curves; run the study first")
-    update = rows["update"].to_numpy(float)
-    rows = rows.assign(bin=np.where(update > 0, np.floor(_BINS * np.log10(np.maximum(update, 1))), -1))
-    of_trial = rows.groupby(["trial_id", "bin"], as_index=False).mean().merge(completed, on="trial_id")
-    over_seeds = of_trial.groupby([*VARIANT, "bin"])
-    mean = over_seeds[["update", "accuracy"]].mean().assign(sem=over_seeds["accuracy"].sem().fillna(0))  # ddof 1
-    return {
-        (task, int(m), arm): _Curve(
-            of_arm["update"].to_numpy(float),
-            100 * of_arm["accuracy"].to_numpy(float),
-            100 * of_arm["sem"].to_numpy(float),
-        )
-        for (task, m, arm), of_arm in mean.groupby(VARIANT)
-    }
 
 
 def _curve_places(shown: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
@@ -379,7 +358,7 @@ def _curve_places(shown: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
 def _curve_note(rows: list[Variant]) -> str:
     return (
         f"{_count(rows)}. Bands: ± standard error of the mean over seeds (ddof 1). Above 100 updates, measurements of a"
-        f" network are averaged to {_BINS} per decade first."
+        f" network are averaged to {BINS} per decade first."
     )
 
 
@@ -407,9 +386,9 @@ def _curve_line(look: Style, incomplete: bool) -> dict[str, Any]:
     }
 
 
-def _curves_panel(panel: Axes, of_arm: Sequence[tuple[Style, _Curve, bool]]) -> None:
+def _curves_panel(panel: Axes, of_arm: Sequence[tuple[Style, Course, bool]]) -> None:
     """The curves of some arms, each with whether it is of fewer networks than planned; hatched if there is none."""
-    for i, (look, (update_U, mean_U, sem_U), incomplete) in enumerate(of_arm):
+    for i, (look, (_, update_U, mean_U, sem_U), incomplete) in enumerate(of_arm):
         apart: Any = (_APART * i / len(of_arm), _APART)  # where the first marker is, and how far the next
         gid = "incomplete" if incomplete else "mean"
         panel.plot(update_U, mean_U, **_curve_line(look, incomplete), markevery=apart, gid=gid)
@@ -471,15 +450,6 @@ def save_all(results: str, study: str, out: str | Path, style: str = "paper") ->
         if len(rows):
             paths += save(curves(frame, rows), Path(out), "curves")
         return paths + save_keys(results, frame, Path(out)) + save_objects(results, frame, Path(out))
-
-
-def curves_of(results: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of curves of a frame's completed trials; none where the store has none."""
-    columns = ["trial_id", "update", "accuracy"]
-    completed = frame.loc[frame["status"] == "completed", "trial_id"].tolist()
-    if not completed or "curves" not in tables_with_rows(results):
-        return pd.DataFrame(columns=columns)
-    return read(results, "curves", columns, pc.field("trial_id").isin(completed)).to_pandas()
 
 
 def save_keys(results: str, frame: pd.DataFrame, out: Path, name: str | None = None) -> list[Path]:

@@ -1,7 +1,7 @@
 """Rows of the result store as frames; missing, failed and doubled trials are told apart before anything is averaged.
 
-The store is RESULTS/<table>/<name>.parquet, under a local folder or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``.
-Its columns are those of the Parquet files.
+The store is RESULTS/<table>/<name>.parquet and RESULTS/<table>/merged/*.parquet (study/files.py says which counts),
+under a local folder or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``. Its columns are those of the Parquet files.
 """
 
 import json
@@ -16,9 +16,10 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from analysis.errors import AnalysisError, choices
+from study.files import KEY, MERGED, find, gone, listed
 from study.place import PlaceError, first_line, open_place
 
-TABLES = ("trials", "curves", "keys", "objects", "plans")
+TABLES = ("trials", "curves", "keys", "objects", "plans", "external")
 VARIANT = ["task", "withheld", "arm"]
 
 _FILE = "__filename"  # pyarrow's name for the file a row came from
@@ -32,7 +33,7 @@ def load(results: str = "results", table: str = "trials", columns: Sequence[str]
 
     Args:
         results: folder or URI the studies were run into.
-        table: trials, curves, keys, objects or plans; keys takes 0.2 GB a trial, so prefer `load_keys`.
+        table: trials, curves, keys, objects, plans or external; keys takes 0.2 GB a trial, so prefer `load_keys`.
         columns: which columns; None: all.
     Returns:
         A row per row of the store; accuracy is a fraction.
@@ -152,12 +153,26 @@ def _has(results: str, table: str) -> bool:
     return _locate(results)[2] != pafs.FileType.NotFound and table in tables_with_rows(results)
 
 
+def load_external(results: str) -> pd.DataFrame:
+    """Test results of other code, which no function here averages with ours; no rows where none was imported.
+
+    Returns:
+        A row per network: origin, task, withheld, arm, run and test_accuracy, a fraction.
+    Raises:
+        AnalysisError: a file is torn; the place cannot be read.
+    """
+    columns = ["origin", *VARIANT, "run", "test_accuracy"]
+    if not _has(results, "external"):
+        return pd.DataFrame({column: [] for column in columns}, dtype=object)
+    return read(results, "external", columns).to_pandas()
+
+
 def _without_rehearsals(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[~frame[_REHEARSAL.name].eq(True)]  # null is False
 
 
 def _plan(results: str, study: str) -> pd.DataFrame:
-    columns = [*open_table(results, "plans").schema.names, _FILE]
+    columns = [*open_table(results, "plans")[0].schema.names, _FILE]
     plan = read(results, "plans", columns, pc.field("study") == study).to_pandas()
     if plan.empty:
         there = read(results, "plans", ["study"])["study"].unique().to_pylist()
@@ -205,7 +220,7 @@ def load_keys(results: str, trial_id: str) -> pa.Table:
         AnalysisError: there is no such folder, the store has no keys at all, or a file is torn.
     """
     here = pc.field("trial_id") == trial_id
-    columns = open_table(results, "keys").schema.names
+    columns = open_table(results, "keys")[0].schema.names
     return pa.table({column: read(results, "keys", [column], here)[column] for column in columns})
 
 
@@ -215,25 +230,31 @@ def read(results: str, table: str, columns: Sequence[str] | None = None, rows: p
     Raises:
         AnalysisError: there is no such folder, table or column, the table has no rows, or a file is torn.
     """
-    dataset = open_table(results, table)
-    unknown = sorted(set(columns or ()) - {*dataset.schema.names, _FILE})
-    if unknown:
-        raise AnalysisError(f"table {table} has no column {unknown[0]!r}; {choices(unknown[0], dataset.schema.names)}")
-    try:
-        return dataset.to_table(columns=list(columns) if columns else None, filter=rows)
-    except (pa.ArrowInvalid, OSError) as error:
-        torn = torn_file([dataset])
-        raise torn or AnalysisError(f"the results cannot be read: {first_line(error)}") from None
+    while True:
+        parts = open_table(results, table)
+        there = parts[0].schema.names
+        unknown = sorted(set(columns or ()) - {*there, _FILE})
+        if unknown:
+            raise AnalysisError(f"table {table} has no column {unknown[0]!r}; {choices(unknown[0], there)}")
+        wanted = list(columns) if columns else None
+        try:
+            return pa.concat_tables([part.to_table(columns=wanted, filter=rows) for part in parts])
+        except (pa.ArrowInvalid, OSError) as error:
+            if not outdated(parts):
+                raise torn_file(parts) or AnalysisError(f"the results cannot be read: {first_line(error)}") from None
 
 
 def tables_with_rows(results: str) -> list[str]:
     """The tables of which the store has at least one file; raises `AnalysisError` if there is no such folder."""
     fs, root = _connect(results)
-    return [table for table in TABLES if _paths(fs, f"{root}/{table}")]
+    folders = {table: (f"{root}/{table}", f"{root}/{table}/{MERGED}") for table in TABLES}
+    return [table for table in TABLES if any(listed(fs, folder, ".parquet") for folder in folders[table])]
 
 
-def open_table(results: str, table: str) -> ds.FileSystemDataset:
-    """A table of the store as a lazy dataset with the columns of its first file; trials and plans have ``rehearsal``.
+def open_table(results: str, table: str) -> list[ds.FileSystemDataset]:
+    """A table of the store as lazy datasets, one after the other; there are several only while rows wait to be merged.
+
+    Their columns are those of the first file; trials and plans have ``rehearsal``.
 
     Raises:
         AnalysisError: there is no such folder or table, the table has no rows, or its first file is torn.
@@ -241,18 +262,39 @@ def open_table(results: str, table: str) -> ds.FileSystemDataset:
     if table not in TABLES:
         raise AnalysisError(f"table={table!r} is unknown; {choices(table, TABLES)}")
     fs, root = _connect(results)
-    paths = _paths(fs, f"{root}/{table}")
-    if not paths:
-        raise AnalysisError(
-            f"results={results!r} has no rows of table {table} yet; run a study into it that makes some"
-        )
-    try:
-        schema = pq.read_schema(paths[0], filesystem=fs)
-    except (pa.ArrowInvalid, OSError):
-        raise AnalysisError(_TORN.format(paths[0])) from None
-    if table in ("trials", "plans") and _REHEARSAL.name not in schema.names:
-        schema = schema.append(_REHEARSAL)
+    while True:
+        try:
+            files = find(fs, f"{root}/{table}")
+        except (OSError, pa.ArrowInvalid) as error:
+            raise AnalysisError(f"the results cannot be read: {first_line(error)}") from None
+        whole = [file.info.path for file in files.merged if not file.stale]
+        paths = sorted([*(info.path for info in files.single.values()), *whole])
+        if not paths:
+            raise AnalysisError(
+                f"results={results!r} has no rows of table {table} yet; run a study into it that makes some"
+            )
+        try:
+            schema = pq.read_schema(paths[0], filesystem=fs)
+        except FileNotFoundError:  # merged since it was listed
+            continue
+        except (pa.ArrowInvalid, OSError):
+            raise AnalysisError(_TORN.format(paths[0])) from None
+        if table in ("trials", "plans") and _REHEARSAL.name not in schema.names:
+            schema = schema.append(_REHEARSAL)
+        cut = [file for file in files.merged if file.stale and file.names]
+        return [
+            _dataset(paths, schema, fs),
+            *(_dataset([f.info.path], schema, fs).filter(~pc.field(KEY).isin(sorted(f.stale))) for f in cut),
+        ]
+
+
+def _dataset(paths: list[str], schema: pa.Schema, fs: pafs.FileSystem) -> ds.FileSystemDataset:
     return ds.FileSystemDataset.from_paths(paths, schema=schema, format=ds.ParquetFileFormat(), filesystem=fs)
+
+
+def outdated(datasets: Iterable[ds.FileSystemDataset]) -> bool:
+    """Whether a file of the datasets has been replaced by a merged one, so that they must be opened again."""
+    return any(gone(dataset.filesystem, dataset.files) for dataset in datasets)
 
 
 def torn_file(datasets: Iterable[ds.FileSystemDataset]) -> AnalysisError | None:
@@ -282,8 +324,3 @@ def _locate(results: str) -> tuple[pafs.FileSystem, str, pafs.FileType]:
         raise AnalysisError(str(error)) from None
     except (pa.ArrowInvalid, OSError) as error:
         raise AnalysisError(f"results={results!r} cannot be read: {first_line(error)}") from None
-
-
-def _paths(fs: pafs.FileSystem, folder: str) -> list[str]:
-    infos = fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
-    return sorted(i.path for i in infos if i.path.endswith(".parquet"))  # not those half written

@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import (
     audit,
     compare_report,
-    courses,
     key_geometry,
     page_figures,
     page_tables,
     symbols,
     tables,
+    time_courses,
     verdict_report,
 )
 from analysis.arms import BASELINE
@@ -77,7 +76,9 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
         "legend": page_figures.legend(looks),
         "accuracy": page_figures.accuracy(rows, looks, judged),
         "comparison": page_figures.comparison(pairs(conditions(frame), baseline), looks, baseline),
-        "courses": page_figures.courses(_courses(results, completed), looks),
+        "courses": page_figures.courses(
+            time_courses.mean_courses(completed, time_courses.curves_of(results, completed)), looks
+        ),
         "keys": list(networks.values()),
     }
     colors = {look.color for look in looks.values()} | set(page_figures.STEP_COLORS)
@@ -108,7 +109,7 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
         provenance=_rendered([page_tables.provenance(completed)]),
         cost=_rendered([page_tables.cost(frame)], page_tables.cost_notes(frame)),
         commands=_commands(command, results, frame, baseline),
-        bins=courses.BINS,
+        bins=time_courses.BINS,
         drawn=drawn,
         dark={color: page_figures.on_dark(color) for color in sorted(colors)},
         generator=f"esbn-study {version('esbn-study')}",
@@ -176,11 +177,3 @@ def _object_names(results: str) -> dict[str, dict[int, str]]:
     for row in read(results, "objects", ["images_hash", "object", "name"]).to_pylist():
         names.setdefault(row["images_hash"], {})[row["object"]] = row["name"]
     return names
-
-
-def _courses(results: str, completed: pd.DataFrame) -> dict[tuple[str, int, str], courses.Course]:
-    if "curves" not in tables_with_rows(results):
-        return {}
-    here = pc.field("trial_id").isin(completed["trial_id"].tolist())
-    curves = read(results, "curves", ["trial_id", "update", "accuracy"], here).to_pandas()
-    return courses.mean_courses(completed, curves) if len(curves) else {}

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from analysis import key_geometry
-from analysis.courses import Course
 from analysis.figures import CHANCE, TASK_TITLES
 from analysis.load import VARIANT
 from analysis.palette import STEP_COLORS, Style
 from analysis.tables import PUBLISHED_N, Variant, percent
 from analysis.text import interval, p_value
+from analysis.time_courses import Course
 
 Figure = dict[str, Any]  # title, data and layout
 

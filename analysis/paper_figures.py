@@ -12,6 +12,7 @@ from analysis.drawing import save, using
 from analysis.errors import AnalysisError
 from analysis.load import VARIANT, load_cells
 from analysis.tables import PUBLISHED_N
+from analysis.time_courses import curves_of
 
 _MODELS = (
     "baseline",
@@ -125,7 +126,7 @@ def _save(
     figure: PaperFigure, results: str, frame: pd.DataFrame, rehearsed: pd.DataFrame, out: Path, tell: Callable
 ) -> list[Path]:
     here = frame.loc[_among(frame, VARIANT, figure.cells())]
-    curves = figures.curves_of(results, here) if figure.kind == "curves" else None
+    curves = curves_of(results, here) if figure.kind == "curves" else None
     if curves is not None:
         here = figures.with_curves(here, curves)
     conditions = [(task, m) for task, withheld in figure.panels.items() for m in withheld]

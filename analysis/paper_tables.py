@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.load import VARIANT, load_completed, refuse_repeats
+from analysis.load import VARIANT, load_completed, load_external, refuse_repeats
 from analysis.stats import Summary, summarise
 from analysis.tables import PUBLISHED_N, Published, percent, published, published_cells
 from analysis.text import MISSING, Grid, render
@@ -32,6 +32,8 @@ _NOTES = (
     " parentheses n, the trained networks.",
     f"Ours: completed trials of every study, without rehearsals; {MISSING}: none yet. Paper: n = {PUBLISHED_N}.",
 )
+
+Place = tuple[str, int, str]  # task, m and arm of a cell
 
 
 class Cell(NamedTuple):
@@ -75,12 +77,24 @@ def report(results: str, format: str) -> str:
     """
     rows = cells(results)
     notes = list(_NOTES)
+    others = _external(results)
+    if others:
+        notes.append(f"{', '.join(sorted(others))}: results of other code, imported; in none of our means.")
     if not any(row.ours.n for row in rows):
         notes.append(f"results={results!r} holds no trials of these tables yet; `esbn list` shows what trains them.")
-    return render([_grid(source, rows) for source in TITLES], notes, [_frame(rows)], format)
+    return render([_grid(source, rows, others) for source in TITLES], notes, [_frame(rows)], format)
 
 
-def _grid(source: str, rows: list[Cell]) -> Grid:
+def _external(results: str) -> dict[str, dict[Place, Summary]]:
+    """Results of other code by origin and cell."""
+    found: dict[str, dict[Place, Summary]] = {}
+    for _, of_cell in load_external(results).groupby(["origin", *VARIANT]):
+        origin, task, withheld, arm = of_cell[["origin", *VARIANT]].iloc[0].tolist()
+        found.setdefault(origin, {})[task, withheld, arm] = summarise(of_cell["test_accuracy"].tolist())
+    return found
+
+
+def _grid(source: str, rows: list[Cell], others: dict[str, dict[Place, Summary]]) -> Grid:
     """A table of the paper: arms against m, or tasks where its one arm spans several; blank where the paper is."""
     here = [row for row in rows if row.paper.source == source]
     name = "task" if len({row.task for row in here}) > 1 else "arm"
@@ -90,6 +104,10 @@ def _grid(source: str, rows: list[Cell]) -> Grid:
         of_label = {row.withheld: row for row in here if getattr(row, name) == label}
         lines.append([label, "ours", *(_ours(of_label[m]) if m in of_label else "" for m in withheld)])
         lines.append(["", "paper", *(_paper(of_label[m]) if m in of_label else "" for m in withheld)])
+        for origin, found in sorted(others.items()):
+            theirs = [found.get(of_label[m][:3]) if m in of_label else None for m in withheld]
+            if any(theirs):
+                lines.append(["", origin, *(_cell(*summary) if summary else "" for summary in theirs)])
     header, right = [name, "", *(f"m = {m}" for m in withheld)], [False, False, *(True for _ in withheld)]
     return Grid(header, lines, right, f"{source}: {TITLES[source]}")
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from analysis.errors import AnalysisError, choices
-from analysis.load import TABLES, open_table, tables_with_rows, torn_file
+from analysis.load import TABLES, open_table, outdated, tables_with_rows, torn_file
 from analysis.text import MISSING, aligned
 
 FORMATS = ("table", "csv", "json", "parquet")
@@ -31,7 +32,7 @@ _LONGEST_LIST = 6  # numbers of a vector that the text format shows
 
 
 def query(results: str, sql: str) -> pa.Table:
-    """The answer to one DuckDB SELECT over the tables trials, curves, keys, objects and plans.
+    """The answer to one DuckDB SELECT over the tables of the store.
 
     Args:
         results: folder or URI the studies were run into.
@@ -41,28 +42,38 @@ def query(results: str, sql: str) -> pa.Table:
     Raises:
         AnalysisError: the SQL is wrong (with DuckDB's hint), the store has no rows of a table yet, or a file is torn.
     """
-    datasets = {table: open_table(results, table) for table in tables_with_rows(results)}
-    if not datasets:
-        raise AnalysisError(f"results={results!r} has no tables yet; name the folder that a study was run into")
-    with duckdb.connect(config=_CONFIG) as connection:
-        for table, dataset in datasets.items():
-            connection.register(table, dataset)
+    while True:
+        tables = {table: open_table(results, table) for table in tables_with_rows(results)}
+        if not tables:
+            raise AnalysisError(f"results={results!r} has no tables yet; name the folder that a study was run into")
         try:
-            answer = connection.sql(sql)
-            if answer is None:
-                raise AnalysisError(f"sql={sql!r} asks for no rows; write a SELECT over {', '.join(datasets)}")
-            rows = answer.to_arrow_table()
-            doubled = {name for name in rows.column_names if rows.column_names.count(name) > 1}
-            if doubled:
-                raise AnalysisError(
-                    f"sql: several columns are named {', '.join(sorted(doubled))}; tell them apart by AS"
-                )
-            return rows
+            return _answer(tables, sql)
         except duckdb.Error as error:
-            torn = torn_file(datasets.values()) if isinstance(error, duckdb.InvalidInputException) else None
-            if torn:
-                raise torn from None
-            raise AnalysisError(_sentence(str(error), list(datasets))) from None
+            parts = [part for parts in tables.values() for part in parts]
+            if isinstance(error, duckdb.InvalidInputException):  # DuckDB's word for an error of Arrow
+                if outdated(parts):
+                    continue
+                if torn := torn_file(parts):
+                    raise torn from None
+            raise AnalysisError(_sentence(str(error), list(tables))) from None
+
+
+def _answer(tables: dict[str, list[ds.FileSystemDataset]], sql: str) -> pa.Table:
+    with duckdb.connect(config=_CONFIG) as connection:
+        for table, parts in tables.items():
+            for i, part in enumerate(parts):
+                connection.register(f"{table} {i}" if len(parts) > 1 else table, part)
+            if len(parts) > 1:
+                selects = (f'FROM "{table} {i}"' for i in range(len(parts)))
+                connection.execute(f"CREATE VIEW {table} AS {' UNION ALL '.join(selects)}")
+        answer = connection.sql(sql)
+        if answer is None:
+            raise AnalysisError(f"sql={sql!r} asks for no rows; write a SELECT over {', '.join(tables)}")
+        rows = answer.to_arrow_table()
+    doubled = {name for name in rows.column_names if rows.column_names.count(name) > 1}
+    if doubled:
+        raise AnalysisError(f"sql: several columns are named {', '.join(sorted(doubled))}; tell them apart by AS")
+    return rows
 
 
 def saved() -> dict[str, str]:

@@ -88,10 +88,11 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except Exception as error:
             from analysis.errors import AnalysisError
+            from study.bundle import BundleError
             from study.lease import LeaseError
             from study.store import StoreError
 
-            if isinstance(error, ConfigError | StoreError | LeaseError | AnalysisError):
+            if isinstance(error, ConfigError | StoreError | LeaseError | BundleError | AnalysisError):
                 raise click.ClickException(str(error)) from error
             raise
 
@@ -258,6 +259,70 @@ def status(results: str, timing: bool) -> None:
     from study.store import Store
 
     console.print(status.timing(Store(results)) if timing else status.summary(Store(results)))
+
+
+@main.command()
+@RESULTS
+def compact(results: str) -> None:
+    """Merge the small files of trials that have ended into few large ones, so that reading them is fast.
+
+    Everything can go on meanwhile, runs that train other trials included. Stopped or killed, it has lost nothing; the
+    next one goes on. What is trained anew after it counts in place of what was merged.
+    """
+    from study.compact import compact as merge
+    from study.store import Store
+
+    merge(Store(results), click.echo)
+
+
+@main.command("export")
+@click.argument("bundle", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("studies", metavar="[STUDY]...", nargs=-1)
+@RESULTS
+@click.option(
+    "--figures",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of figures to put into it, for people to look at.",
+)
+def export_command(bundle: Path, studies: tuple[str, ...], results: str, figures: Path | None) -> None:
+    """Write the results of each STUDY, or of all, into one file: rows, plans, images and package versions.
+
+    `esbn import` reads it into another store, where every table and figure can be made again.
+
+    \b
+    esbn export encoders.zip encoders
+    esbn export everything.zip --figures figures
+    """
+    from study.bundle import export_bundle
+    from study.store import Store
+
+    counts = export_bundle(Store(results), bundle, [_name(study) for study in studies], figures)
+    click.echo(f"{bundle}: {', '.join(f'{table} of {n:,}' for table, n in counts.items())}")
+
+
+@main.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@RESULTS
+@click.option("--origin", default="authors", show_default=True, help="Whose results the folder has.")
+@click.option("--encoder", default="conv", show_default=True, help="Encoder they were trained with; no file tells.")
+def import_command(source: Path, results: str, origin: str, encoder: str) -> None:
+    """Read SOURCE into the store: a file that `esbn export` wrote, or the folder `test` of the authors' code.
+
+    A bundle adds the trials that are not there yet and is refused if another result of a trial is. The authors'
+    results go into the table `external`, which stands beside ours and enters none of our means.
+
+    \b
+    esbn import encoders.zip
+    esbn import emergent_symbols/test
+    """
+    from study.bundle import import_bundle
+    from study.external import import_external
+    from study.store import Store
+
+    store = Store(results)
+    counts = import_external(store, source, origin, encoder) if source.is_dir() else import_bundle(store, source)
+    for table, (new, known) in counts.items():
+        click.echo(f"{table}: {new:,} new, {known:,} there already")
 
 
 @main.group()

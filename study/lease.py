@@ -1,5 +1,7 @@
 """Who trains what at the moment: a run holds a lease on its trials, so that two runs never train one trial twice.
 
+A compaction and an import hold one too, so that nobody trains what they move.
+
 A lease is a file of the store that its run renews while it lives. It counts as dead once the store's clock says that it
 has not been renewed for `LEASE_SECONDS`, or at once if its process was on this machine and is gone.
 
@@ -30,7 +32,7 @@ CLAIM_SECONDS = 10.0  # how long the first of several claims waits for the other
 
 
 class LeaseError(Exception):
-    """Another run is training some of these trials; the message says which run and what to do."""
+    """Another run has some of these trials; the message says which run and what to do."""
 
 
 @dataclass(frozen=True)
@@ -104,19 +106,30 @@ def _win(store: Store, name: str, own: Lease) -> None:
         if held.running or other < name or time.monotonic() > deadline:
             n = len(set(held.trials) & set(own.trials))
             raise LeaseError(
-                f"{n} of these trials are being trained by the run with pid {held.pid} on {held.host}, begun "
+                f"{n} of these trials are in the hands of the run with pid {held.pid} on {held.host}, begun "
                 f"{held.since}; wait for it or stop it there (a run that was killed elsewhere is forgotten after "
                 f"{LEASE_SECONDS:.0f} s)"
             )
         time.sleep(0.2)
 
 
+def held(store: Store) -> set[str]:
+    """Ids of the trials that living runs have leases on."""
+    with lease(store, ()) as name:  # its age is that of the others' clock: the store's
+        return {trial for _, other in _living(store, name) for trial in other.trials}
+
+
 def _others(store: Store, name: str, own: Lease) -> list[tuple[str, Lease]]:
-    """Living leases of other runs on the same trials, those that are sure of theirs first; dead ones are deleted."""
+    """Living leases of other runs on the same trials, those that are sure of theirs first."""
+    found = [(other, held) for other, held in _living(store, name) if set(held.trials) & set(own.trials)]
+    return sorted(found, key=lambda pair: (not pair[1].running, pair[0]))
+
+
+def _living(store: Store, name: str) -> Iterator[tuple[str, Lease]]:
+    """All leases but this one of runs that are alive; dead ones are deleted."""
     written = store.leases()
     if name not in written:
         raise StoreError(f"{store.uri} does not list a file that was just written into it; is it being deleted?")
-    found = []
     for other in written.keys() - {name}:
         text = store.read_lease(other)
         if text is None:
@@ -128,9 +141,8 @@ def _others(store: Store, name: str, own: Lease) -> list[tuple[str, Lease]]:
         age = (written[name] - written[other]).total_seconds()
         if age > LEASE_SECONDS or held.gone():
             store.drop_lease(other)
-        elif set(held.trials) & set(own.trials):
-            found.append((other, held))
-    return sorted(found, key=lambda pair: (not pair[1].running, pair[0]))
+        else:
+            yield other, held
 
 
 def _renew(store: Store, name: str, own: Lease, over: threading.Event) -> None:

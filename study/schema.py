@@ -112,4 +112,16 @@ TABLES = {
         ("updates", _INT, "optimiser steps the trial takes"),
         ("keys", _FLAG, "whether the study wants the keys table for this trial"),
     ),
+    "external": _schema(
+        "test results of networks that other code trained, e.g. the authors'; no mean, verdict or comparison has them",
+        ("trial_id", _TEXT, "identity of the row: hash of origin, condition, arm and run"),
+        ("origin", _TEXT, "whose results they are"),
+        ("task", _TEXT, "as in trials"),
+        ("withheld", _INT, "as in trials"),
+        ("arm", _TEXT, "as in trials, for the settings that the result files tell"),
+        ("run", _INT, "number of the run, which shares no problems with a seed of ours"),
+        ("test_accuracy", _FLOAT, "as in trials, but a mean over batches of problems"),
+        ("test_loss", _FLOAT, "as in trials, likewise"),
+        ("file", _TEXT, "the result file, within its folder"),
+    ),
 }

@@ -1,10 +1,11 @@
 """The result store: Parquet files that are written once, and checkpoints, under one folder or bucket.
 
     RESULTS/<table>/<name>.parquet       one immutable file per trial (or plan) and table
+    RESULTS/<table>/merged/              many of those in one, after a compaction: study/files.py
     RESULTS/checkpoints/<pack>.safetensors
     RESULTS/leases/<run>.json            who trains what at the moment: study/lease.py
 
-A trial counts as done once its file in ``trials`` exists, which is written last. Names are deterministic, so a trial
+A trial counts as done once its row in ``trials`` exists, which is written last. Names are deterministic, so a trial
 that is run twice overwrites itself. Files of a folder are written aside and renamed, objects of a bucket appear whole,
 so a reader never meets half a file. Any number of processes may write different trials at the same time.
 """
@@ -12,18 +13,22 @@ so a reader never meets half a file. Any number of processes may write different
 import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from study.files import KEY, MERGED, NAMES, Files, find, listed
 from study.place import PlaceError, first_line, open_place
 from study.schema import TABLES
 
-ROW_GROUP = 10_000  # rows; a reader of the large keys table decodes one group at a time
+ROW_GROUP = 16 * 2**20  # bytes; a reader of the large keys table decodes one group at a time
+REQUESTS = 16  # that delete files of a bucket, where each takes a while
 
 
 class StoreError(Exception):
@@ -55,29 +60,65 @@ class Store:
 
     def write(self, table: str, name: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
         """Writes one file of a table whole or not at all; columns left out are null, unknown ones are refused."""
-        schema = TABLES[table]
-        content = _table(rows, schema) if isinstance(rows, Sequence) else rows
-        sink = pa.BufferOutputStream()
-        pq.write_table(content.cast(schema), sink, compression="zstd", row_group_size=ROW_GROUP)
-        self._put(f"{table}/{name}.parquet", sink.getvalue())
+        self._put(f"{table}/{name}.parquet", parquet(_table(rows, TABLES[table])))
+
+    def write_merged(self, table: str, names: Collection[str], rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
+        """Writes the rows of many names as one file, which stands for all merged files of these names there are.
+
+        Args:
+            names: in ``rows.trial_id``, or without any row.
+        """
+        self.fs.create_dir(f"{self.root}/{table}/{MERGED}", recursive=True)
+        generation = 1 + max((file.generation for file in self.files(table).merged), default=0)
+        content = parquet(_table(rows, TABLES[table]).sort_by(KEY), names)
+        self._put(f"{table}/{MERGED}/{generation:08d}-{uuid.uuid4().hex[:8]}.parquet", content)
+
+    def files(self, table: str) -> Files:
+        """The files of a table that count."""
+        try:
+            return find(self.fs, f"{self.root}/{table}")
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(f"table {table} of {self.uri} cannot be listed: {first_line(error)}") from None
 
     def names(self, table: str) -> set[str]:
-        """Names of the files a table has, without opening them."""
-        return {path.rsplit("/", 1)[-1].removesuffix(".parquet") for path in self._files(table, ".parquet")}
+        """Names that a table has rows of; opens the footers of merged files and nothing else."""
+        return self.files(table).names
 
     def read(self, table: str, columns: Sequence[str] | None = None, names: Collection[str] | None = None) -> pa.Table:
-        """Reads a table, or only the named files of it; raises `StoreError` naming a file that is not whole."""
-        paths = self._files(table, ".parquet")
-        if names is not None:
-            wanted = {f"{name}.parquet" for name in names}
-            paths = [path for path in paths if path.rsplit("/", 1)[-1] in wanted]
-        try:
-            dataset = ds.dataset(paths, schema=TABLES[table], format="parquet", filesystem=self.fs)
-            return dataset.to_table(columns=list(columns) if columns else None)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise StoreError(
-                self._torn(paths) or f"table {table} of {self.uri} cannot be read: {first_line(error)}"
-            ) from None
+        """Reads a table, or only the rows of some names; raises `StoreError` naming a file that is not whole."""
+        while True:
+            files = self.files(table)
+            try:
+                return self._rows(table, files, files.names if names is None else set(names), columns)
+            except (pa.ArrowInvalid, OSError) as error:
+                if _versions(files) <= _versions(self.files(table)):  # else one was replaced meanwhile: look again
+                    paths = [path for path, _, _ in sorted(_versions(files))]
+                    raise StoreError(
+                        self._torn(paths) or f"table {table} of {self.uri} cannot be read: {first_line(error)}"
+                    ) from None
+
+    def _rows(self, table: str, files: Files, names: set[str], columns: Sequence[str] | None) -> pa.Table:
+        chosen: list[tuple[list[str], pc.Expression | None]] = [
+            ([info.path for name, info in files.single.items() if name in names], None)
+        ]
+        for file in files.merged:
+            if here := file.names & names:
+                whole = here == file.names and not file.stale
+                chosen.append(([file.info.path], None if whole else pc.field(KEY).isin(sorted(here))))
+        parts = [
+            ds.dataset(paths, schema=TABLES[table], format="parquet", filesystem=self.fs).to_table(
+                columns=list(columns) if columns else None, filter=rows
+            )
+            for paths, rows in chosen
+        ]
+        return pa.concat_tables(parts)
+
+    def drop_files(self, table: str, infos: Collection[pafs.FileInfo]) -> None:
+        """Deletes files of a table unless they have been written again since they were listed."""
+        there = _versions(self.files(table))
+        paths = [info.path for info in infos if _version(info) in there]
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            list(pool.map(self._remove, paths))
 
     def save_checkpoint(self, pack_id: str, data: bytes) -> None:
         """Replaces the checkpoint of a pack."""
@@ -108,9 +149,7 @@ class Store:
 
     def checkpoints(self) -> set[str]:
         """Packs that have a checkpoint."""
-        return {
-            path.rsplit("/", 1)[-1].removesuffix(".safetensors") for path in self._files("checkpoints", ".safetensors")
-        }
+        return {info.base_name.removesuffix(".safetensors") for info in self._infos("checkpoints", ".safetensors")}
 
     def write_lease(self, name: str, text: str) -> None:
         """Writes or renews a lease."""
@@ -134,24 +173,21 @@ class Store:
             self._delete(f"leases/{name}.json")
 
     def _delete(self, path: str) -> None:
+        self._remove(f"{self.root}/{path}")
+
+    def _remove(self, path: str) -> None:
         try:
-            self.fs.delete_file(f"{self.root}/{path}")
+            self.fs.delete_file(path)
         except FileNotFoundError:
             pass  # another process was faster
         except OSError as error:
-            raise StoreError(f"{self.root}/{path} cannot be deleted: {first_line(error)}") from None
-
-    def _files(self, folder: str, suffix: str) -> list[str]:
-        return [info.path for info in self._infos(folder, suffix)]
+            raise StoreError(f"{path} cannot be deleted: {first_line(error)}") from None
 
     def _infos(self, folder: str, suffix: str) -> list[pafs.FileInfo]:
-        selector = pafs.FileSelector(f"{self.root}/{folder}", allow_not_found=True)
         try:
-            infos = self.fs.get_file_info(selector)
+            return listed(self.fs, f"{self.root}/{folder}", suffix)
         except (OSError, pa.ArrowInvalid) as error:
             raise StoreError(f"results={self.uri!r} cannot be listed: {first_line(error)}") from None
-        whole = (i for i in infos if i.path.endswith(suffix) and not i.base_name.startswith("."))
-        return sorted(whole, key=lambda info: info.path)
 
     def _put(self, path: str, data: bytes | pa.Buffer) -> None:
         target = f"{self.root}/{path}"
@@ -176,7 +212,27 @@ class Store:
         return None
 
 
-def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+def _version(info: pafs.FileInfo) -> tuple[str, int, int]:
+    return info.path, info.size, info.mtime_ns
+
+
+def _versions(files: Files) -> set[tuple[str, int, int]]:
+    return {_version(info) for info in (*files.single.values(), *(file.info for file in files.merged))}
+
+
+def parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:
+    """A Parquet file of the store; ``names``, of the rows of a merged one, go into its footer."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
+        writer.write_table(rows, row_group_size=max(1, ROW_GROUP * len(rows) // max(1, rows.nbytes)))
+        if names is not None:
+            writer.add_key_value_metadata({NAMES: json.dumps(sorted(names))})
+    return sink.getvalue()
+
+
+def _table(rows: Sequence[Mapping[str, Any]] | pa.Table, schema: pa.Schema) -> pa.Table:
+    if not isinstance(rows, Sequence):
+        return rows.cast(schema)
     unknown = {name for row in rows for name in row} - set(schema.names)
     assert not unknown, f"columns {sorted(unknown)} are not in the schema"
     return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)

@@ -19,6 +19,7 @@ from analysis.load import load_cells
 from analysis.paper_figures import FIGURES, save_paper
 from analysis.symbols import similarity
 from analysis.tables import published
+from analysis.time_courses import curves_of
 from study.cli import main
 from study.schema import TABLES
 from study.store import Store
@@ -137,7 +138,7 @@ def test_curves_of_an_incomplete_arm_are_pale_and_named(tmp_path: Path) -> None:
     for row in rows:
         Store(results).write("curves", row["trial_id"], curve(row["trial_id"], [0.5, 1.0]))
     frame, _ = load_cells(results, FIGURES[2].cells(), 10)
-    figure = figures.curves(frame, figures.curves_of(results, frame), FIGURES[2].arms)
+    figure = figures.curves(frame, curves_of(results, frame), FIGURES[2].arms)
     assert [line.get_marker() for line in lines(figure, "mean")] == ["o"]
     assert [line.get_marker() for line in lines(figure, "incomplete")] == ["<"]
     assert "Incomplete: Same/different, m = 0, NTM (4 of 10 trained, 6 missing)." in notes(figure)

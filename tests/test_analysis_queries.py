@@ -30,6 +30,7 @@ def results(tmp_path: Path) -> str:
     store.write("curves", "never", curve(RUNS[1]["trial_id"], [1.0, 0.8] * 12))
     leaky = {"leak_rms": 0.25, "leak_key_spread": 0.5, "closed_accuracy": 0.4, "swapped_accuracy": 0.3}
     store.write("trials", "leaky", [trial("rmts", 95, "leak=0.1", 0, 0.6, **leaky)])
+    store.write("external", "one", [{"origin": "authors", "task": "rmts", "withheld": 95, "arm": "baseline"}])
     return folder
 
 

@@ -1,5 +1,5 @@
-"""Who may import whom: esbn_core <- ablations <- study; analysis meets them only through files, and both open those by
-study.place."""
+"""Who may import whom: esbn_core <- ablations <- study; analysis meets them only through files, and both find those by
+study.place and study.files."""
 
 import ast
 import subprocess
@@ -83,11 +83,12 @@ def test_ablations_import_only_the_core(path: Path) -> None:
 def test_analysis_imports_no_other_room_and_no_machinery(path: Path) -> None:
     assert imported_by(path).isdisjoint({"esbn_core", "ablations", "torch", "ray"})
     study = {name for name in modules((ROOT / path).read_text("utf-8")) if name.partition(".")[0] == "study"}
-    assert study <= {"study.place"}
+    assert study <= {"study.place", "study.files"}
 
 
-def test_place_which_analysis_shares_imports_only_pyarrow() -> None:
-    assert imported_by(Path("study/place.py")) <= {"pyarrow"} | sys.stdlib_module_names
+@pytest.mark.parametrize("path", ["study/place.py", "study/files.py"])
+def test_what_analysis_shares_imports_only_pyarrow(path: str) -> None:
+    assert imported_by(Path(path)) <= {"pyarrow"} | sys.stdlib_module_names
     assert (ROOT / "study/__init__.py").read_text("utf-8") == ""
 
 

@@ -89,7 +89,7 @@ def test_one_of_several_runs_that_start_together_trains(store: Store) -> None:
     for process in processes:
         process.communicate("")
     assert answers.count("held") == 1, answers
-    assert all("are being trained by the run with pid" in answer for answer in answers if answer != "held")
+    assert all("are in the hands of the run with pid" in answer for answer in answers if answer != "held")
 
 
 def elsewhere(store: Store) -> None:

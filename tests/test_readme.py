@@ -5,14 +5,18 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+from analysis_store import trial, write_study
 
 import analysis
 from study.cli import main
+from study.compact import compact
 from study.find import find_study
 from study.plan import plan
+from study.store import Store
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PLACES = (r"^ {4}(esbn [a-z].*)$", r"`(esbn [a-z][^`]*)`", r"(?:&&|--) (esbn [a-z][^\"]*)")
@@ -44,6 +48,20 @@ def test_readme_studies_ask_for_the_same_trials(tmp_path: Path) -> None:
     assert len(plans) == 2
     assert plans[0] == plans[1]
     assert len(plans[0]) == 30
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_readme_ways_to_read_the_store_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, merged: bool) -> None:
+    planned = [trial("rmts", 95, arm, seed, 0.5 + seed / 4) for arm in ("baseline", "tcn=none") for seed in range(3)]
+    results = write_study(tmp_path / "results", "s", planned)
+    if merged:
+        compact(Store(results), lambda _: None)
+        write_study(tmp_path / "results", "s", [trial("rmts", 95, "tcn=none", 3, 0.75)])
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(dict(FILES)["read_store.py"], found)
+    assert found["by_duckdb"] == [("baseline", 0.75), ("tcn=none", 0.75)]
+    assert dict(found["by_polars"].iter_rows()) == found["by_pandas"].to_dict() == dict(found["by_duckdb"])
 
 
 def test_readme_pictures_are_there() -> None:

@@ -1,0 +1,41 @@
+"""A merged store of 10,000 trials and a million points is asked, tabled and drawn within seconds and 2 GB.
+
+ESBN_LARGE=100000 makes it 100,000 trials and ten million points.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from large_store import POINTS, write_large
+
+from study.compact import compact
+
+TRIALS = int(os.environ.get("ESBN_LARGE", "10000"))
+SECONDS, CORES, BYTES = 10, 2, 2 * 10**9
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> str:
+    store = write_large(str(tmp_path_factory.mktemp("large") / "results"), TRIALS)
+    compact(store, lambda _: None)
+    assert len(store.files("curves").merged) == len(store.files("trials").merged) == 1
+    assert store.read("curves", ["update"]).num_rows == TRIALS * POINTS
+    return store.uri
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [["query", "accuracy"], ["query", "speed"], ["table", "large"], ["table"], ["figures", "large"]], ids=str
+)
+def test_command_is_fast_on_a_large_store(results: str, tmp_path: Path, command: list[str]) -> None:
+    esbn = str(Path(sys.executable).with_name("esbn"))
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen([esbn, *command, "--results", results], cwd=tmp_path, stdout=out)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert used.ru_utime + used.ru_stime < SECONDS * CORES  # what both cores can do; other work does not count
+    assert used.ru_maxrss * 1024 < BYTES
