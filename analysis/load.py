@@ -275,9 +275,9 @@ def open_table(results: str, table: str) -> list[ds.FileSystemDataset]:
             )
         try:
             schema = pq.read_schema(paths[0], filesystem=fs)
-        except FileNotFoundError:  # merged since it was listed
-            continue
         except (pa.ArrowInvalid, OSError):
+            if gone(fs, paths[:1]):  # merged since it was listed
+                continue
             raise AnalysisError(_TORN.format(paths[0])) from None
         if table in ("trials", "plans") and _REHEARSAL.name not in schema.names:
             schema = schema.append(_REHEARSAL)

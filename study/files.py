@@ -56,15 +56,17 @@ def find(fs: pafs.FileSystem, folder: str) -> Files:
     """
     single = {info.base_name.removesuffix(".parquet"): info for info in listed(fs, folder, ".parquet")}
     while True:
+        there = listed(fs, f"{folder}/{MERGED}", ".parquet")
         taken, merged = set(single), []
         try:
-            for info in reversed(listed(fs, f"{folder}/{MERGED}", ".parquet")):
+            for info in reversed(there):
                 names = _names(fs, info.path)
                 merged.insert(0, Merged(info, names - taken, names & taken))
                 taken |= names
             return Files(single, merged)
-        except FileNotFoundError:  # replaced by another merged file since it was listed
-            continue
+        except OSError:  # S3 has no error of its own for a file that goes while it is read
+            if not gone(fs, [info.path for info in there]):
+                raise
 
 
 def listed(fs: pafs.FileSystem, folder: str, suffix: str) -> list[pafs.FileInfo]:

@@ -23,7 +23,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from study.files import KEY, MERGED, NAMES, Files, find, listed
+from study.files import KEY, MERGED, NAMES, Files, find, gone, listed
 from study.place import PlaceError, first_line, open_place
 from study.schema import TABLES
 
@@ -126,11 +126,7 @@ class Store:
 
     def load_checkpoint(self, pack_id: str) -> bytes | None:
         """The last checkpoint of a pack, or None."""
-        try:
-            with self.fs.open_input_stream(f"{self.root}/checkpoints/{pack_id}.safetensors") as stream:
-                return stream.read()
-        except FileNotFoundError:
-            return None
+        return self._get(f"checkpoints/{pack_id}.safetensors")
 
     def checkpoint_position(self, pack_id: str) -> dict[str, Any] | None:
         """How far a checkpoint is, read without its tensors; None if it is gone or not whole."""
@@ -161,16 +157,22 @@ class Store:
 
     def read_lease(self, name: str) -> str | None:
         """The text of a lease, or None if it is gone."""
-        try:
-            with self.fs.open_input_stream(f"{self.root}/leases/{name}.json") as stream:
-                return stream.read().decode()
-        except FileNotFoundError:
-            return None
+        text = self._get(f"leases/{name}.json")
+        return None if text is None else text.decode()
 
     def drop_lease(self, name: str) -> None:
         """Deletes a lease, if it is there."""
         if name in self.leases():
             self._delete(f"leases/{name}.json")
+
+    def _get(self, path: str) -> bytes | None:
+        try:
+            with self.fs.open_input_stream(f"{self.root}/{path}") as stream:
+                return stream.read()
+        except OSError as error:
+            if gone(self.fs, [f"{self.root}/{path}"]):  # of which S3 has no error of its own if it goes meanwhile
+                return None
+            raise StoreError(f"{self.root}/{path} cannot be read: {first_line(error)}") from None
 
     def _delete(self, path: str) -> None:
         self._remove(f"{self.root}/{path}")

@@ -235,12 +235,12 @@ def readings(store: Store) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_readers_see_every_row_once_while_trials_are_written_and_merged(store: Store) -> None:
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, store.uri])
     seen: dict[str, Any] = {}
-    while writer.poll() is None:
-        for now in readings(store):
-            assert seen.keys() <= now.keys()
-            assert (now.get("again") or 0) >= (seen.get("again") or 0)
-            seen = now
+    with subprocess.Popen([sys.executable, "-c", WRITER, store.uri]) as writer:
+        while writer.poll() is None:
+            for now in readings(store):
+                assert seen.keys() <= now.keys()
+                assert (now.get("again") or 0) >= (seen.get("again") or 0)
+                seen = now
     assert writer.returncode == 0
     assert [set(now) for now in readings(store)] == [{*IDS, "again", *(f"t{i}" for i in range(40))}] * 2
