@@ -81,11 +81,14 @@ class _PackSize(click.ParamType):
 
 
 class _Group(click.Group):
-    """Turns every error a user can mend into one sentence and exit code 1."""
+    """Turns every error a user can mend into one sentence and exit code 1, and Ctrl-C into 130."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            console.print("Stopped. The same command goes on from what is in the store.")
+            raise SystemExit(130) from None
         except Exception as error:
             from analysis.errors import AnalysisError
             from study.bundle import BundleError
@@ -232,15 +235,11 @@ def run(
 
         resources = Resources(address, gpus_per_trial, threads, largest_pack, checkpoint_seconds)
         ids = {trial.trial_id for trial in todo}
-        try:
-            with lease(store, ids) as held:
-                # what another run has ended before it let go
-                ids &= {trial.trial_id for trial in _todo(state(wanted, store), retry_failed)}
-                if ids:
-                    launch(wanted, ids, begun(every, ids, store), objects, store, held, resources, console)
-        except KeyboardInterrupt:
-            console.print("Stopped. The same command goes on from the last checkpoints.")
-            raise SystemExit(130) from None
+        with lease(store, ids) as held:
+            # what another run has ended before it let go
+            ids &= {trial.trial_id for trial in _todo(state(wanted, store), retry_failed)}
+            if ids:
+                launch(wanted, ids, begun(every, ids, store), objects, store, held, resources, console)
     now = state(wanted, store)
     console.print(f"{_summary(now)}{'' if todo else '; nothing to train'}. Results are in {store.uri}")
     if now.failed:
