@@ -228,7 +228,8 @@ def run(
     rows.write_plan(store, declared, every)
     rows.write_objects(store, objects)
     if todo:
-        from study.launch import Resources, launch
+        from study.launch import launch
+        from study.scheduling import Resources
 
         resources = Resources(address, gpus_per_trial, threads, largest_pack, checkpoint_seconds)
         ids = {trial.trial_id for trial in todo}
