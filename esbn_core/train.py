@@ -47,6 +47,10 @@ class TrialResult:
     """Fraction of the same problems; None if the network failed."""
 
 
+Rung = tuple[int, list[float], list[float]]
+"""Updates made before, and mean loss (nats) and accuracy of each network on its test (or validation) problems."""
+
+
 @dataclass(frozen=True)
 class PackResult:
     """The trials of a pack in the order of their configs, and what they took over all attempts."""
@@ -54,6 +58,8 @@ class PackResult:
     trials: list[TrialResult]
     wall_seconds: float
     resumed: int
+    rungs: list[Rung]
+    """Every rung, and the end of training as the last."""
 
 
 @dataclass
@@ -63,8 +69,7 @@ class Position:
     trial_ids: list[str]
     update: int = 0
     curve: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
-    rungs: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
-    """(updates made before, losses, accuracies on all test problems) of each rung so far."""
+    rungs: list[Rung] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     """trial_id -> why that network counts as failed from here on."""
     wall_seconds: float = 0.0
@@ -146,7 +151,8 @@ def train(
 
     tested = evaluate(networks.measured, networks.parameters, networks.buffers, judged)
     wall_seconds = earlier_seconds + time.monotonic() - started
-    return PackResult(_results(networks, position, tested), wall_seconds, position.resumed)
+    climbed = [*position.rungs, (position.update, *tested)]
+    return PackResult(_results(networks, position, tested), wall_seconds, position.resumed, climbed)
 
 
 def train_step(networks: "Networks", batch: PackProblems, optimiser: torch.optim.Optimizer) -> tuple[Tensor, Tensor]:
