@@ -59,7 +59,7 @@ def importance(search: Search, evaluator: str, update: int | None) -> Figure:
         frame["parameter"], frame["importance"], xerr=np.clip(errors, 0, None), color="0.7", capsize=2, gid="importance"
     )
     n = len(measured(search, update))
-    panel[0].set(xlabel=f"importance ({evaluator}; 95 % bootstrap interval, n = {n} suggestions)", xlim=(0, 1))
+    panel[0].set(xlabel=f"importance ({evaluator})\n95 % bootstrap interval, n = {n} suggestions", xlim=(0, 1))
     return figure
 
 
@@ -99,7 +99,7 @@ def parallel(search: Search, update: int | None) -> Figure:
 
 
 def _figure(n_panels: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(max(3.5, 1.9 * n_panels), 2.4), layout="constrained")
+    figure = Figure(figsize=(max(4.5, 2.0 * n_panels + 0.6), 2.8), layout="constrained")
     return figure, list(figure.subplots(1, n_panels, sharey=True, squeeze=False)[0])
 
 
@@ -141,4 +141,4 @@ def _bounds(search: Search, name: str) -> str:
 
 
 def _label(search: Search) -> str:
-    return f"validation accuracy (%), mean of {len(search.about['seeds'])} seeds"
+    return f"validation accuracy (%)\nmean of {len(search.about['seeds'])} seeds"
