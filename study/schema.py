@@ -182,7 +182,8 @@ TABLES = {
         ("accuracy", _FLOAT, "fraction of validation problems answered correctly"),
         ("n_train", _INT, "training problems, as built"),
         ("n_validation", _INT, "validation problems, as built"),
-        ("shown_objects", pa.list_(_INT), "objects that training and validation problems show"),
-        ("withheld_objects", pa.list_(_INT), "objects kept for testing, which none of them shows"),
+        ("withheld_objects", pa.list_(_INT), "the split: objects kept for testing"),
+        ("train_objects", pa.list_(_INT), "objects that training problems show; none of them is withheld"),
+        ("validation_objects", pa.list_(_INT), "objects that validation problems show; none of them is withheld"),
     ),
 }

@@ -125,9 +125,8 @@ class Suggestions:
 
     def ended(self, number: int) -> None:
         """A suggestion has come to its end, and its worker has written the row."""
-        (self.rows[number],) = self.store.read(
-            "suggestions", names={suggestion_name(self.space.name, number)}
-        ).to_pylist()
+        (self.rows[number],) = read(self.store, self.space.name, number)
+        self.reached(number, _rungs(self.store, self.space.name, number))
         self._tell(number)
 
     def again(self, number: int) -> None:

@@ -131,8 +131,9 @@ def run_suggestion(job: Job, suggestion: Suggestion, report: Callable[[dict[str,
                 "accuracy": accuracies[k],
                 "n_train": len(sets[k].train.targets_P),
                 "n_validation": len(sets[k].test.targets_P),
-                "shown_objects": np.union1d(sets[k].train.indices_PT, sets[k].test.indices_PT).tolist(),
                 "withheld_objects": sorted(sets[k].withheld.tolist()),
+                "train_objects": np.unique(sets[k].train.indices_PT).tolist(),
+                "validation_objects": np.unique(sets[k].test.indices_PT).tolist(),
             }
             for update, losses, accuracies in at.rungs
             for k, trial in enumerate(suggestion.pack.trials)
