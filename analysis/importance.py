@@ -47,10 +47,15 @@ def importances(search: Search, evaluator: str = "fanova", update: int | None = 
             f"all {len(frame)} suggestions have accuracy {frame['score'].iloc[0]:.3f}, so nothing about them mattered; "
             "compare them at an earlier rung with --update"
         )
+    everywhere = [name for name in search.distributions if all(name in values for values in frame["values"])]
+    if not everywhere:
+        raise AnalysisError("no parameter is searched in all suggestions, so none can be compared over them")
     draws = np.random.default_rng(0)
     samples = [frame.iloc[draws.integers(len(frame), size=len(frame))] for _ in range(RESAMPLES)]
-    found = _importances(search, frame, evaluator)
-    resampled = pd.DataFrame([_importances(search, s, evaluator) for s in samples if len(set(s["score"])) > 1])
+    found = _importances(search, frame, evaluator, everywhere)
+    resampled = pd.DataFrame(
+        [_importances(search, s, evaluator, everywhere) for s in samples if len(set(s["score"])) > 1]
+    )
     rows = [
         {
             "parameter": name,
@@ -64,11 +69,11 @@ def importances(search: Search, evaluator: str = "fanova", update: int | None = 
     return pd.DataFrame(rows).sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
-def _importances(search: Search, frame: pd.DataFrame, evaluator: str) -> dict[str, float]:
+def _importances(search: Search, frame: pd.DataFrame, evaluator: str, parameters: list[str]) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study = as_optuna(search, frame)
-        return optuna.importance.get_param_importances(study, evaluator=EVALUATORS[evaluator]())
+        return optuna.importance.get_param_importances(study, evaluator=EVALUATORS[evaluator](), params=parameters)
 
 
 def report(results: str, name: str, evaluator: str, update: int | None, format: str) -> str:

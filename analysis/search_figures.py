@@ -44,7 +44,7 @@ def history(search: Search) -> Figure:
     completed = frame.loc[frame["status"] == "completed"]
     best = 100 * completed["score"].cummax()
     panel[0].step(completed["suggestion"], best, where="post", color="0.4", label="best completed so far", gid="best")
-    panel[0].set(xlabel="suggestion", ylabel=_label(search))
+    panel[0].set(xlabel="suggestion", ylabel=_label(search, update))
     panel[0].legend()
     return figure
 
@@ -72,7 +72,7 @@ def slices(search: Search, update: int | None) -> Figure:
         having = frame.loc[frame["values"].map(lambda values, name=name: name in values)]
         _points(panel, having, _axis(search, having, name))
         _set_axis(search, panel, name)
-    panels[0].set_ylabel(_label(search))
+    panels[0].set_ylabel(_label(search, update))
     panels[0].legend()
     return figure
 
@@ -94,7 +94,7 @@ def parallel(search: Search, update: int | None) -> Figure:
     for x in range(len(names)):
         panel.axvline(x, color="0.8", linewidth=0.8, zorder=0)
     scale = ScalarMappable(Normalize(100 * low, 100 * high), colours)
-    figure.colorbar(scale, ax=panel, label=_label(search))
+    figure.colorbar(scale, ax=panel, label=_label(search, update))
     return figure
 
 
@@ -140,5 +140,6 @@ def _bounds(search: Search, name: str) -> str:
     return ", ".join(map(str, about["choices"])) if about["choices"] else f"{about['low']:g} to {about['high']:g}"
 
 
-def _label(search: Search) -> str:
-    return f"validation accuracy (%)\nmean of {len(search.about['seeds'])} seeds"
+def _label(search: Search, update: int | None = None) -> str:
+    at = "" if update is None else f"at update {update}, "
+    return f"validation accuracy (%)\n{at}mean of {len(search.about['seeds'])} seeds"
