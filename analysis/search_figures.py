@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from analysis.figures import _STYLE, _save
+from analysis.drawing import save, styled
 from analysis.importance import importances
 from analysis.search import Search, load_search, measured
 
@@ -20,7 +20,7 @@ LOOKS = {"completed": ("o", "#0072B2"), "pruned": ("x", "#D55E00")}
 
 
 def save_all(results: str, name: str, evaluator: str, update: int | None, out: Path) -> list[Path]:
-    """Writes the figures of a search as PNG and SVG into a folder, and returns their paths.
+    """Writes the figures of a search as PNG, SVG and PDF into a folder, and returns their paths.
 
     Raises:
         AnalysisError: as `importances` and `load_search`, or the folder cannot be written.
@@ -32,10 +32,10 @@ def save_all(results: str, name: str, evaluator: str, update: int | None, out: P
         "slices": slices(search, update),
         "parallel": parallel(search, update),
     }
-    return [path for kind, figure in figures.items() for path in _save(figure, out, f"{name}-{kind}")]
+    return [path for kind, figure in figures.items() for path in save(figure, out, f"{name}-{kind}")]
 
 
-@matplotlib.rc_context(_STYLE)
+@styled
 def history(search: Search) -> Figure:
     """Accuracy of each suggestion in the order they were made, and the best of those completed so far."""
     frame = measured(search)
@@ -44,12 +44,12 @@ def history(search: Search) -> Figure:
     completed = frame.loc[frame["status"] == "completed"]
     best = 100 * completed["score"].cummax()
     panel[0].step(completed["suggestion"], best, where="post", color="0.4", label="best completed so far", gid="best")
-    panel[0].set(xlabel="suggestion", ylabel=_label(search, update))
+    panel[0].set(xlabel="suggestion", ylabel=_label(search))
     panel[0].legend()
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@styled
 def importance(search: Search, evaluator: str, update: int | None) -> Figure:
     """Importance of each parameter as a bar, with its bootstrap interval."""
     frame = importances(search, evaluator, update).dropna()[::-1]
@@ -63,7 +63,7 @@ def importance(search: Search, evaluator: str, update: int | None) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@styled
 def slices(search: Search, update: int | None) -> Figure:
     """Accuracy against each parameter, a panel each."""
     frame = measured(search, update)
@@ -77,7 +77,7 @@ def slices(search: Search, update: int | None) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@styled
 def parallel(search: Search, update: int | None) -> Figure:
     """A line per suggestion through its values, each axis scaled to its bounds, the darker the more accurate."""
     frame = measured(search, update).sort_values("score")
