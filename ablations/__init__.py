@@ -1,4 +1,4 @@
-"""The studies: declarations only. `REGISTRY` lists them by name."""
+"""The studies and searches: declarations only. `REGISTRY` and `SPACES` list them by name."""
 
 from ablations import paper
 from ablations.comparison import COMPARISON
@@ -6,6 +6,8 @@ from ablations.declare import Grid, Study
 from ablations.protocol import PROTOCOL
 from ablations.quickstart import QUICKSTART
 from ablations.rivals import RIVALS
+from ablations.search_space import Parameter, SearchSpace
+from ablations.search_spaces import SPACES
 from ablations.separation import SEPARATION
 
 REGISTRY = {
@@ -29,4 +31,4 @@ REGISTRY = {
     )
 }
 
-__all__ = ["REGISTRY", "Grid", "Study"]
+__all__ = ["REGISTRY", "SPACES", "Grid", "Parameter", "SearchSpace", "Study"]

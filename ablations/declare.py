@@ -8,6 +8,9 @@ from typing import Any
 from esbn_core.config import PAPER
 from esbn_core.errors import ConfigError, require_flag
 
+RESERVED = {"task", "withheld", "validation", "seed", "images", "n_objects", "rehearsal"}
+"""Settings that no arm can have; a condition, a search or a run sets them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
@@ -41,7 +44,7 @@ class Grid:
                 f"conditions={self.conditions!r} must give each task a list of numbers of withheld objects"
             )
         for arm in self.arms:
-            reserved = sorted({"task", "withheld", "seed", "images", "n_objects"} & set(arm))
+            reserved = sorted(RESERVED & set(arm))
             if reserved:
                 raise ConfigError(f"arm {dict(arm)!r} sets {', '.join(reserved)}; these belong to conditions and seeds")
             for task, withheld in self.each_condition():

@@ -19,7 +19,7 @@ from analysis.errors import AnalysisError, choices
 from study.files import KEY, MERGED, find, gone, listed
 from study.place import PlaceError, first_line, open_place
 
-TABLES = ("trials", "curves", "keys", "objects", "plans", "external")
+TABLES = ("trials", "curves", "keys", "objects", "plans", "external", "searches", "suggestions", "rungs")
 VARIANT = ["task", "withheld", "arm"]
 
 _FILE = "__filename"  # pyarrow's name for the file a row came from

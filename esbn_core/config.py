@@ -63,6 +63,10 @@ class TaskConfig:
     sampling: Sampling = "balanced"
     """Training problems of rmts: as many with a same as with a different source, or, as the released code has it at
     m = 85, cut from all there are, so that 1 in k - 3 has a same source (k: objects kept for training)."""
+    validation: int | None = None
+    """None: the trained network is tested. Otherwise it never meets a test problem, but is validated: so many of the
+    training objects are kept out of training too, and validation problems show them; 0: validation problems are a
+    part of the training problems, held out."""
 
     def __post_init__(self) -> None:
         require_choice("task", self.name, tuple(counts.SPECS))
@@ -74,8 +78,12 @@ class TaskConfig:
             )
         for name, least in (("withheld", 0), ("n_objects", 1)):
             require_at_least(name, getattr(self, name), least)
-        for name in ("n_train", "n_test"):
-            require_at_least(name, getattr(self, name), 1, optional=True)
+        for name, least in (("n_train", 1), ("n_test", 1), ("validation", 0)):
+            require_at_least(name, getattr(self, name), least, optional=True)
+        if self.validation is not None and self.sampling != "balanced":
+            raise ConfigError(f"validation={self.validation} needs sampling='balanced', not {self.sampling!r}")
+        if self.validation and not self.withheld:
+            raise ConfigError(f"validation={self.validation} keeps objects apart; with withheld=0 it can only be 0")
 
     @property
     def spec(self) -> counts.TaskSpec:
@@ -90,6 +98,8 @@ class TaskConfig:
             n_train = self.n_train or min(counts.CAP, unique)
             if n_train > unique:
                 raise ConfigError(f"n_train={n_train} is more than the {unique} problems of sampling={self.sampling!r}")
+        if self.validation is not None:
+            counts.validation_sizes(self.name, self.n_objects - self.withheld, self.validation, n_train)
         return dataclasses.replace(self, n_train=n_train, n_test=n_test)
 
 
@@ -255,6 +265,8 @@ class TrialConfig:
         """The settings by column name; `epochs` is left out, since a resolved config counts updates."""
         task, model, train = (_settings(part) for part in (self.task, self.model, self.train))
         del train["epochs"]
+        if task["validation"] is None:  # so a trial that is tested has the identity it had before there were others
+            del task["validation"]
         return {
             "task": task.pop("name"),
             **task,

@@ -41,9 +41,14 @@ class TrialResult:
     tested_after: int
     """Updates made before the one test."""
     test_loss: float | None
-    """Mean over test problems in nats, after the last update; None if the network failed."""
+    """Mean over test problems (validation problems, if it has those) in nats, after the last update; None if the
+    network failed."""
     test_accuracy: float | None
-    """Fraction of test problems; None if the network failed."""
+    """Fraction of the same problems; None if the network failed."""
+
+
+Rung = tuple[int, list[float], list[float]]
+"""Updates made before, and mean loss (nats) and accuracy of each network on its test (or validation) problems."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class PackResult:
     trials: list[TrialResult]
     wall_seconds: float
     resumed: int
+    rungs: list[Rung]
+    """Every rung, and the end of training as the last."""
 
 
 @dataclass
@@ -62,6 +69,7 @@ class Position:
     trial_ids: list[str]
     update: int = 0
     curve: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
+    rungs: list[Rung] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     """trial_id -> why that network counts as failed from here on."""
     wall_seconds: float = 0.0
@@ -77,6 +85,8 @@ def train(
     save: Callable[[bytes], None] | None = None,
     save_seconds: float = 60.0,
     on_progress: Callable[[Position], None] | None = None,
+    rungs: Sequence[int] = (),
+    on_rung: Callable[[Position], None] | None = None,
     stretch: int | None = None,
 ) -> PackResult:
     """Trains a pack to its last update and tests it once (paper section 4.1).
@@ -87,6 +97,8 @@ def train(
         resume: a checkpoint of this very pack; the result then equals that of an unbroken run, bit for bit on CPU.
         save: takes a checkpoint, about every `save_seconds`.
         on_progress: called after a stretch of updates that holds a point of the time course.
+        rungs: numbers of updates after which networks that have validation problems are measured on them, too.
+        on_rung: called after each rung, once it is in the checkpoint, and at the start if there have been some before.
         stretch: updates between two looks at losses, clock and checkpoints; None: as suits the device. It changes no
             result.
     Returns:
@@ -95,32 +107,52 @@ def train(
     started = saved = time.monotonic()
     networks, settings = Networks.of(pack, device), pack[0].train
     assert settings.updates is not None and settings.learning_rate is not None
+    assert not rungs or pack[0].task.validation is not None, "test problems are looked at once, after the last update"
     optimiser = networks.optimiser(settings.learning_rate)
     position = Position([config.trial_id() for config in pack])
     if resume is not None:
         position = Position(**checkpoint.restore(resume, networks.parameters, optimiser))
         position.resumed += 1
     earlier_seconds, problems = position.wall_seconds, networks.training_problems(images_N1HW)
-    n_train = problems.targets_KP.shape[1]
+    n_train, judged = problems.targets_KP.shape[1], networks.test_problems(images_N1HW)
+
+    def save_now() -> None:
+        nonlocal saved
+        if save is not None:
+            save(checkpoint.dump(networks.parameters, optimiser, dataclasses.asdict(position)))
+        saved = time.monotonic()
+
+    def climb() -> None:
+        """Measures the networks at a rung."""
+        losses, accuracies = evaluate(networks.measured, networks.parameters, networks.buffers, judged)
+        position.rungs.append((position.update, losses, accuracies))
+        save_now()
+        if on_rung is not None:
+            on_rung(position)
 
     def step(rows_KB: Tensor) -> tuple[Tensor, Tensor]:
         return train_step(networks, problems.rows(rows_KB), optimiser)
 
     update = CudaGraph(step, (len(pack), min(n_train, settings.batch_size))) if device == "cuda" else step
     batches = _batches(pack, n_train, position.update, device)
+    if position.rungs and on_rung is not None:
+        on_rung(position)
     while position.update < settings.updates and len(position.failures) < len(pack):
-        n_updates = min(stretch or STRETCH[device], settings.updates - position.update)
+        ends = [rung for rung in (*rungs, settings.updates) if rung > position.update]
+        n_updates = min(stretch or STRETCH[device], min(ends) - position.update)
         made = [update(rows_KB) for rows_KB in itertools.islice(batches, n_updates)]
         position.wall_seconds = earlier_seconds + time.monotonic() - started
         losses_UK, accuracies_UK = (torch.stack(x).tolist() for x in zip(*made, strict=True))
         _note(position, losses_UK, accuracies_UK, on_progress)
-        if save is not None and time.monotonic() - saved > save_seconds:
-            save(checkpoint.dump(networks.parameters, optimiser, dataclasses.asdict(position)))
-            saved = time.monotonic()
+        if position.update in rungs and position.update < settings.updates:
+            climb()
+        elif time.monotonic() - saved > save_seconds:
+            save_now()
 
-    tested = evaluate(networks.measured, networks.parameters, networks.buffers, networks.test_problems(images_N1HW))
+    tested = evaluate(networks.measured, networks.parameters, networks.buffers, judged)
     wall_seconds = earlier_seconds + time.monotonic() - started
-    return PackResult(_results(networks, position, tested), wall_seconds, position.resumed)
+    climbed = [*position.rungs, (position.update, *tested)]
+    return PackResult(_results(networks, position, tested), wall_seconds, position.resumed, climbed)
 
 
 def train_step(networks: "Networks", batch: PackProblems, optimiser: torch.optim.Optimizer) -> tuple[Tensor, Tensor]:
@@ -161,13 +193,13 @@ class Networks:
         return torch.optim.Adam(self.parameters.values(), lr=learning_rate, fused=True, capturable=graphed)
 
     def training_problems(self, images_N1HW: np.ndarray) -> PackProblems:
-        """The training sets, with the images that are not withheld."""
-        kept = [np.setdiff1d(np.arange(len(images_N1HW)), s.withheld) for s in self.sets]
-        return pack_problems(self.modules, [s.train for s in self.sets], kept, images_N1HW, self.device)
+        """The training sets, with the images they are drawn from."""
+        pools = [s.train_pool for s in self.sets]
+        return pack_problems(self.modules, [s.train for s in self.sets], pools, images_N1HW, self.device)
 
     def test_problems(self, images_N1HW: np.ndarray) -> PackProblems:
-        """The test sets, with the withheld images, or all of them for m = 0."""
-        pools = [np.sort(s.withheld) if len(s.withheld) else np.arange(len(images_N1HW)) for s in self.sets]
+        """The test sets (validation sets, of trials that have those), with the images they are drawn from."""
+        pools = [s.test_pool for s in self.sets]
         return pack_problems(self.modules, [s.test for s in self.sets], pools, images_N1HW, self.device)
 
     def trained(self) -> list[SequenceClassifier]:

@@ -17,10 +17,11 @@ from esbn_core.bench import Ceilings, Row, bench, measure_ceilings
 from esbn_core.config import PAPER
 from esbn_core.objects import glyphs
 from study.cost import machine
-from study.launch import Resources, launch
+from study.launch import launch
 from study.lease import lease
 from study.plan import plan
 from study.provenance import provenance
+from study.scheduling import Resources
 from study.status import busy_seconds, by_worker
 from study.store import Store
 from study.worker import fresh_process

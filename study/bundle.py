@@ -86,7 +86,7 @@ def export_bundle(store: Store, path: Path, studies: Collection[str], figures: P
 
 def _wanted(store: Store, studies: Collection[str]) -> dict[str, set[str]]:
     """Names to export, by table."""
-    wanted = {table: store.names(table) for table in TABLES}
+    wanted = {table: store.names(table) for table in ORDER}  # a search stays where it was made
     if studies:
         asked: set[str] = set()
         for name in list(wanted["plans"]):

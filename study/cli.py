@@ -8,6 +8,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,9 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ablations import REGISTRY, Study
+from ablations import REGISTRY, SPACES, Study
+from esbn_core.config import arm_label
 from esbn_core.errors import ConfigError
-from study.find import find_study
+from study.find import FILES, find_space, find_study
 from study.plan import OwnImages, PlannedTrial, plan, select, variants
 
 if TYPE_CHECKING:
@@ -44,6 +46,22 @@ REPORT_FORMAT = click.option(
     help="How to print it; latex is for the package booktabs, html is a part of a page, csv has every digit.",
 )
 BASELINE = click.option("--baseline", default="baseline", show_default=True, help="The arm to compare the others with.")
+RESOURCES = (
+    click.option("--address", help="Ray cluster to run on (auto: the one this machine is in); default: this machine."),
+    click.option(
+        "--gpus-per-trial", type=click.FloatRange(0), help="GPUs per pack, e.g. 0.5; default: 1 if there are."
+    ),
+    click.option(
+        "--threads", type=click.IntRange(1), help="CPU threads per pack; default: 1, more if cores would be idle."
+    ),
+    click.option(
+        "--checkpoint-seconds",
+        type=click.FloatRange(0),
+        default=60.0,
+        show_default=True,
+        help="Time between checkpoints of a pack, which is what a killed worker can lose.",
+    ),
+)
 SELECTION = (
     STUDY,
     RESULTS,
@@ -114,6 +132,7 @@ def main() -> None:
     esbn compare quickstart          which arms matter
     esbn figures quickstart          the figures, as PNG, SVG and PDF
     esbn report quickstart           all of it as one web page
+    esbn search --list               hyperparameter searches, on validation problems
     esbn query "select * from trials"
 
     A STUDY is a name from `esbn list`, or a .py or .yaml file of your own. Results are Parquet files in --results;
@@ -180,25 +199,12 @@ def plan_command(study: str, results: str, cost: bool, cluster: Path, **selectio
     *SELECTION,
     click.option("--limit", type=click.IntRange(1), help="Train at most this many trials now, in declared order."),
     click.option("--retry-failed", is_flag=True, help="Train failed trials again."),
-    click.option("--address", help="Ray cluster to run on (auto: the one this machine is in); default: this machine."),
-    click.option(
-        "--gpus-per-trial", type=click.FloatRange(0), help="GPUs per pack, e.g. 0.5; default: 1 if there are."
-    ),
-    click.option(
-        "--threads", type=click.IntRange(1), help="CPU threads per pack; default: 1, more if cores would be idle."
-    ),
+    *RESOURCES,
     click.option(
         "--pack",
         "largest_pack",
         type=_PackSize(),
         help="Most networks trained together, or auto: measured first. Default: 4, on a GPU 10.",
-    ),
-    click.option(
-        "--checkpoint-seconds",
-        type=click.FloatRange(0),
-        default=60.0,
-        show_default=True,
-        help="Time between checkpoints of a pack, which is what a killed worker can lose.",
     ),
 )
 def run(
@@ -231,7 +237,8 @@ def run(
     rows.write_plan(store, declared, every)
     rows.write_objects(store, objects)
     if todo:
-        from study.launch import Resources, launch
+        from study.launch import launch
+        from study.scheduling import Resources
 
         resources = Resources(address, gpus_per_trial, threads, largest_pack, checkpoint_seconds)
         ids = {trial.trial_id for trial in todo}
@@ -247,6 +254,150 @@ def run(
             f'failed trials: {len(now.failed)}; `esbn query "select trial_id, failure from trials where status = '
             "'failed'\"` tells why, --retry-failed trains them again"
         )
+
+
+@main.command()
+@click.argument("space", metavar="SEARCH", required=False)
+@_options(
+    RESULTS,
+    click.option("--list", "list_spaces", is_flag=True, help="List the searches there are, and what each varies."),
+    click.option("--suggestions", type=click.IntRange(1), help="How many to try, in place of the search's own number."),
+    click.option(
+        "--sampler",
+        type=click.Choice(["tpe", "random", "gp", "cmaes"]),
+        default="tpe",
+        show_default=True,
+        help="What suggests. cmaes takes choices at random, and forgets its course where a search is taken up again.",
+    ),
+    click.option(
+        "--pruner",
+        type=click.Choice(["asha", "median", "none"]),
+        default="asha",
+        show_default=True,
+        help="What stops suggestions early: successive halving, or below the median of those before.",
+    ),
+    *RESOURCES,
+    click.option(
+        "--export-optuna",
+        "export",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Train nothing: write the search as an Optuna storage, SQLite if the name ends in .db, else a journal.",
+    ),
+)
+def search(
+    space: str | None,
+    results: str,
+    list_spaces: bool,
+    suggestions: int | None,
+    sampler: str,
+    pruner: str,
+    address: str | None,
+    gpus_per_trial: float | None,
+    threads: int | None,
+    checkpoint_seconds: float,
+    export: Path | None,
+) -> None:
+    """Search the settings of a network for the best accuracy on validation problems. Test problems are never met.
+
+    Every suggestion is some networks of different seeds, trained together and validated on objects that training did
+    not show; their mean accuracy counts, and the worse suggestions are stopped early. The first is the paper's setting.
+    Stop the search with Ctrl-C, or have it killed: run it again and it goes on, with all that it has learned.
+
+    
+    esbn search --list
+    esbn search learning_rate_and_tcn
+    esbn search learning_rate_and_tcn --suggestions 40      20 more, once there are 20
+    esbn importance learning_rate_and_tcn                   which settings mattered
+    esbn search learning_rate_and_tcn --export-optuna search.db && optuna-dashboard sqlite:///search.db
+
+    SEARCH is a name from --list, or a .py or .yaml file of your own:
+
+    
+    name: key_size_search
+    task: same_different
+    withheld: 95
+    arm: {tcn: none}                   what all suggestions change in the paper's ESBN
+    parameters:
+      learning_rate: {low: 1e-5, high: 5e-3, log: true}
+      key_size: {low: 16, high: 256, log: true}
+      leak: {choices: [0.0, 0.1]}
+      leak_into: {choices: [controller, key], when: {leak: [0.1]}}
+    seeds: 4                           networks per suggestion; default 2
+    suggestions: 20
+    validation: 2                      training objects kept apart; 0: hold out problems instead
+    """
+    if list_spaces:
+        for declared in SPACES.values():
+            console.print(Text.assemble((declared.name, "bold"), "  ", declared.question))
+            varied = "; ".join(f"{name}: {parameter}" for name, parameter in declared.parameters.items())
+            console.print(f"    {declared.task} m={declared.withheld} {arm_label(declared.arm)}; {varied}", style="dim")
+        return
+    if space is None:
+        raise click.UsageError("name a search, or a file that declares one; --list shows those there are")
+    if export:
+        from analysis.search import export_optuna
+
+        export_optuna(results, _search_name(space), export)
+        click.echo(export)
+        return
+    found = find_space(space)
+    if suggestions:
+        found = replace(found, suggestions=suggestions)
+    from study.scheduling import Resources
+    from study.search import search
+    from study.search_progress import outcome
+    from study.store import Store
+
+    store = Store(results)
+    resources = Resources(address, gpus_per_trial, threads, None, checkpoint_seconds)
+    try:
+        ended = search(found, store, resources, console, sampler=sampler, pruner=pruner)
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command goes on from the last checkpoints.")
+        raise SystemExit(130) from None
+    console.print(f"{ended.summary()}. Results are in {store.uri}")
+    best = ended.best()
+    if best is None:
+        raise click.ClickException("no suggestion was completed; `esbn query` on the table suggestions tells why")
+    console.print(f"best: {outcome(best)}")
+
+
+@main.command()
+@click.argument("space", metavar="SEARCH")
+@RESULTS
+@click.option(
+    "--evaluator",
+    type=click.Choice(["ped_anova", "fanova"]),
+    default="fanova",
+    show_default=True,
+    help="What measures importance: share of the variance of a random forest, or what sets the best apart.",
+)
+@click.option("--update", type=int, help="Compare accuracies at this rung, in place of the last that each has reached.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("figures"),
+    show_default=True,
+    help="Folder for the figures.",
+)
+@REPORT_FORMAT
+def importance(space: str, results: str, evaluator: str, update: int | None, output: Path, kind: str) -> None:
+    """Measure which settings mattered in SEARCH, and draw its history, importances, slices and parallel coordinates.
+
+    Intervals are over resampled suggestions. Pruned suggestions count with the last accuracy they reached.
+
+    
+    esbn importance learning_rate_and_tcn
+    esbn importance learning_rate_and_tcn --evaluator ped_anova --update 15
+    """
+    from analysis.importance import report
+    from analysis.search_figures import save_all
+
+    name = _search_name(space)
+    click.echo(report(results, name, evaluator, update, kind), nl=False)
+    for path in save_all(results, name, evaluator, update, output):
+        click.echo(path, err=True)
 
 
 @main.command()
@@ -703,7 +854,12 @@ def _select(
 
 def _name(study: str) -> str:
     """The name results carry: that of a declared study, or of the one in a file."""
-    return find_study(study).name if Path(study).suffix in (".py", ".yaml", ".yml") else study
+    return find_study(study).name if Path(study).suffix in FILES else study
+
+
+def _search_name(space: str) -> str:
+    """The name that the rows of a search carry."""
+    return find_space(space).name if Path(space).suffix in FILES else space
 
 
 def _todo(now: "State", retry_failed: bool) -> list[PlannedTrial]:

@@ -1,17 +1,20 @@
-"""Finds a study: by the name of a declared one, or in a Python or YAML file of the user's own."""
+"""Finds a study or a search: by the name of a declared one, or in a Python or YAML file of the user's own."""
 
+import dataclasses
 import difflib
 import runpy
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from ablations import REGISTRY, Grid, Study
+from ablations import REGISTRY, SPACES, Grid, Parameter, SearchSpace, Study
 from esbn_core.errors import ConfigError
+
+FILES = (".py", ".yaml", ".yml")
 
 
 def find_study(name: str) -> Study:
@@ -20,48 +23,93 @@ def find_study(name: str) -> Study:
     Raises:
         ConfigError: no such study, or a file that does not declare one.
     """
-    if name in REGISTRY:
-        return REGISTRY[name]
+    return _find("study", name, REGISTRY, Study, _study)
+
+
+def find_space(name: str) -> SearchSpace:
+    """The declared search of that name, or the one in the file of that path (.py, .yaml or .yml).
+
+    Raises:
+        ConfigError: no such search, or a file that does not declare one.
+    """
+    return _find("search", name, SPACES, SearchSpace, _space)
+
+
+Declared = TypeVar("Declared", Study, SearchSpace)
+
+
+def _find(
+    what: str, name: str, known: Mapping[str, Declared], kind: type[Declared], parse: Callable[[Path, Any], Declared]
+) -> Declared:
+    if name in known:
+        return known[name]
     path = Path(name)
-    if path.suffix not in (".py", ".yaml", ".yml"):
-        close = difflib.get_close_matches(name, REGISTRY, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(REGISTRY)}"
-        raise ConfigError(f"study={name!r} is unknown; {hint} A study of your own is a .py or .yaml file")
+    if path.suffix not in FILES:
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        raise ConfigError(f"{what}={name!r} is unknown; {hint} A {what} of your own is a .py or .yaml file")
     if not path.is_file():
-        raise ConfigError(f"study={name!r} is not a file")
+        raise ConfigError(f"{what}={name!r} is not a file")
     sys.path.insert(0, str(path.parent.resolve()))  # where modules of the user's own models are
-    study = _from_python(path) if path.suffix == ".py" else _from_yaml(path)
-    if study.name in REGISTRY:
-        raise ConfigError(f"{path}: name={study.name!r} is taken by a study of `esbn list`; choose another")
-    return study
+    found = _from_python(path, kind) if path.suffix == ".py" else _from_yaml(path, parse)
+    if found.name in known:
+        raise ConfigError(f"{path}: name={found.name!r} is taken by a {what} declared here; choose another")
+    return found
 
 
-def _from_python(path: Path) -> Study:
+def _from_python(path: Path, kind: type[Declared]) -> Declared:
     try:
-        found = [value for value in runpy.run_path(str(path)).values() if isinstance(value, Study)]
+        found = [value for value in runpy.run_path(str(path)).values() if isinstance(value, kind)]
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (Exception, SystemExit) as error:  # the user's own code, so anything can happen; the place is what helps
         raise ConfigError(f"{path} stopped with {type(error).__name__}: {error}") from error
     if len(found) != 1:
-        raise ConfigError(f"{path} declares {len(found)} studies; a file declares one ablations.Study")
+        names = {Study: "studies", SearchSpace: "searches"}
+        raise ConfigError(f"{path} declares {len(found)} {names[kind]}; a file declares one ablations.{kind.__name__}")
     return found[0]
 
 
-def _from_yaml(path: Path) -> Study:
+def _from_yaml(path: Path, parse: Callable[[Path, Any], Declared]) -> Declared:
     try:
         content = YAML(typ="safe", pure=True).load(path)  # YAML 1.2: off is a word, 5e-5 a number
     except YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    try:
+        return parse(path, content)
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from None
+
+
+def _study(path: Path, content: Any) -> Study:
     content = _fields(path, "study", content, {"name", "question", "grids"}, {"source"})
     grids = content.pop("grids")
     if not isinstance(grids, list):
-        raise ConfigError(f"{path}: grids={grids!r} must be a list of grids")
-    try:
-        parts = [Grid(**_fields(path, "grid", grid, {"arms", "conditions"}, {"seeds", "keys"})) for grid in grids]
-        return Study(**content, grids=parts)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"grids={grids!r} must be a list of grids")
+    parts = [Grid(**_fields(path, "grid", grid, {"arms", "conditions"}, {"seeds", "keys"})) for grid in grids]
+    return Study(**content, grids=parts)
+
+
+def _space(path: Path, content: Any) -> SearchSpace:
+    required, optional = _names(SearchSpace)
+    content = _fields(path, "search", content, required, optional)
+    parameters = content.pop("parameters")
+    if not isinstance(parameters, Mapping):
+        raise ConfigError(f"parameters={parameters!r} must map settings to what to search")
+    made = {
+        name: Parameter(**_fields(path, f"parameter {name}", about, *_names(Parameter)))
+        for name, about in parameters.items()
+    }
+    return SearchSpace(**content, parameters=made)
+
+
+def _names(kind: type) -> tuple[set[str], set[str]]:
+    """Fields that a declaration must have, and those it may have."""
+    fields = dataclasses.fields(kind)
+    missing = dataclasses.MISSING
+    required = {f.name for f in fields if f.default is missing and f.default_factory is missing}
+    return required, {f.name for f in fields} - required
 
 
 def _fields(path: Path, what: str, content: Any, required: set[str], optional: set[str]) -> dict[str, Any]:

@@ -4,9 +4,10 @@ What `esbn plan` prints and `esbn run` trains is the same list.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from ablations import Study
 from esbn_core.config import PAPER, TrialConfig, arm_label
@@ -186,3 +187,24 @@ def pack(
             missing = tuple(t for t in trials[start : start + size] if t.trial_id in left)
             packs += [Pack(missing)] if missing else []
     return sorted(packs, key=lambda pack: pack.cost, reverse=True)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Values that a search tries, and the pack of networks it tries them on."""
+
+    search: str
+    number: int
+    values: Mapping[str, Any]
+    pack: Pack
+    rungs: Sequence[int]
+
+    @property
+    def name(self) -> str:
+        """Names its files in the store."""
+        return suggestion_name(self.search, self.number)
+
+
+def suggestion_name(search: str, number: int) -> str:
+    """Names the files of a suggestion in the store."""
+    return f"{search}-{number:04d}"

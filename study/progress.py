@@ -86,7 +86,7 @@ class Progress(AbstractContextManager["Progress"]):
         total = sum(len(pack.trials) for pack in self._packs)
         left = total - self._done - self._failed - running
         seconds = self._seconds_left()
-        clock = "working out the time left" if seconds is None else f"about {_duration(seconds)} left"
+        clock = "working out the time left" if seconds is None else f"about {duration(seconds)} left"
         return f"trials: {self._done} done, {running} running, {self._failed} failed, {left} waiting; {clock}"
 
     def _render(self) -> Table:
@@ -101,7 +101,8 @@ class Progress(AbstractContextManager["Progress"]):
         return table
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"

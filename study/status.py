@@ -12,7 +12,7 @@ LATEST = 5  # results shown
 
 
 def summary(store: Store) -> Group:
-    """A row per study, the packs that have a checkpoint, and the latest results, to be printed by rich."""
+    """A row per study and search, the packs that have a checkpoint, and the latest results, to be printed by rich."""
     columns = ["trial_id", "status", "task", "withheld", "arm", "seed", "test_accuracy", "finished_at"]
     ended = {row["trial_id"]: row for row in store.read("trials", columns).to_pylist()}
     studies: dict[str, dict[str, dict[str, Any]]] = {}
@@ -20,10 +20,13 @@ def summary(store: Store) -> Group:
     for row in store.read("plans", wanted).to_pylist():
         name = f"{row['study']} (rehearsal)" if row["rehearsal"] else row["study"]
         studies.setdefault(name, {})[row["trial_id"]] = row
+    searches = _searches(store)
     if not studies:
-        return Group(f"{store.uri} holds no study yet; `esbn run quickstart` starts one")
+        none = f"{store.uri} holds no study yet; `esbn run quickstart` starts one"
+        return Group(none, *(("", searches) if searches.row_count else ()))
     planned = {trial_id: row for trials in studies.values() for trial_id, row in trials.items()}
-    return Group(_studies(studies, ended), "", *_checkpoints(store, planned), *_latest(ended))
+    tables = [_studies(studies, ended), "", *([searches, ""] if searches.row_count else [])]
+    return Group(*tables, *_checkpoints(store, planned), *_latest(ended))
 
 
 def _studies(studies: dict[str, dict[str, dict[str, Any]]], ended: dict[str, dict[str, Any]]) -> Table:
@@ -33,6 +36,23 @@ def _studies(studies: dict[str, dict[str, dict[str, Any]]], ended: dict[str, dic
     for study, trials in studies.items():
         states = [ended[trial_id]["status"] if trial_id in ended else "missing" for trial_id in trials]
         table.add_row(study, str(len(trials)), *(str(states.count(s)) for s in ("completed", "failed", "missing")))
+    return table
+
+
+def _searches(store: Store) -> Table:
+    """A row per search; what has not ended is running, or waits for its search to be run again."""
+    table = Table("search", "wanted", "completed", "pruned", "failed", "begun", "best validation accuracy", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows = store.read("suggestions", ["search", "status", "accuracy"]).to_pylist()
+    for about in store.read("searches", ["search", "suggestions"]).to_pylist():
+        mine = [row for row in rows if row["search"] == about["search"]]
+        states = [row["status"] for row in mine]
+        counts = (str(states.count(state)) for state in ("completed", "pruned", "failed", "running"))
+        best = max((row["accuracy"] for row in mine if row["status"] == "completed"), default=None)
+        table.add_row(
+            about["search"], str(about["suggestions"]), *counts, "-" if best is None else f"{100 * best:.1f} %"
+        )
     return table
 
 

@@ -20,10 +20,11 @@ from esbn_core.checkpoint import CheckpointError
 from esbn_core.keys import record_keys
 from esbn_core.leaks import measure_leak
 from esbn_core.objects import Objects
+from esbn_core.tasks.build import build
 from esbn_core.tasks.problems import ProblemSets
-from esbn_core.train import Position, TrialResult, train
+from esbn_core.train import PackResult, Position, TrialResult, train
 from study import rows
-from study.plan import Pack, PlannedTrial
+from study.plan import Pack, PlannedTrial, Suggestion
 from study.schema import TABLES
 from study.state import state
 from study.store import Store, StoreError
@@ -81,12 +82,105 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
         report: takes progress about once a second: `update`, `accuracy` (training, one per trial), and at the end
             `test_accuracy` and `failed`.
     """
+    store, started_at = _begin(job), datetime.now(UTC)
+    done = {trial.trial_id for trial in state(pack.trials, store).completed}
+    result = _train(job, store, pack, report)
+    shared = {
+        "pack_size": len(pack.trials),
+        "started_at": started_at,
+        **_circumstances(job, result.wall_seconds, result.resumed),
+    }
+    for trial, outcome in zip(pack.trials, result.trials, strict=True):
+        if trial.trial_id not in done:
+            _write(store, trial, outcome, job.objects.scale(), shared)
+    store.drop_checkpoint(pack.pack_id)
+    last = {"test_accuracy": [t.test_accuracy for t in result.trials], "failed": [t.failure for t in result.trials]}
+    report({"update": pack.trials[0].config.train.updates, **last})
+    _free(job)
+
+
+class _DivergedError(Exception):
+    """A network of a suggestion has failed, so its mean accuracy means nothing; the message says why."""
+
+
+def run_suggestion(job: Job, suggestion: Suggestion, report: Callable[[dict[str, Any]], None]) -> None:
+    """Trains the pack of a suggestion, from its checkpoint if it has one, and validates it at each rung and at last.
+
+    What a rung came to is in the store before it is reported, and so is how the suggestion ended.
+
+    Args:
+        report: takes progress as in `run_pack`, `rungs` after each rung: (update, accuracies) of all so far, and at
+            the end `status`. It does not return from a rung at which the suggestion is to be stopped.
+    """
+    store, n_seeds = _begin(job), len(suggestion.pack.trials)
+    (row,) = store.read("suggestions", names={suggestion.name}).to_pylist()
+    if row["status"] != "running":  # the last worker died after its row was written
+        report({"status": row["status"]})
+        return
+    sets = [build(trial.config.task, trial.config.seed) for trial in suggestion.pack.trials]
+
+    def write(at: Position | PackResult, status: str, **columns: Any) -> None:
+        rungs = [
+            {
+                "search": suggestion.search,
+                "suggestion": suggestion.number,
+                "trial_id": trial.trial_id,
+                "seed": trial.config.seed,
+                "update": update,
+                "loss": losses[k],
+                "accuracy": accuracies[k],
+                "n_train": len(sets[k].train.targets_P),
+                "n_validation": len(sets[k].test.targets_P),
+                "withheld_objects": sorted(sets[k].withheld.tolist()),
+                "train_objects": np.unique(sets[k].train.indices_PT).tolist(),
+                "validation_objects": np.unique(sets[k].test.indices_PT).tolist(),
+            }
+            for update, losses, accuracies in at.rungs
+            for k, trial in enumerate(suggestion.pack.trials)
+        ]
+        store.write("rungs", suggestion.name, rungs)
+        update, _, accuracies = at.rungs[-1]
+        measured = {
+            "update": update,
+            "accuracies": accuracies,
+            "accuracy": float(np.mean(accuracies)),
+            "spread": float(np.std(accuracies, ddof=1)) if n_seeds > 1 else None,
+            **_circumstances(job, at.wall_seconds, at.resumed),
+        }
+        store.write("suggestions", suggestion.name, [{**row, **measured, "status": status, **columns}])
+
+    def on_rung(position: Position) -> None:
+        if position.failures:
+            raise _DivergedError(next(iter(position.failures.values())))
+        write(position, "running")
+        report({"update": position.update, "rungs": [(u, accuracies) for u, _, accuracies in position.rungs]})
+
+    status = "completed"
+    try:
+        result = _train(job, store, suggestion.pack, report, rungs=suggestion.rungs, on_rung=on_rung)
+        failure = next((trial.failure for trial in result.trials if trial.failure), None)
+        if failure:
+            raise _DivergedError(failure)
+        write(result, status, finished_at=datetime.now(UTC))
+    except _DivergedError as error:
+        status, failed = "failed", {"failure": str(error), "finished_at": datetime.now(UTC)}
+        store.write("suggestions", suggestion.name, [{**row, "status": status, **failed}])
+    store.drop_checkpoint(suggestion.pack.pack_id)
+    report({"status": status})
+    _free(job)
+
+
+def _begin(job: Job) -> Store:
+    """Sets the process up for a pack, and opens the store; raises `StoreError` if it is not that of the run."""
     torch.set_num_threads(job.threads)
     torch.backends.cudnn.allow_tf32 = False  # its rounding is 1,000 times coarser, and two-step windows enlarge it
-    store, started_at = Store(job.results), datetime.now(UTC)
     if not shares(job.results, job.lease):
         raise StoreError(private(job.results, socket.gethostname()))
-    done = {trial.trial_id for trial in state(pack.trials, store).completed}
+    return Store(job.results)
+
+
+def _train(job: Job, store: Store, pack: Pack, report: Callable[[dict[str, Any]], None], **rungs: Any) -> PackResult:
+    """Trains a pack with checkpoints in the store, and reports progress."""
     reported = 0.0
 
     def on_progress(position: Position) -> None:
@@ -95,36 +189,35 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
             reported = time.monotonic()
             report({"update": position.update, "accuracy": position.curve[-1][2]})
 
-    images = job.objects.scale()
     train_pack = functools.partial(
         train,
         [trial.config for trial in pack.trials],
-        images,
+        job.objects.scale(),
         device=job.device,
         save=lambda data: store.save_checkpoint(pack.pack_id, data),
         save_seconds=job.checkpoint_seconds,
         on_progress=on_progress,
+        **rungs,
     )
     try:
-        result = train_pack(resume=store.load_checkpoint(pack.pack_id))
+        return train_pack(resume=store.load_checkpoint(pack.pack_id))
     except CheckpointError:  # torn, or of other code: its updates are lost, the trials are not
-        result = train_pack()
-    shared = {
-        "pack_size": len(pack.trials),
-        "wall_seconds": result.wall_seconds,
-        "resumed": result.resumed,
-        "started_at": started_at,
+        return train_pack()
+
+
+def _circumstances(job: Job, wall_seconds: float, resumed: int) -> dict[str, Any]:
+    """Columns that say where and how long a pack was trained."""
+    return {
+        "wall_seconds": wall_seconds,
+        "resumed": resumed,
         "device": torch.cuda.get_device_name() if job.device == "cuda" else "cpu",
         "host": socket.gethostname(),
         "worker": f"{socket.gethostname()}:{os.getpid()}",
         **job.shared(),
     }
-    for trial, outcome in zip(pack.trials, result.trials, strict=True):
-        if trial.trial_id not in done:
-            _write(store, trial, outcome, images, shared)
-    store.drop_checkpoint(pack.pack_id)
-    last = {"test_accuracy": [t.test_accuracy for t in result.trials], "failed": [t.failure for t in result.trials]}
-    report({"update": pack.trials[0].config.train.updates, **last})
+
+
+def _free(job: Job) -> None:
     if job.device == "cuda":
         torch.cuda.empty_cache()  # the process trains other packs after this one
 

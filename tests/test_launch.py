@@ -12,9 +12,10 @@ from runs import Run
 
 from esbn_core.objects import glyphs
 from study.find import find_study
-from study.launch import RETRIES, _Callback
+from study.launch import _Callback
 from study.plan import Pack, plan
 from study.progress import Progress
+from study.scheduling import RETRIES
 from study.worker import Job
 
 pytestmark = pytest.mark.slow
@@ -83,7 +84,7 @@ def test_failed_pack_leaves_completed_rows_alone(tiny: Run) -> None:
     done = next(t for t in tiny.trials if t.trial_id in before)
     job = Job(tiny.store.uri, "no-lease", glyphs(), {}, "cpu", 1, 60.0)
     callback = _Callback([Pack((done,))], job, Progress([Pack((done,))], Console(quiet=True)))
-    gone = {"config": {"pack": 0}, "get_error": lambda: "disk full", "get_pickled_error": lambda: OSError("disk full")}
+    gone = {"config": {"job": 0}, "get_error": lambda: "disk full", "get_pickled_error": lambda: OSError("disk full")}
     for _ in range(RETRIES + 1):
         callback.on_trial_error(0, [], cast(TuneTrial, SimpleNamespace(**gone)))
     assert tiny.rows() == before

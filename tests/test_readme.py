@@ -14,7 +14,7 @@ from analysis_store import trial, write_study
 import analysis
 from study.cli import main
 from study.compact import compact
-from study.find import find_study
+from study.find import find_space, find_study
 from study.plan import plan
 from study.store import Store
 
@@ -48,6 +48,12 @@ def test_readme_studies_ask_for_the_same_trials(tmp_path: Path) -> None:
     assert len(plans) == 2
     assert plans[0] == plans[1]
     assert len(plans[0]) == 30
+
+
+def test_readme_search_is_declared(tmp_path: Path) -> None:
+    for name, text in FILES:
+        (tmp_path / name).write_text(text)
+    assert set(find_space(str(tmp_path / "key_search.yaml")).defaults()) == {"learning_rate", "key_size", "leak"}
 
 
 @pytest.mark.parametrize("merged", [False, True])

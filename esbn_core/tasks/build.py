@@ -4,7 +4,7 @@ import numpy as np
 
 from esbn_core.config import TaskConfig
 from esbn_core.seeding import rng
-from esbn_core.tasks import distribution_of_three, identity_rules, rmts, same_different
+from esbn_core.tasks import counts, distribution_of_three, identity_rules, rmts, same_different
 from esbn_core.tasks.problems import Problems, ProblemSets
 
 TASKS = {
@@ -24,21 +24,50 @@ def build(task: TaskConfig, seed: int) -> ProblemSets:
     Returns:
         Problem sets over object numbers 0 .. n_objects - 1. For m > 0 the withheld objects are the only ones of the
         test problems and the others the only ones of the training problems; for m = 0 no test problem occurs in
-        training.
+        training. With `task.validation` see `_validated`.
     """
     assert task.n_train is not None and task.n_test is not None
     draw = TASKS[task.name]
-    if not task.withheld:
-        train, test = draw(task.n_objects, [task.n_train, task.n_test], rng(seed, "problems"))
-        return ProblemSets(train, test, np.empty(0, np.int64))
     order = rng(seed, "split").permutation(task.n_objects)
     withheld, kept = order[: task.withheld], order[task.withheld :]
+    if task.validation is not None:
+        return _validated(task, task.validation, withheld, kept, seed)
+    if not task.withheld:
+        train, test = draw(task.n_objects, [task.n_train, task.n_test], rng(seed, "problems"))
+        every = np.arange(task.n_objects)
+        return ProblemSets(train, test, withheld, every, every)
     if task.sampling == "as_released":
         train = rmts.draw_as_released(len(kept), task.n_train, rng(seed, "training problems"))
     else:
         (train,) = draw(len(kept), [task.n_train], rng(seed, "training problems"))
     (test,) = draw(len(withheld), [task.n_test], rng(seed, "test problems"))
-    return ProblemSets(_over(kept, train), _over(withheld, test), withheld)
+    return ProblemSets(_over(kept, train), _over(withheld, test), withheld, np.sort(kept), np.sort(withheld))
+
+
+def _validated(task: TaskConfig, n_apart: int, withheld: np.ndarray, kept: np.ndarray, seed: int) -> ProblemSets:
+    """The training problems of a trial, split into some to train on and some to validate with.
+
+    With objects kept apart, training shows the others only, and validation problems show these, with training objects
+    beside them only where the task needs more. Otherwise no validation problem occurs in training; for m = 0 both are
+    of the training problems that the trial with test problems has, whatever their choices.
+    """
+    assert task.n_train is not None and task.n_test is not None
+    draw = TASKS[task.name]
+    n_train, n_validation = counts.validation_sizes(task.name, len(kept), n_apart, task.n_train)
+    if n_apart:
+        apart, shown = kept[:n_apart], kept[n_apart:]
+        pool = np.concatenate([apart, shown[: max(0, task.spec.min_objects - n_apart)]])
+        (train,) = draw(len(shown), [n_train], rng(seed, "training problems"))
+        (validation,) = draw(len(pool), [n_validation], rng(seed, "validation problems"))
+        return ProblemSets(_over(shown, train), _over(pool, validation), withheld, np.sort(shown), np.sort(pool))
+    if task.withheld:
+        train, validation = draw(len(kept), [n_train, n_validation], rng(seed, "training problems"))
+        pool = np.sort(kept)
+        return ProblemSets(_over(kept, train), _over(kept, validation), withheld, pool, pool)
+    # The same stream, the same number of problems: those of the test set are the last again, and are dropped.
+    train, validation, _ = draw(task.n_objects, [n_train, n_validation, task.n_test], rng(seed, "problems"))
+    every = np.arange(task.n_objects)
+    return ProblemSets(train, validation, withheld, every, every)
 
 
 def _over(objects: np.ndarray, problems: Problems) -> Problems:

@@ -83,6 +83,55 @@ def split_same_different(k: int) -> tuple[int, int]:
     return math.perm(k, 2) - n_test, n_test
 
 
+VALIDATION_CAP = 996
+"""Most validation problems; a multiple of 12, so that every task's kinds of problem split exactly."""
+
+
+def default_validation(task: str, n_objects: int, withheld: int) -> int:
+    """Objects kept apart for validation where nothing else is said: a fifth of those kept for training, and at least
+    as many as fill a problem, as far as training can spare them; none for m = 0."""
+    kept, least = n_objects - withheld, SPECS[task].min_objects
+    return min(max(least, kept // 5), kept - least) if withheld else 0
+
+
+def validation_sizes(task: str, kept: int, apart: int, n_train: int) -> tuple[int, int]:
+    """Numbers of problems to train on and to validate with.
+
+    Args:
+        kept: objects kept for training.
+        apart: how many of them are taken out of training, so that validation shows objects that training does not; 0:
+            a tenth of the training problems is taken out instead.
+        n_train: training problems of the trial that is not validated.
+    Raises:
+        ConfigError: too few objects or problems are left.
+    """
+    spec = SPECS[task]
+    if apart:
+        left = kept - apart
+        if left < spec.min_objects:
+            most = kept - spec.min_objects
+            raise ConfigError(
+                f"validation={apart} leaves {max(left, 0)} of {kept} objects for training; {task} needs at least "
+                f"{spec.min_objects}, so validation can be 0 to {most} here"
+            )
+        n_validation = spec.count(max(apart, spec.min_objects))
+        return min(n_train, spec.count(left)), min(VALIDATION_CAP // spec.multiple * spec.multiple, n_validation)
+    n_all = min(n_train, _distinct(task, kept))
+    n_validation = min(VALIDATION_CAP, max(12, n_all // 120 * 12))
+    if n_all < 3 * n_validation:
+        raise ConfigError(
+            f"validation=0: {task} has {n_all} different problems of {kept} objects, too few to hold some out; "
+            "withhold fewer objects"
+        )
+    return n_all - n_validation, n_validation
+
+
+def _distinct(task: str, k: int) -> int:
+    """Most problems of k objects that two disjoint and balanced sets can share."""
+    every = {"rmts": 4 * math.perm(k, 4), "identity_rules": 36 * math.perm(k, 4)}
+    return every.get(task, SPECS[task].count(k))
+
+
 def _available(task: str, n_objects: int, withheld: int) -> tuple[int, int]:
     """Most training and test problems there can be."""
     count = SPECS[task].count
@@ -92,8 +141,7 @@ def _available(task: str, n_objects: int, withheld: int) -> tuple[int, int]:
     if task == "same_different":
         n_train, n_test = split_same_different(n_objects)
         return 2 * n_train, 2 * n_test
-    unique = {"rmts": 2 * math.perm(n_objects, 4) * 2, "identity_rules": 36 * math.perm(n_objects, 4)}
-    half = unique.get(task, count(n_objects)) // 2  # one pool of distinct problems, shared by the two sets
+    half = _distinct(task, n_objects) // 2  # one pool of distinct problems, shared by the two sets
     return half, half
 
 

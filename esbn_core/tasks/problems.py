@@ -20,11 +20,19 @@ class Problems(NamedTuple):
 
 
 class ProblemSets(NamedTuple):
-    """What one trial trains and tests on; `withheld` lists the objects no training problem shows, in drawn order."""
+    """What one trial trains and is judged on.
+
+    Attributes:
+        test: of a trial with `TaskConfig.validation`, its validation problems; it has no test problems.
+        withheld: the m objects kept for testing, in drawn order; none for m = 0.
+        train_pool, test_pool: sorted numbers of the objects that each set is drawn from.
+    """
 
     train: Problems
     test: Problems
     withheld: np.ndarray
+    train_pool: np.ndarray
+    test_pool: np.ndarray
 
 
 def draw_ranks(n_all: int, sizes: Sequence[int], rng: np.random.Generator) -> list[np.ndarray]:
