@@ -16,7 +16,8 @@ HEADER = """\
 #   ray get-auth-token --generate       once: the token that Ray asks of everyone who connects
 #   RAY_UP_enable_autoscaler_v2=0 ray up -y {name}
 #   ray exec {name} "cd ~/esbn-study && esbn run encoders --address auto --results /a/folder/all/see"
-#   ray down -y {name}
+#   ray down -y {name}      stops the head alone; the others are stopped by
+#   for host in {workers}; do ssh -i {key} {user}@$host '~/venv/bin/ray stop'; done
 
 """
 
@@ -52,4 +53,5 @@ def on_premises(source: Path, head: str, workers: Sequence[str], user: str, key:
     cluster.ca.comment = None  # the first lines are about the other provider
     text = StringIO()
     yaml.dump(cluster, text)
-    return HEADER.format(source=source.name, name=name) + text.getvalue()
+    header = HEADER.format(source=source.name, name=name, workers=" ".join(workers), key=key, user=user)
+    return header + text.getvalue()

@@ -121,8 +121,10 @@ def find_slots(resources: Resources, n_jobs: int) -> Slots:
     for name, wanted, kind in (("threads", threads, "CPU"), ("gpus_per_trial", gpus, "GPU")):
         if resources.address is None and wanted > have.get(kind, 0):
             raise ConfigError(f"{name}={wanted} is more than the {have.get(kind, 0):.0f} {kind}s of this machine")
-    if not gpus and have.get("CPU", 0) < threads:
-        raise ConfigError("the cluster has no CPUs for packs yet; ask for its GPUs with --gpus-per-trial 1")
+    if resources.gpus_per_trial is None and not gpus and have.get("CPU", 0) < threads:
+        raise ConfigError(
+            "the cluster has no CPUs for packs yet; ask for its GPUs with --gpus-per-trial 1, or for CPUs with 0"
+        )
     by_cpu = have.get("CPU", 0) // threads
     return Slots(threads, gpus, max(1, int(min(by_cpu, have.get("GPU", 0) // gpus) if gpus else by_cpu)))
 

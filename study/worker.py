@@ -84,6 +84,12 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
     """
     store, started_at = _begin(job), datetime.now(UTC)
     done = {trial.trial_id for trial in state(pack.trials, store).completed}
+    if len(done) == len(pack.trials):  # a worker that was thought to be lost has come to their end after all
+        store.drop_checkpoint(pack.pack_id)
+        written = store.read("trials", ["trial_id", "test_accuracy"], done).to_pylist()
+        accuracy = {row["trial_id"]: row["test_accuracy"] for row in written}
+        report(_last(pack, [accuracy[trial.trial_id] for trial in pack.trials], [None] * len(done)))
+        return
     result = _train(job, store, pack, report)
     shared = {
         "pack_size": len(pack.trials),
@@ -94,8 +100,7 @@ def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> 
         if trial.trial_id not in done:
             _write(store, trial, outcome, job.objects.scale(), shared)
     store.drop_checkpoint(pack.pack_id)
-    last = {"test_accuracy": [t.test_accuracy for t in result.trials], "failed": [t.failure for t in result.trials]}
-    report({"update": pack.trials[0].config.train.updates, **last})
+    report(_last(pack, [t.test_accuracy for t in result.trials], [t.failure for t in result.trials]))
     _free(job)
 
 
@@ -220,6 +225,10 @@ def _circumstances(job: Job, wall_seconds: float, resumed: int) -> dict[str, Any
 def _free(job: Job) -> None:
     if job.device == "cuda":
         torch.cuda.empty_cache()  # the process trains other packs after this one
+
+
+def _last(pack: Pack, accuracies: list[float | None], failures: list[str | None]) -> dict[str, Any]:
+    return {"update": pack.trials[0].config.train.updates, "test_accuracy": accuracies, "failed": failures}
 
 
 def _write(store: Store, trial: PlannedTrial, trained: TrialResult, images: np.ndarray, shared: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from study.launch import _Callback
 from study.plan import Pack, plan
 from study.progress import Progress
 from study.scheduling import RETRIES
-from study.worker import Job
+from study.worker import Job, run_pack
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +88,21 @@ def test_failed_pack_leaves_completed_rows_alone(tiny: Run) -> None:
     for _ in range(RETRIES + 1):
         callback.on_trial_error(0, [], cast(TuneTrial, SimpleNamespace(**gone)))
     assert tiny.rows() == before
+
+
+def test_pack_is_not_trained_again_when_a_lost_worker_has_ended_it(tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tiny.rows()
+    done = next(t for t in tiny.trials if t.trial_id in before)
+    monkeypatch.setattr("study.worker.train", None)
+    tiny.store.write_lease("held", "")
+    tiny.store.save_checkpoint(Pack((done,)).pack_id, b"written by a worker that was late")
+    reports: list[dict[str, object]] = []
+    run_pack(Job(tiny.store.uri, "held", glyphs(), {}, "cpu", 1, 60.0), Pack((done,)), reports.append)
+    tiny.store.drop_lease("held")
+    accuracy = before[done.trial_id]["test_accuracy"]
+    assert reports == [{"update": 5, "test_accuracy": [accuracy], "failed": [None]}]
+    assert tiny.rows() == before
+    assert tiny.store.checkpoints() == set()
 
 
 def test_trials_become_failed_rows_when_their_worker_gives_up(tiny: Run) -> None:

@@ -13,12 +13,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from ipaddress import ip_network
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.prefix, "bin")
-NETWORK = "10.77.0."
+HOME = "/home/host"
 PACKAGES = {"ip": "iproute2", "sshd": "openssh-server", "ssh": "openssh-client", "rsync": "rsync", "ps": "procps"}
 NAMESPACES = ("--net", "--mount", "--pid", "--uts", "--ipc")
 
@@ -28,25 +32,23 @@ class HostsError(Exception):
 
 
 class Host:
-    """One machine; `Hosts` makes it."""
+    """One machine; `Hosts` makes it.
 
-    def __init__(self, name: str, address: str, key: Path, shared: Path, wheels: Path):
-        self.name, self.address, self.plugged = name, address, False
-        script = Path(__file__).with_name("host.sh")
-        made_of = [script, name, address, key, shared, wheels, sys.prefix]
-        self._log = open(key.with_name(f"{name}.log"), "w+")
+    Attributes:
+        name: its host name.
+        address: its address on the network of `Hosts`.
+        pid: of its first process, seen from here.
+        environment: variables of everybody who logs in.
+    """
+
+    def __init__(self, name: str, address: str, folder: Path, environment: Mapping[str, str], *made_of: Path):
+        self.name, self.address, self.environment = name, address, dict(environment)
+        variables = " ".join(f"{name}={value}" for name, value in {"LANG": "C.UTF-8", **environment}.items())
+        script = ["sh", Path(__file__).with_name("host.sh"), name, address, *made_of, sys.prefix, variables]
+        alone = ["setpriv", "--pdeathsig", "KILL", "unshare", *NAMESPACES, "--fork", "--kill-child"]
+        self._log = open(folder / f"{name}.log", "w+")
         self._process = subprocess.Popen(
-            [
-                "setpriv",
-                "--pdeathsig",
-                "KILL",
-                "unshare",
-                *NAMESPACES,
-                "--fork",
-                "--kill-child",
-                "sh",
-                *map(str, made_of),
-            ],
+            [*alone, *map(str, script)],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -76,15 +78,10 @@ class Host:
     def start(self, command: str) -> subprocess.Popen[str]:
         """Runs a shell command in the project's folder, as somebody who sits at this machine."""
         inside = ["nsenter", "--target", str(self.pid), *NAMESPACES, "bash", "-c", f"cd {ROOT} && {command}"]
-        environment = {
-            "HOME": "/home/host",
-            "PATH": f"{BIN}:{os.environ['PATH']}",
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": str(ROOT),
-        }
+        own = {"HOME": HOME, "PATH": f"{BIN}:{os.environ['PATH']}", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
         return subprocess.Popen(
             inside,
-            env=environment,
+            env={**own, **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -98,19 +95,27 @@ class Host:
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            process.kill()
-            raise AssertionError(
-                f"{self.name}: {command} took more than {timeout} s: {process.communicate()[0]}"
-            ) from None
+            raise AssertionError(f"{self.name}: {command} took more than {timeout} s: {stop(process)}") from None
         assert not check or process.returncode == 0, f"{self.name}: {command}: {output}"
         return subprocess.CompletedProcess(command, process.returncode, output)
 
-    def off(self) -> None:
-        """Power off, without a word to anyone: the cable first, or the kernel would close its connections."""
-        if self._process.poll() is None:
-            if self.plugged:
-                unplug = ["nsenter", "--net", "--target", str(self.pid), "ip", "link", "set", "eth0", "down"]
-                subprocess.run(unplug, stderr=subprocess.DEVNULL)
+    def runs_now(self, command: str) -> bool:
+        """Whether it has a process with these words in its command line."""
+        return any(command in line for line in self.run("ps -eo args=").stdout.splitlines())
+
+    def ip(self, *arguments: str, check: bool = True) -> None:
+        """Runs `ip` of iproute2 on its network."""
+        inside = ["nsenter", "--net", "--target", str(self.pid), "ip", *arguments]
+        subprocess.run(inside, check=check, stderr=None if check else subprocess.DEVNULL)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has power."""
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        """Ends all of its processes at once."""
+        if self.runs:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._log.close()
@@ -120,32 +125,42 @@ class Hosts:
     """A laptop and more machines on one network, gone when the `with` block ends.
 
     Attributes:
-        laptop: where a person sits; knows the others' ssh key and is no part of a cluster.
+        laptop: where a person sits; knows the ssh key of the machines that it starts with, and is no part of a cluster.
         machines: the others, by name.
         shared: the folder that all of them see as /shared.
     """
 
-    def __init__(self, folder: Path, names: list[str]):
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str] = (),
+        network: str = "10.77.0.0/24",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ):
         why_not = missing()
         if why_not:
             raise HostsError(why_not)
-        self._names, self._key, self._wheels = names, folder / "key", wheels()
+        self._folder, self._names, self._network = folder, names, ip_network(network)
+        self._environment, self._wheels = environment, wheels()
         self.shared = folder / "shared"
         self.shared.mkdir()
         self.machines: dict[str, Host] = {}
+        self._key = folder / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self._key], check=True)
 
     def __enter__(self) -> "Hosts":
+        gateway, *others = islice(self._network.hosts(), len(self._names) + 1)
         try:
-            self.laptop = self._boot("laptop", 1)
-            self._ip("link", "add", "br0", "type", "bridge")
-            self._ip("addr", "add", f"{self.laptop.address}/24", "dev", "br0")
-            self._ip("link", "set", "br0", "up")
-            for number, name in enumerate(self._names, start=2):
-                self.machines[name] = self._boot(name, number)
-                self._plug(self.machines[name])
+            self.laptop = self._boot("laptop", str(gateway), self._key.with_suffix(".pub"))
+            self.laptop.ip("link", "add", "br0", "type", "bridge")
+            self.laptop.ip("addr", "add", f"{gateway}/{self._network.prefixlen}", "dev", "br0")
+            self.laptop.ip("link", "set", "br0", "up")
+            self.laptop.ip("route", "add", "default", "dev", "br0")
+            for name, address in zip(self._names, others, strict=True):
+                self.boot(name, str(address), self._key.with_suffix(".pub"))
             for host in (self.laptop, *self.machines.values()):
                 host.wait()
+            self.laptop.run(f"install -m 600 {self._key} {HOME}/.ssh/id_ed25519")
         except BaseException:
             self.__exit__()
             raise
@@ -153,29 +168,52 @@ class Hosts:
 
     def __exit__(self, *error: object) -> None:
         for host in self.machines.values():
-            host.off()
+            host.end()
         if hasattr(self, "laptop"):
-            self.laptop.off()
+            self.laptop.end()
 
-    def _boot(self, name: str, number: int) -> Host:
-        host = Host(name, f"{NETWORK}{number}", self._key, self.shared, self._wheels)
-        _in_network(host, "link", "set", "lo", "up")
+    def boot(self, name: str, address: str, public_key: Path, public_address: str | None = None) -> Host:
+        """Starts a machine; its sshd takes a moment more."""
+        host = self.machines[name] = self._boot(name, address, public_key)
+        there = f"/proc/{host.pid}/ns/net"
+        self.laptop.ip("link", "add", _port(name), "type", "veth", "peer", "name", "eth0", "netns", there)
+        self.laptop.ip("link", "set", _port(name), "master", "br0")
+        host.ip("addr", "add", f"{address}/{self._network.prefixlen}", "dev", "eth0")
+        if public_address:
+            host.ip("addr", "add", f"{public_address}/32", "dev", "eth0")
+        host.ip("link", "set", "eth0", "up")
+        host.ip("route", "add", "default", "via", self.laptop.address)
+        self.plug(name)
         return host
 
-    def _ip(self, *arguments: str) -> None:
-        _in_network(self.laptop, *arguments)
+    def _boot(self, name: str, address: str, public_key: Path) -> Host:
+        host = Host(name, address, self._folder, self._environment, public_key, self.shared, self._wheels)
+        host.ip("link", "set", "lo", "up")
+        return host
 
-    def _plug(self, host: Host) -> None:
-        port = f"to_{host.name}"
-        self._ip("link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", f"/proc/{host.pid}/ns/net")
-        self._ip("link", "set", port, "master", "br0", "up")
-        _in_network(host, "addr", "add", f"{host.address}/24", "dev", "eth0")
-        _in_network(host, "link", "set", "eth0", "up")
-        host.plugged = True
+    def plug(self, name: str) -> None:
+        """Gives a machine its network, again."""
+        self.laptop.ip("link", "set", _port(name), "up")
+
+    def unplug(self, name: str) -> None:
+        """Cuts a machine's network: nothing passes, and neither side is told."""
+        self.laptop.ip("link", "set", _port(name), "down")
+
+    def off(self, name: str) -> None:
+        """Cuts a machine's power, without a word to anyone: the cable first, or its kernel would close connections."""
+        self.unplug(name)
+        self.machines[name].end()
 
 
-def _in_network(host: Host, *arguments: str) -> None:
-    subprocess.run(["nsenter", "--net", "--target", str(host.pid), "ip", *arguments], check=True)
+def stop(process: subprocess.Popen[str]) -> str:
+    """Kills a command that a host has started, and gives what it has printed."""
+    with suppress(ProcessLookupError):  # it has just ended
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.communicate()[0]
+
+
+def _port(name: str) -> str:
+    return f"to_{name[-12:]}"  # a network interface has no longer name
 
 
 def missing() -> str:
