@@ -118,7 +118,7 @@ def test_search_goes_on_when_its_driver_was_killed_and_lets_no_second_one_in(sma
     wait_for(small.some_ended_and_one_begun, driver)
     code, output = small.finish()
     assert code == 1
-    assert f"by the run with pid {driver.pid} on" in output and "Traceback" not in output
+    assert f"the run with pid {driver.pid} on" in output and "Traceback" not in output
     driver.send_signal(signal.SIGKILL)
     driver.communicate(timeout=60)
     before, begun = small.rows(), small.rows("running")
