@@ -12,8 +12,9 @@ import pandas as pd
 
 from analysis.aggregate import Estimate, improvement, interquartile_mean
 from analysis.errors import AnalysisError, choices
-from analysis.inference import holm, paired
+from analysis.inference import Paired, holm, more_pairs, paired, repeated
 from analysis.load import load_study
+from analysis.looks import at_looks
 from analysis.tables import published
 
 ALPHA = 0.05  # level of each family of tests
@@ -36,8 +37,8 @@ class Seed(NamedTuple):
 Arms = dict[str, dict[int, Seed]]  # of one condition: arm -> seed -> trial
 
 
-def load_arms(results: str, study: str, baseline: str) -> dict[Condition, Arms]:
-    """The trials of a study by condition, arm and seed, once it is clear that there is something to compare.
+def load_arms(results: str, study: str, baseline: str) -> pd.DataFrame:
+    """The rows of `load_study`, once it is clear that there is something to compare.
 
     Args:
         results: folder or URI the study was run into.
@@ -47,12 +48,17 @@ def load_arms(results: str, study: str, baseline: str) -> dict[Condition, Arms]:
         AnalysisError: the study has no such arm, or no other; or it is unknown or its files cannot be read.
     """
     frame = load_study(results, study)
+    check_arms(frame, study, baseline)
+    return frame
+
+
+def check_arms(frame: pd.DataFrame, study: str, baseline: str) -> None:
+    """Raises `AnalysisError` if a study has no such arm, or no other."""
     arms = set(frame["arm"])
     if baseline not in arms:
         raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
     if len(arms) == 1:
         raise AnalysisError(f"study={study!r} has no arm but {baseline!r}; compare a study with two or more")
-    return conditions(frame)
 
 
 def conditions(frame: pd.DataFrame) -> dict[Condition, Arms]:
@@ -67,18 +73,32 @@ def conditions(frame: pd.DataFrame) -> dict[Condition, Arms]:
     return {at: {arm: cells[at][arm] for arm in arms if arm in cells[at]} for at in order}
 
 
-def pairs(cells: dict[Condition, Arms], baseline: str) -> pd.DataFrame:
+def pairs(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Paired differences of every arm from the baseline at every condition.
 
     Args:
-        cells: from `conditions`.
+        frame: rows of `load_study`.
         baseline: arm that the others are compared with.
     Returns:
         A row per condition and arm: ``task``, ``withheld``, ``arm``; ``n`` (seeds completed in both) of ``planned``
         (seeds planned in either); ``difference_points`` (arm minus baseline, mean over pairs) with ``low_points`` and
-        ``high_points`` (95 % t interval), ``t``, ``p`` as `inference.paired` has them; ``p_holm`` (the family is all
-        rows, those without a test included); ``unpaired``, the seeds completed in one of the two only, in words.
+        ``high_points`` (95 % t interval) and ``t`` as `inference.paired` has them; ``p`` likewise, but corrected by
+        `inference.repeated` where there are several ``looks``; ``p_holm`` (the family is all rows, those without a test
+        included); ``unpaired``, the seeds completed in one of the two only, in words; ``more_seeds``, the fewest after
+        which p would pass the strictest step of the correction, null if none (see `inference.more_pairs`).
     """
+    found = [_pairs(conditions(seen), baseline) for seen in at_looks(frame)]
+    p_LC = np.stack([at_look["p"].to_numpy(float) for at_look in found])
+    looks = len(found)
+    rows = found[0] if looks == 1 else _pairs(conditions(frame), baseline)
+    level = ALPHA / max(len(rows), 1) / looks
+    more = [more_pairs(Paired(*values), level) for values in rows[_PAIRED].itertuples(index=False)]
+    p = repeated(p_LC, looks)
+    return rows.assign(p=p, p_holm=holm(p), looks=looks, more_seeds=pd.array(more, dtype="Int64"))
+
+
+def _pairs(cells: dict[Condition, Arms], baseline: str) -> pd.DataFrame:
+    """`pairs` as they are, without what corrects p."""
     rows = []
     for (task, withheld), arms in cells.items():
         base = arms.get(baseline, {})
@@ -88,9 +108,7 @@ def pairs(cells: dict[Condition, Arms], baseline: str) -> pd.DataFrame:
             both = [seed for seed in seeds if seed in base and _completed(seeds, seed) and _completed(base, seed)]
             found = paired([100 * (seeds[seed].accuracy - base[seed].accuracy) for seed in both])
             rows.append((task, withheld, arm, len(seeds.keys() | base), *found, unpaired(seeds, base)))
-    columns = ["task", "withheld", "arm", "planned", *_PAIRED, "unpaired"]
-    frame = pd.DataFrame(rows, columns=columns)
-    return frame.assign(p_holm=holm(frame["p"].to_numpy(float)))
+    return pd.DataFrame(rows, columns=["task", "withheld", "arm", "planned", *_PAIRED, "unpaired"])
 
 
 def _completed(seeds: dict[int, Seed], seed: int) -> bool:

@@ -11,17 +11,25 @@ from analysis.compare import (
     Arms,
     Condition,
     arms,
+    conditions,
     left_out,
     load_arms,
     over_conditions,
     pairs,
     published_differences,
 )
+from analysis.looks import at_looks, number
+from analysis.looks import notes as look_notes
 from analysis.text import MISSING, Grid, interval, p_value, render
 
 _TIES = (
     "If all differences are equal there is no t: the interval is a point, and p is 1 if they are 0, else 2/2^n, that of"
     " the exact sign-flip test."
+)
+
+_FIRST_LOOK = (
+    "Only the seeds of the first look are counted, whose number was set before; later ones were added where those left"
+    " a question open."
 )
 
 
@@ -36,12 +44,13 @@ def by_seed(results: str, study: str, baseline: str, format: str) -> str:
     Raises:
         AnalysisError: as `compare.load_arms`; or the format is none of these.
     """
-    cells = load_arms(results, study, baseline)
-    differences = pairs(cells, baseline)
+    frame = load_arms(results, study, baseline)
+    cells, differences = conditions(frame), pairs(frame, baseline)
     of_arms = arms(cells, differences, baseline)
     grids = [_pairs_grid(differences), _arms_grid(of_arms), _across_grid(of_arms)]
     notes = [
         *_pair_notes(differences, baseline),
+        *look_notes(number(frame)),
         _matter(of_arms),
         *_unpaired(differences),
         _across_note(baseline),
@@ -55,12 +64,14 @@ def by_condition(results: str, study: str, baseline: str, format: str) -> str:
 
     Args and Raises: as `by_seed`; csv is the rows of `compare.over_conditions` and the paper's t and n.
     """
-    differences = pairs(load_arms(results, study, baseline), baseline)
+    first, *later = at_looks(load_arms(results, study, baseline))
+    differences = pairs(first, baseline)
     paper = over_conditions(published_differences(baseline)).rename(columns={"t": "paper_t", "n": "paper_n"})
     frame = over_conditions(differences).merge(paper[["arm", "paper_t", "paper_n"]], on="arm", how="left")
     header = ("arm", "conditions", "difference [95 %]", "t", "p", "p (Holm)", "t of the paper", "its conditions")
     grid = Grid(header, [_condition_cells(row) for row in frame.to_dict("records")], (False, *[True] * 7))
-    return render([grid], [*_condition_notes(frame, baseline), *_unpaired(differences)], [frame], format)
+    notes = [*_condition_notes(frame, baseline), *[_FIRST_LOOK] * bool(later), *_unpaired(differences)]
+    return render([grid], notes, [frame], format)
 
 
 def _pairs_grid(differences: pd.DataFrame) -> Grid:

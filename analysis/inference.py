@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+MOST_NETWORKS = 1_000  # per variant, that planning goes up to
 _EQUAL = 9  # decimals to which differences are compared: accuracies that are equal fractions differ by float rounding
 
 
@@ -73,6 +74,20 @@ def holm(p: np.ndarray, true_at_most: int | None = None) -> np.ndarray:
     return corrected
 
 
+def repeated(p_LC: np.ndarray, looks: int) -> np.ndarray:
+    """[C] p-values of tests that are taken again as values are added, so that one may stop after any of them.
+
+    Args:
+        p_LC: [L, C] float, p of comparison C at look L, at a number of values set before; NaN: a look not taken.
+        looks: how many are planned, taken or not.
+    Returns:
+        The smallest p of each comparison times ``looks``, 1 at most; NaN if no look is taken. Under the null it is at
+        most alpha with probability alpha at most, whatever makes one stop: Bonferroni over the looks, that is, an
+        alpha spent in equal parts.
+    """
+    return np.minimum(looks * np.fmin.reduce(p_LC), 1)
+
+
 class Paired(NamedTuple):
     """Mean of n differences, its 95 % interval, and the test of "it is zero"."""
 
@@ -103,3 +118,20 @@ def paired(differences: Sequence[float] | np.ndarray) -> Paired:
     sem = float(d_N.std(ddof=1)) / math.sqrt(n)
     half = float(stdtrit(n - 1, 0.975)) * sem
     return Paired(n, mean, mean - half, mean + half, mean / sem, float(2 * stdtr(n - 1, -abs(mean) / sem)))
+
+
+def more_pairs(found: Paired, level: float) -> int | None:
+    """The fewest pairs more at which the paired t test would reject at a level, were mean and SD to stay as they are.
+
+    Returns:
+        None where there is no SD yet (n < 2), or where no number up to `MOST_NETWORKS` would do.
+    """
+    if found.n < 2 or not found.mean:
+        return None
+    n_N = np.arange(found.n + 1, MOST_NETWORKS + 1)
+    if math.isnan(found.t):
+        p_N = 2.0 ** (1 - n_N)
+    else:
+        p_N = 2 * stdtr(n_N - 1, -abs(found.t) * np.sqrt(n_N / found.n))
+    enough_N = p_N <= level
+    return int(enough_N.argmax()) + 1 if enough_N.any() else None

@@ -23,7 +23,9 @@ TABLES = ("trials", "curves", "keys", "objects", "plans", "external", "searches"
 VARIANT = ["task", "withheld", "arm"]
 
 _FILE = "__filename"  # pyarrow's name for the file a row came from
-_REHEARSAL = pa.field("rehearsal", pa.bool_())  # of trials and plans; null in files that do not have it
+_REHEARSAL = pa.field("rehearsal", pa.bool_())
+_LOOKS = [pa.field("looks", pa.int32()), pa.field("seeds_per_look", pa.int32())]
+_LATER = {"trials": [_REHEARSAL], "plans": [_REHEARSAL, *_LOOKS]}  # null in files that do not have them
 _TWICE = "the trials table holds a trial twice", "delete one of the two files"
 _TORN = "{} is not a whole Parquet file; delete it and run the study again"
 
@@ -50,8 +52,9 @@ def load_study(results: str, study: str) -> pd.DataFrame:
         results: folder or URI the study was run into.
         study: name of the study; its plan is the union of all its plan files.
     Returns:
-        The columns of plans (``arm`` is this study's), then those of trials. ``status`` is completed, failed or
-        missing. Rows keep the order of the plan, and so the declared order of tasks and arms.
+        The columns of plans (``arm`` is this study's; ``looks`` is one number for the study and ``seeds_per_look`` one
+        for a variant, null where none are planned), then those of trials. ``status`` is completed, failed or missing.
+        Rows keep the order of the plan, and so the declared order of tasks and arms.
     Raises:
         AnalysisError: the study is unknown or only rehearsed; a trial is doubled; a completed trial has no accuracy; a
             file is torn.
@@ -183,6 +186,14 @@ def _plan(results: str, study: str) -> pd.DataFrame:
     refuse_repeats(plan, [_FILE, "trial_id"], "a plan holds a trial twice", "delete that file and plan again")
     plan = plan.sort_values("planned_at", kind="stable").drop(columns=_FILE)
     plan["keys"] = plan.groupby("trial_id")["keys"].transform("any")
+    looks = sorted(int(number) for number in plan["looks"].dropna().unique())
+    if len(looks) > 1:
+        several = ", ".join(map(str, looks))
+        raise AnalysisError(
+            f"the plans of {study} give it different numbers of looks: {several}; delete the stale file"
+        )
+    plan["looks"] = looks[0] if looks else None
+    plan["seeds_per_look"] = plan.groupby(VARIANT)["seeds_per_look"].transform("max")
     plan = plan.drop_duplicates(["trial_id", *VARIANT, "seed"], ignore_index=True)
     refuse_repeats(plan, ["trial_id"], f"the plans of {study} give one trial two arms", "delete the stale plan file")
     refuse_repeats(plan, [*VARIANT, "seed"], f"{study} plans two trials in one place", "delete the stale plan file")
@@ -254,7 +265,7 @@ def tables_with_rows(results: str) -> list[str]:
 def open_table(results: str, table: str) -> list[ds.FileSystemDataset]:
     """A table of the store as lazy datasets, one after the other; there are several only while rows wait to be merged.
 
-    Their columns are those of the first file; trials and plans have ``rehearsal``.
+    Their columns are those of the first file, and those that came later.
 
     Raises:
         AnalysisError: there is no such folder or table, the table has no rows, or its first file is torn.
@@ -279,8 +290,9 @@ def open_table(results: str, table: str) -> list[ds.FileSystemDataset]:
             if gone(fs, paths[:1]):  # merged since it was listed
                 continue
             raise AnalysisError(_TORN.format(paths[0])) from None
-        if table in ("trials", "plans") and _REHEARSAL.name not in schema.names:
-            schema = schema.append(_REHEARSAL)
+        for field in _LATER.get(table, ()):
+            if field.name not in schema.names:
+                schema = schema.append(field)
         cut = [file for file in files.merged if file.stale and file.names]
         return [
             _dataset(paths, schema, fs),

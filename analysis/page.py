@@ -27,7 +27,7 @@ from analysis import (
     verdict_report,
 )
 from analysis.arms import BASELINE
-from analysis.compare import conditions, pairs
+from analysis.compare import pairs
 from analysis.errors import AnalysisError, choices
 from analysis.load import VARIANT, load_keys, load_study, read, tables_with_rows
 from analysis.palette import styles
@@ -75,7 +75,7 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
     drawn = {
         "legend": page_figures.legend(looks),
         "accuracy": page_figures.accuracy(rows, looks, judged),
-        "comparison": page_figures.comparison(pairs(conditions(frame), baseline), looks, baseline),
+        "comparison": page_figures.comparison(pairs(frame, baseline), looks, baseline),
         "courses": page_figures.courses(
             time_courses.mean_courses(completed, time_courses.curves_of(results, completed)), looks
         ),

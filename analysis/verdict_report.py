@@ -2,9 +2,11 @@
 
 import pandas as pd
 
+from analysis.inference import MOST_NETWORKS
+from analysis.looks import notes as look_notes
 from analysis.tables import ERRORS, HEADER, RIGHT, Variant, cells, incomplete, rows_of
 from analysis.text import MISSING, Grid, interval, p_value, render
-from analysis.verdict import DIFFERS, MOST_NETWORKS, REPRODUCED, SEM_FLOOR, UNDECIDED
+from analysis.verdict import DIFFERS, REPRODUCED, SEM_FLOOR, UNDECIDED
 
 _HEADER = (*HEADER, "difference [95 %]", "p (equal)", "p (zero)", "verdict", "more seeds")
 _RIGHT = (*RIGHT, True, True, True, False, False)
@@ -42,8 +44,10 @@ def _count(frame: pd.DataFrame) -> str:
 
 
 def _rules(frame: pd.DataFrame) -> list[str]:
-    margin, alpha, family = (frame[column].iloc[0] for column in ("margin_points", "alpha", "family"))
+    columns = ("margin_points", "alpha", "family", "looks")
+    margin, alpha, family, looks = (frame[column].iloc[0] for column in columns)
     n = len(frame)
+    strictest = f"{alpha:g}/{n}" + (f"/{looks}" if looks > 1 else "")
     return [
         f"{REPRODUCED}: the difference is shown to be within the margin of ±{margin:g} points (equivalence by two"
         f" one-sided Welch t tests), even where it is also shown not to be zero; {DIFFERS}: it is shown not to be zero"
@@ -51,11 +55,13 @@ def _rules(frame: pd.DataFrame) -> list[str]:
         f"p: corrected by Holm, once over the family of {family} tests, two for each of the {n} variants, trained or"
         f" not. Level of the family: {alpha:g}. A difference is not both zero and beyond the margin, so at most {n}"
         f" null hypotheses hold at once, and no p is multiplied by more than {n} (Shaffer 1986).",
+        *look_notes(looks),
         "Difference: ours minus paper, in points, with a 95 % Welch interval that is not corrected. Both standard"
         f" errors count, each as {SEM_FLOOR} points at least: the paper's are printed to 0.1, so its 0.0 may be any up"
         " to that; and equal accuracies, at 100 % or at chance, do not show that there is no spread.",
-        f"more seeds: the fewest after which a test passes at {alpha:g}/{n}, the strictest step of Holm, if means and"
-        f" standard deviations stay as they are. {MISSING}: none can be named, as n < 2, or as none up to"
+        f"more seeds: the fewest after which a test passes at {strictest}, the strictest step of Holm, if means and"
+        f" standard deviations stay as they are. {MISSING}: none can be named, as n < 2, as the seeds"
+        f" of the first look have not all ended, or as none up to"
         f" {MOST_NETWORKS:,} networks would do: the paper's standard error is too large to show equivalence within this"
         " margin, or the difference is too far from zero and from the margin alike.",
         ERRORS,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -26,6 +26,7 @@ from study.plan import OwnImages, PlannedTrial, plan, select, variants
 if TYPE_CHECKING:
     from esbn_core.objects import Objects
     from study.state import State
+    from study.store import Store
 
 console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
@@ -98,6 +99,24 @@ class _PackSize(click.ParamType):
         self.fail(f"{value!r} must be a whole number of at least 1, or auto", param, ctx)
 
 
+TRAINING = (
+    click.option("--retry-failed", is_flag=True, help="Train failed trials again."),
+    *RESOURCES,
+    click.option(
+        "--pack",
+        "largest_pack",
+        type=_PackSize(),
+        help="Most networks trained together, or auto: measured first. Default: 4, on a GPU 10.",
+    ),
+)
+MARGIN = click.option(
+    "--margin", type=float, default=3.0, show_default=True, help="Points within which a difference counts as none."
+)
+ALPHA = click.option(
+    "--alpha", type=float, default=0.05, show_default=True, help="Level of all tests together, corrected by Holm."
+)
+
+
 class _Group(click.Group):
     """Turns every error a user can mend into one sentence and exit code 1, and Ctrl-C into 130."""
 
@@ -130,6 +149,7 @@ def main() -> None:
     esbn table quickstart            our accuracies beside the paper's
     esbn verdict quickstart          which published values are reproduced
     esbn compare quickstart          which arms matter
+    esbn topup quickstart --budget 9 extra seeds where that is undecided
     esbn figures quickstart          the figures, as PNG, SVG and PDF
     esbn report quickstart           all of it as one web page
     esbn search --list               hyperparameter searches, on validation problems
@@ -198,26 +218,19 @@ def plan_command(study: str, results: str, cost: bool, cluster: Path, **selectio
 @_options(
     *SELECTION,
     click.option("--limit", type=click.IntRange(1), help="Train at most this many trials now, in declared order."),
-    click.option("--retry-failed", is_flag=True, help="Train failed trials again."),
-    *RESOURCES,
-    click.option(
-        "--pack",
-        "largest_pack",
-        type=_PackSize(),
-        help="Most networks trained together, or auto: measured first. Default: 4, on a GPU 10.",
-    ),
+    *TRAINING,
 )
 def run(
     study: str,
     results: str,
     limit: int | None,
-    retry_failed: bool,
-    address: str | None,
-    gpus_per_trial: float | None,
-    threads: int | None,
-    largest_pack: int | Literal["auto"] | None,
-    checkpoint_seconds: float,
-    **selection: Any,
+    images: str | None,
+    seeds: int | None,
+    tasks: Collection[str],
+    withheld: Collection[int],
+    arms: Collection[str],
+    limit_updates: int | None,
+    **training: Any,
 ) -> None:
     """Train the trials of STUDY that are not in the store yet.
 
@@ -225,35 +238,10 @@ def run(
     conditions extend what is there; trials that another study has trained are not trained twice. Two runs can share a
     store, but not a trial: the second is refused while the first lives.
     """
-    from study import rows
-    from study.lease import lease
-    from study.state import begun, state
     from study.store import Store
 
-    declared, every, wanted, objects = _select(study, **selection)
-    store = Store(results)
-    todo = _todo(state(wanted, store), retry_failed)[:limit]
-    store.prepare()
-    rows.write_plan(store, declared, every)
-    rows.write_objects(store, objects)
-    if todo:
-        from study.launch import launch
-        from study.scheduling import Resources
-
-        resources = Resources(address, gpus_per_trial, threads, largest_pack, checkpoint_seconds)
-        ids = {trial.trial_id for trial in todo}
-        with lease(store, ids) as held:
-            # what another run has ended before it let go
-            ids &= {trial.trial_id for trial in _todo(state(wanted, store), retry_failed)}
-            if ids:
-                launch(wanted, ids, begun(every, ids, store), objects, store, held, resources, console)
-    now = state(wanted, store)
-    console.print(f"{_summary(now)}{'' if todo else '; nothing to train'}. Results are in {store.uri}")
-    if now.failed:
-        raise click.ClickException(
-            f'failed trials: {len(now.failed)}; `esbn query "select trial_id, failure from trials where status = '
-            "'failed'\"` tells why, --retry-failed trains them again"
-        )
+    declared, every, wanted, objects = _select(study, images, seeds, tasks, withheld, arms, limit_updates)
+    _refuse_failed(_train(Store(results), declared, every, wanted, objects, limit, **training))
 
 
 @main.command()
@@ -686,18 +674,15 @@ def table(study: str | None, results: str, kind: str) -> None:
 @main.command()
 @STUDY
 @RESULTS
-@click.option(
-    "--margin", type=float, default=3.0, show_default=True, help="Points within which a difference counts as none."
-)
-@click.option(
-    "--alpha", type=float, default=0.05, show_default=True, help="Level of all tests together, corrected by Holm."
-)
+@MARGIN
+@ALPHA
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is undecided, too.")
 @REPORT_FORMAT
 def verdict(study: str, results: str, margin: float, alpha: float, strict: bool, kind: str) -> None:
     """Say of each published value whether STUDY reproduces it: reproduced, differs or undecided.
 
-    An equivalence test against the paper's mean and standard error, with the seeds that would decide what is open.
+    An equivalence test against the paper's mean and standard error, with the seeds that would decide what is open
+    (`esbn topup` trains them at a level that holds; adding seeds until a verdict changes does not).
     Exits with 1 if anything differs.
 
     \b
@@ -733,6 +718,95 @@ def compare(study: str, results: str, baseline: str, over_conditions: bool, kind
     from analysis.compare_report import by_condition, by_seed
 
     click.echo((by_condition if over_conditions else by_seed)(results, _name(study), baseline, kind), nl=False)
+
+
+@main.command()
+@_options(
+    STUDY,
+    RESULTS,
+    click.option(
+        "--budget",
+        type=click.IntRange(0),
+        required=True,
+        help="Trials of the study beyond the first look, of all calls together.",
+    ),
+    click.option("--looks", type=click.IntRange(2), help="Looks at each variant, set once for the study. Default: 3."),
+    click.option(
+        "--for",
+        "command",
+        type=click.Choice(["verdict", "compare"]),
+        default="verdict",
+        show_default=True,
+        help="What to decide: which published values are reproduced, or which arms differ from --baseline.",
+    ),
+    MARGIN,
+    ALPHA,
+    BASELINE,
+    click.option("--dry-run", is_flag=True, help="Show what would be bought next; store and train nothing."),
+    *TRAINING,
+)
+def topup(
+    study: str,
+    results: str,
+    budget: int,
+    looks: int | None,
+    command: str,
+    margin: float,
+    alpha: float,
+    baseline: str,
+    dry_run: bool,
+    **training: Any,
+) -> None:
+    """Train STUDY, then extra seeds where a verdict or a comparison is undecided, and say what they decided.
+
+    The first look is at the seeds that are planned; each other look adds as many to a variant, or to an arm and its
+    baseline. A question that is undecided at one look gets the next if, by its means and SDs so far, some look would
+    decide it; those that need the fewest seeds come first.
+
+    Who tests again and again errs more often. So each p is multiplied by the number of planned looks (Bonferroni)
+    before it is corrected for the family (Holm): all tests of all looks together err with probability alpha at most,
+    wherever one stops. The looks are stored with the plan, so verdict, compare and report do the same from then on.
+    Plan them before reading a verdict, by --budget 0: who reads one first, and tops up what it left undecided, errs up
+    to twice as often.
+
+    Stopped or killed, the same command goes on and buys nothing twice: what was bought is in the stored plan.
+
+    \b
+    esbn topup encoders --budget 0                     plan 3 looks and train the first
+    esbn topup encoders --budget 60 --dry-run          what would be bought next
+    esbn topup encoders --budget 60
+    esbn topup tcn --for compare --budget 40 --looks 4
+    """
+    if command == "compare" and (margin, alpha) != (3.0, 0.05):
+        raise click.UsageError("--margin and --alpha belong to verdicts; leave them out with --for compare")
+    import pandas as pd
+
+    from analysis.load import load_study
+    from analysis.topup import of_comparisons, of_verdicts, purchase, report
+    from esbn_core.objects import glyphs
+    from study.store import Store
+    from study.topup import planned_rows, with_looks
+
+    declared, store = find_study(study), Store(results)
+    questions = of_verdicts(margin, alpha) if command == "verdict" else of_comparisons(declared.name, baseline)
+    found = with_looks(variants(declared), declared.name, store, looks)
+    trials = [trial for variant in found for trial in variant.trials()]
+    frame = pd.DataFrame(planned_rows(trials, store))
+    questions(frame)  # refuses what cannot be asked before anything is stored
+    if dry_run:
+        click.echo(report(frame, questions, budget), nl=False)
+        return
+    while True:
+        now = _train(store, declared, trials, trials, glyphs(), **training)
+        frame = load_study(results, declared.name)
+        buy, _ = purchase(frame, questions(frame), budget)
+        if not buy:
+            break
+        for variant in found:
+            variant.seeds = buy.get(variant.cell, variant.seeds)
+        trials = [trial for variant in found for trial in variant.trials()]
+    click.echo(report(frame, questions, budget), nl=False)
+    _refuse_failed(now)
 
 
 @main.command()
@@ -850,6 +924,50 @@ def _select(
     own = OwnImages(objects.digest(), len(objects.names)) if images else None
     every = plan(declared, seeds=seeds, images=own, limit_updates=limit_updates)
     return declared, every, select(every, tasks=tasks, withheld=withheld, arms=arms), objects
+
+
+def _train(
+    store: "Store",
+    declared: Study,
+    every: list[PlannedTrial],
+    wanted: list[PlannedTrial],
+    objects: "Objects",
+    limit: int | None = None,
+    *,
+    retry_failed: bool,
+    **resources: Any,
+) -> "State":
+    """Stores the plan of every trial and trains those wanted that are not in the store yet; returns what is there."""
+    from study import rows
+    from study.lease import lease
+    from study.state import begun, state
+
+    todo = _todo(state(wanted, store), retry_failed)[:limit]
+    store.prepare()
+    rows.write_plan(store, declared, every)
+    rows.write_objects(store, objects)
+    if todo:
+        from study.launch import launch
+        from study.scheduling import Resources
+
+        allowed = Resources(**resources)
+        ids = {trial.trial_id for trial in todo}
+        with lease(store, ids) as held:
+            # what another run has ended before it let go
+            ids &= {trial.trial_id for trial in _todo(state(wanted, store), retry_failed)}
+            if ids:
+                launch(wanted, ids, begun(every, ids, store), objects, store, held, allowed, console)
+    now = state(wanted, store)
+    console.print(f"{_summary(now)}{'' if todo else '; nothing to train'}. Results are in {store.uri}")
+    return now
+
+
+def _refuse_failed(now: "State") -> None:
+    if now.failed:
+        raise click.ClickException(
+            f'failed trials: {len(now.failed)}; `esbn query "select trial_id, failure from trials where status = '
+            "'failed'\"` tells why, --retry-failed trains them again"
+        )
 
 
 def _name(study: str) -> str:

@@ -15,12 +15,28 @@ from esbn_core.errors import ConfigError
 
 
 @dataclass(frozen=True)
+class Looks:
+    """At how many numbers of seeds a variant may be tested: after `seeds` of them, after 2 `seeds`, and so on."""
+
+    number: int
+    seeds: int
+
+
+@dataclass(frozen=True)
 class PlannedTrial:
-    """One network a study asks for; `config` is resolved, `keys` says whether its memory is to be recorded."""
+    """One network a study asks for.
+
+    Attributes:
+        config: resolved.
+        arm: its name in this study.
+        keys: whether its memory is to be recorded.
+        looks: of its variant; None if it is to be tested once.
+    """
 
     config: TrialConfig
     arm: str
     keys: bool = False
+    looks: Looks | None = None
 
     @cached_property
     def trial_id(self) -> str:
@@ -54,11 +70,17 @@ class Variant:
     arm: str
     seeds: int = 0
     seeds_with_keys: int = 0
+    looks: Looks | None = None
+
+    @property
+    def cell(self) -> tuple[str, int, str]:
+        """Task, m and arm, which name it in its study."""
+        return self.config.task.name, self.config.task.withheld, self.arm
 
     def trials(self) -> list[PlannedTrial]:
         """A trial per seed."""
         return [
-            PlannedTrial(replace(self.config, seed=seed), self.arm, seed < self.seeds_with_keys)
+            PlannedTrial(replace(self.config, seed=seed), self.arm, seed < self.seeds_with_keys, self.looks)
             for seed in range(self.seeds)
         ]
 

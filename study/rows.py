@@ -44,6 +44,12 @@ def settings(trial: PlannedTrial) -> dict[str, Any]:
     }
 
 
+def planned(trial: PlannedTrial) -> dict[str, Any]:
+    """The columns of `plans` that do not name its study."""
+    looks = {"looks": trial.looks.number, "seeds_per_look": trial.looks.seeds} if trial.looks else {}
+    return {**identity(trial), "updates": trial.config.train.updates, "keys": trial.keys, **looks}
+
+
 def write_failure(store: Store, trial: PlannedTrial, failure: str, **columns: Any) -> None:
     """Writes the row of a trial that ended without a result."""
     row = {**settings(trial), **columns, "status": "failed", "failure": failure, "finished_at": datetime.now(UTC)}
@@ -52,9 +58,9 @@ def write_failure(store: Store, trial: PlannedTrial, failure: str, **columns: An
 
 def write_plan(store: Store, study: Study, trials: Sequence[PlannedTrial]) -> None:
     """Writes what a study asks for; the same plan lands in the same file."""
-    identities = " ".join(f"{t.trial_id}{t.keys}" for t in trials)
+    identities = " ".join(f"{t.trial_id}{t.keys}{t.looks or ''}" for t in trials)
     about = {"study": study.name, "question": study.question, "source": study.source, "planned_at": datetime.now(UTC)}
-    rows = [{**about, **identity(t), "updates": t.config.train.updates, "keys": t.keys} for t in trials]
+    rows = [{**about, **planned(t)} for t in trials]
     name = f"{study.name}-{hashlib.sha256(identities.encode()).hexdigest()[:16]}"
     if name not in store.names("plans"):
         store.write("plans", name, rows)

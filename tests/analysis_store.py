@@ -51,7 +51,7 @@ def proven(task: str, withheld: int, arm: str, seed: int, accuracy: float | None
 def plan_row(study: str, row: Mapping[str, Any], keys: bool = False, day: int = 1) -> Row:
     """The plan of a trial, for a study."""
     variant = {name: row[name] for name in ("trial_id", "task", "withheld", "arm", "seed")}
-    more = {"keys": keys, "rehearsal": row.get("rehearsal"), "updates": row.get("updates")}
+    more = {name: row.get(name) for name in ("rehearsal", "updates", "looks", "seeds_per_look")} | {"keys": keys}
     return {"study": study, "planned_at": datetime(2024, 1, day, tzinfo=UTC), **more, **variant}
 
 

@@ -12,7 +12,17 @@ from analysis_store import Row, trial, write_study
 from click.testing import CliRunner, Result
 from scipy import stats
 
-from analysis.compare import arms, complete, left_out, load_arms, over_conditions, pairs, published_differences, spans
+from analysis.compare import (
+    arms,
+    complete,
+    conditions,
+    left_out,
+    load_arms,
+    over_conditions,
+    pairs,
+    published_differences,
+    spans,
+)
 from analysis.errors import AnalysisError
 from study.cli import main
 
@@ -30,8 +40,8 @@ def compared(folder: Path, planned: list[Row], trained: list[Row] | None = None)
 
 
 def of_arms(folder: Path, planned: list[Row], trained: list[Row] | None = None) -> pd.DataFrame:
-    cells = load_arms(write_study(folder, "s", planned, trained), "s", "baseline")
-    return arms(cells, pairs(cells, "baseline"), "baseline")
+    frame = load_arms(write_study(folder, "s", planned, trained), "s", "baseline")
+    return arms(conditions(frame), pairs(frame, "baseline"), "baseline")
 
 
 def test_pairs_agree_with_scipy(tmp_path: Path) -> None:
@@ -140,8 +150,9 @@ def test_arms_aggregate_complete_conditions_only(tmp_path: Path) -> None:
         *rows("baseline", BASE, withheld=0), *rows("a", [*WORSE[:3], None], withheld=0),
         *rows("a", WORSE, withheld=50), *rows("baseline", BASE, withheld=50),
     ]  # fmt: skip
-    cells = load_arms(write_study(tmp_path, "s", planned, planned[:-1]), "s", "baseline")
-    (row,) = arms(cells, pairs(cells, "baseline"), "baseline").to_dict("records")
+    frame = load_arms(write_study(tmp_path, "s", planned, planned[:-1]), "s", "baseline")
+    cells = conditions(frame)
+    (row,) = arms(cells, pairs(frame, "baseline"), "baseline").to_dict("records")
     assert row["complete"] == 1
     assert row["iqm"] == pytest.approx((0.71 + 0.83) / 2)  # of 0.70, 0.71, 0.83, 0.99
     assert row["baseline_iqm"] == pytest.approx((0.91 + 0.95) / 2)

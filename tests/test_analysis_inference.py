@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.inference import Welch, holm, interval, p_beyond, p_zero, paired, welch
+from analysis.inference import Welch, holm, interval, more_pairs, p_beyond, p_zero, paired, welch
 
 OURS = np.array([93.1, 95.4, 94.2, 97.0, 92.8, 96.1])
 THEIRS = np.array([95.0, 94.1, 96.3, 95.8, 93.9, 94.7, 95.5, 96.9, 94.4, 95.2])
@@ -119,3 +119,26 @@ def test_paired_has_no_mean_when_there_is_no_pair() -> None:
     found = paired([])
     assert found.n == 0
     assert all(math.isnan(value) for value in found[1:])
+
+
+def _like(d: np.ndarray, n: int) -> np.ndarray:
+    """n differences with the mean and SD of these."""
+    x = np.arange(n) - (n - 1) / 2
+    return d.mean() + d.std(ddof=1) * x / x.std(ddof=1)
+
+
+def test_more_pairs_are_the_fewest_that_reject() -> None:
+    d = np.array([3.0, -1.0, 2.0, 4.0])
+    more = more_pairs(paired(d), 0.01)
+    assert more is not None
+    p = [float(np.asarray(stats.ttest_1samp(_like(d, n), 0))[1]) for n in range(5, 4 + more + 1)]
+    assert p[-1] <= 0.01 < min(p[:-1])
+
+
+def test_more_pairs_of_equal_differences_follow_the_sign_flip_test() -> None:
+    assert more_pairs(paired([2.0] * 3), 0.05) == 3  # 2 / 2^6
+
+
+@pytest.mark.parametrize("d", [[], [1.0], [0.0, 0.0], [1.0, -1.0], [1.0, -0.9999]])
+def test_more_pairs_are_not_named_where_none_would_do(d: list[float]) -> None:
+    assert more_pairs(paired(d), 0.05) is None
