@@ -22,8 +22,8 @@ MEASURED = pytest.StashKey[Counter[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=1, help="how often tests/test_survival.py lets each fault happen")
-    parser.addoption("--nodes", type=int, default=4, help="machines that tests/test_scale.py simulates")
-    parser.addoption("--jobs", type=int, default=40, help="jobs that tests/test_scale.py hands out")
+    parser.addoption("--nodes", type=int, default=2, help="machines that tests/test_scale.py simulates")
+    parser.addoption("--jobs", type=int, default=24, help="jobs that tests/test_scale.py hands out")
 
 
 def pytest_configure(config: pytest.Config) -> None:
