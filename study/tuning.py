@@ -46,8 +46,8 @@ def spaces(declared: Sequence[Variant], study: str, space: SearchSpace) -> list[
             )
         except ConfigError as error:
             raise ConfigError(
-                f"search={space.name!r} cannot tune the arm {arm} at {task}, m = {withheld}: {error}; leave the arm "
-                "out with --arm, or name a search that suits all arms"
+                f"search={space.name!r} cannot tune the arm {arm} at {task}, m = {withheld}: {error}; choose others "
+                "with --arm, --task or --withheld, or name a search that suits all"
             ) from None
     return found
 
