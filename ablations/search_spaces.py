@@ -4,6 +4,16 @@ from ablations.search_space import Parameter, SearchSpace
 
 LEARNING_RATE = Parameter(low=5e-5, high=5e-3, log=True)
 
+ONLY_LEARNING_RATE = SearchSpace(
+    name="learning_rate",
+    question="Which learning rate is best? What `esbn run --tuned` asks of every arm, unless told otherwise.",
+    task="same_different",
+    withheld=95,
+    parameters={"learning_rate": Parameter(low=1e-5, high=5e-3, log=True)},
+    seeds=3,
+    suggestions=12,
+)
+
 LEARNING_RATE_AND_TCN = SearchSpace(
     name="learning_rate_and_tcn",
     question="Do the learning rate and TCN matter for generalisation to unseen objects?",
@@ -56,4 +66,4 @@ MEMORY = SearchSpace(
     },
 )
 
-SPACES = {space.name: space for space in (LEARNING_RATE_AND_TCN, WITHOUT_TCN, SIZES, MEMORY)}
+SPACES = {space.name: space for space in (ONLY_LEARNING_RATE, LEARNING_RATE_AND_TCN, WITHOUT_TCN, SIZES, MEMORY)}

@@ -25,7 +25,8 @@ VARIANT = ["task", "withheld", "arm"]
 _FILE = "__filename"  # pyarrow's name for the file a row came from
 _REHEARSAL = pa.field("rehearsal", pa.bool_())
 _LOOKS = [pa.field("looks", pa.int32()), pa.field("seeds_per_look", pa.int32())]
-_LATER = {"trials": [_REHEARSAL], "plans": [_REHEARSAL, *_LOOKS]}  # null in files that do not have them
+_SEARCH = pa.field("search", pa.string())
+_LATER = {"trials": [_REHEARSAL], "plans": [_REHEARSAL, *_LOOKS, _SEARCH]}  # null in files that do not have them
 _TWICE = "the trials table holds a trial twice", "delete one of the two files"
 _TORN = "{} is not a whole Parquet file; delete it and run the study again"
 

@@ -7,7 +7,7 @@ and lists answer at once.
 import itertools
 import json
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ablations import REGISTRY, SPACES, Study
+from ablations import REGISTRY, SPACES, SearchSpace, Study
 from esbn_core.config import arm_label
 from esbn_core.errors import ConfigError
 from study.find import FILES, find_space, find_study
-from study.plan import OwnImages, PlannedTrial, plan, select, variants
+from study.plan import OwnImages, PlannedTrial, Variant, plan, select, variants
 
 if TYPE_CHECKING:
     from esbn_core.objects import Objects
@@ -218,12 +218,24 @@ def plan_command(study: str, results: str, cost: bool, cluster: Path, **selectio
 @_options(
     *SELECTION,
     click.option("--limit", type=click.IntRange(1), help="Train at most this many trials now, in declared order."),
+    click.option(
+        "--tuned",
+        "space",
+        metavar="[SEARCH]",
+        is_flag=False,
+        flag_value="learning_rate",
+        help="First search each arm at each condition for its best setting, then train that, too. SEARCH says what to "
+        "vary, a name from `esbn search --list` or a file; default: learning_rate.",
+    ),
+    click.option("--suggestions", type=click.IntRange(1), help="With --tuned: how many to try, for every arm."),
     *TRAINING,
 )
 def run(
     study: str,
     results: str,
     limit: int | None,
+    space: str | None,
+    suggestions: int | None,
     images: str | None,
     seeds: int | None,
     tasks: Collection[str],
@@ -237,11 +249,40 @@ def run(
     Stop it with Ctrl-C, or have it killed: run it again and it goes on from the last checkpoints. More seeds or
     conditions extend what is there; trials that another study has trained are not trained twice. Two runs can share a
     store, but not a trial: the second is refused while the first lives.
+
+    An arm may do badly only because its settings suit another. With --tuned, every arm gets a search of its own, with
+    the same parameters, suggestions and seeds and without pruning, on validation problems. Once all searches have
+    ended, the arms are trained as declared and with their best settings, on the seeds of the study, and tested once.
+    The latter are the study STUDY-tuned; `esbn table STUDY --tuned` shows both.
+
+    \b
+    esbn run encoders --task rmts --withheld 95 --seeds 3
+    esbn run tcn --task same_different --withheld 95 --tuned
     """
     from study.store import Store
 
+    if suggestions and space is None:
+        raise click.UsageError("--suggestions belongs to --tuned")
     declared, every, wanted, objects = _select(study, images, seeds, tasks, withheld, arms, limit_updates)
-    _refuse_failed(_train(Store(results), declared, every, wanted, objects, limit, **training))
+    store = Store(results)
+    if space is None:
+        _refuse_failed(_train(store, declared, every, wanted, objects, limit, **training))
+        return
+    if limit or limit_updates or images:
+        raise click.UsageError("--tuned is for whole runs: leave out --limit, --limit-updates and --images")
+    from analysis.tuned import report
+    from study.tuning import tuned_study
+
+    varied = find_space(space)
+    cells = {(trial.config.task.name, trial.config.task.withheld, trial.arm) for trial in wanted}
+    chosen = [variant for variant in variants(declared, seeds=seeds) if variant.cell in cells]
+    varied = replace(varied, suggestions=suggestions or varied.suggestions)
+    best = [trial for variant in _tune(store, declared, chosen, varied, training) for trial in variant.trials()]
+    as_declared = _train(store, declared, every, wanted, objects, **training)
+    as_tuned = _train(store, tuned_study(declared), best, best, objects, **training)
+    click.echo(report(results, declared.name, "text"), nl=False)
+    _refuse_failed(as_declared)
+    _refuse_failed(as_tuned)
 
 
 @main.command()
@@ -657,16 +698,25 @@ def query(
 @main.command()
 @click.argument("study", metavar="[STUDY]", required=False)
 @RESULTS
+@click.option("--tuned", is_flag=True, help="The arms as declared and as `esbn run STUDY --tuned` has tuned them.")
 @REPORT_FORMAT
-def table(study: str | None, results: str, kind: str) -> None:
+def table(study: str | None, results: str, tuned: bool, kind: str) -> None:
     """Show our accuracies beside the published ones.
 
     \b
     esbn table encoders      STUDY, variant by variant: n, standard error, difference
     esbn table               the paper's Tables 9 to 20, from the trials of every study; a dash where none has run
+    esbn table tcn --tuned   default and tuned arms, what tuning spent, and whether the order of arms changed
     """
     from analysis import paper_tables, tables
 
+    if tuned:
+        if study is None:
+            raise click.UsageError("--tuned needs a STUDY")
+        from analysis.tuned import report as tuned_report
+
+        click.echo(tuned_report(results, _name(study), kind), nl=False)
+        return
     report = paper_tables.report(results, kind) if study is None else tables.report(results, _name(study), kind)
     click.echo(report, nl=False)
 
@@ -960,6 +1010,26 @@ def _train(
     now = state(wanted, store)
     console.print(f"{_summary(now)}{'' if todo else '; nothing to train'}. Results are in {store.uri}")
     return now
+
+
+def _tune(
+    store: "Store", declared: Study, chosen: Sequence[Variant], space: SearchSpace, training: Mapping[str, Any]
+) -> list[Variant]:
+    """Searches each variant for its best setting, and returns the tuned variants once all searches have ended."""
+    from study import tuning
+    from study.scheduling import Resources
+    from study.search import search
+
+    searches = tuning.spaces(chosen, declared.name, space)
+    tuning.refuse_another_budget(store, declared.name, searches)
+    resources = Resources(**{name: value for name, value in training.items() if name != "retry_failed"})
+    found = []
+    for i, (variant, own) in enumerate(zip(chosen, searches, strict=True), start=1):
+        console.print(f"search {i} of {len(searches)}: {own.name}")
+        # A pruner would stop the arms that learn slowly; without one, all spend the same.
+        best = search(own, store, resources, console, pruner="none").best()
+        found.append(tuning.tuned(variant, own, best))
+    return found
 
 
 def _refuse_failed(now: "State") -> None:

@@ -31,12 +31,14 @@ class PlannedTrial:
         arm: its name in this study.
         keys: whether its memory is to be recorded.
         looks: of its variant; None if it is to be tested once.
+        search: the search that found its settings; None if the study declares them.
     """
 
     config: TrialConfig
     arm: str
     keys: bool = False
     looks: Looks | None = None
+    search: str | None = None
 
     @cached_property
     def trial_id(self) -> str:
@@ -64,13 +66,15 @@ class OwnImages:
 
 @dataclass
 class Variant:
-    """A network of a study without its seed, which runs from 0 on."""
+    """A network of a study without its seed, which runs from 0 on; `changes` are what its arm declares."""
 
     config: TrialConfig
     arm: str
+    changes: Mapping[str, Any]
     seeds: int = 0
     seeds_with_keys: int = 0
     looks: Looks | None = None
+    search: str | None = None
 
     @property
     def cell(self) -> tuple[str, int, str]:
@@ -80,7 +84,9 @@ class Variant:
     def trials(self) -> list[PlannedTrial]:
         """A trial per seed."""
         return [
-            PlannedTrial(replace(self.config, seed=seed), self.arm, seed < self.seeds_with_keys, self.looks)
+            PlannedTrial(
+                replace(self.config, seed=seed), self.arm, seed < self.seeds_with_keys, self.looks, self.search
+            )
             for seed in range(self.seeds)
         ]
 
@@ -118,7 +124,7 @@ def variants(
                     raise ConfigError(f"arm {arm_label(arm)} changes nothing at {task} m={withheld}; leave it out")
                 if limit_updates:
                     config = _rehearsal(config, limit_updates)
-                known = found.setdefault(config, Variant(config, name))
+                known = found.setdefault(config, Variant(config, name, arm))
                 if known.arm != name:
                     raise ConfigError(f"arms {known.arm} and {name} are the same at {task} m={withheld}")
                 known.seeds = max(known.seeds, seeds or grid.seeds)

@@ -47,7 +47,8 @@ def settings(trial: PlannedTrial) -> dict[str, Any]:
 def planned(trial: PlannedTrial) -> dict[str, Any]:
     """The columns of `plans` that do not name its study."""
     looks = {"looks": trial.looks.number, "seeds_per_look": trial.looks.seeds} if trial.looks else {}
-    return {**identity(trial), "updates": trial.config.train.updates, "keys": trial.keys, **looks}
+    asked = {"updates": trial.config.train.updates, "keys": trial.keys, "search": trial.search}
+    return {**identity(trial), **asked, **looks}
 
 
 def write_failure(store: Store, trial: PlannedTrial, failure: str, **columns: Any) -> None:

@@ -117,6 +117,7 @@ TABLES = {
         ("keys", _FLAG, "whether the study wants the keys table for this trial"),
         ("looks", _INT, "looks that `esbn topup` planned, over which every p is corrected; null: the study has one"),
         ("seeds_per_look", _INT, "seeds that each look adds to this variant; null likewise"),
+        ("search", _TEXT, "joins searches.search, whose arm this is the tuned form of; null: not tuned"),
     ),
     "external": _schema(
         "test results of networks that other code trained, e.g. the authors'; no mean, verdict or comparison has them",
