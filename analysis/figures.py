@@ -102,7 +102,7 @@ def _fills(looks: dict[str, Style]) -> dict[str, Style]:
 
 
 def _looks(frame: pd.DataFrame, arms: Sequence[str] | None) -> dict[str, Style]:
-    return styles(list(dict.fromkeys(frame["arm"]) if arms is None else arms))
+    return styles(frame["arm"].unique().tolist() if arms is None else list(arms))
 
 
 def _accuracy_panel(

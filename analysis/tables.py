@@ -2,14 +2,13 @@
 
 import csv
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.load import load_study
+from analysis.load import VARIANT, load_study
 from analysis.stats import summarise
 from analysis.text import MISSING, Grid, render
 
@@ -65,15 +64,12 @@ def table(results: str, study: str) -> pd.DataFrame:
 
 def variants(frame: pd.DataFrame) -> list[Variant]:
     """The variants of a study, in the order of `table`, from rows of `load_study`."""
-    accuracies, statuses = defaultdict(list), defaultdict(list)
-    columns = (frame[column] for column in ("task", "withheld", "arm", "status", "test_accuracy"))
-    for task, withheld, arm, status, accuracy in zip(*columns, strict=True):
-        cell = (task, int(withheld), arm)
-        statuses[cell].append(status)
-        if status == "completed":
-            accuracies[cell].append(accuracy)
-    tasks, arms = list(dict.fromkeys(frame["task"])), list(dict.fromkeys(frame["arm"]))
-    order = sorted(statuses, key=lambda cell: (tasks.index(cell[0]), cell[1], arms.index(cell[2])))
+    groups: Any = frame.groupby(VARIANT, sort=False)
+    cells = {(task, int(withheld), arm): rows for (task, withheld, arm), rows in groups}
+    statuses = {cell: rows["status"].tolist() for cell, rows in cells.items()}
+    accuracies = {cell: rows.loc[rows["status"] == "completed", "test_accuracy"] for cell, rows in cells.items()}
+    tasks, arms = frame["task"].unique().tolist(), frame["arm"].unique().tolist()
+    order = sorted(cells, key=lambda cell: (tasks.index(cell[0]), cell[1], arms.index(cell[2])))
     paper = published()
     printed = [paper.get((task, withheld, arm), _UNPUBLISHED) for task, withheld, arm in order]
     return [_variant(cell, accuracies[cell], statuses[cell], p) for cell, p in zip(order, printed, strict=True)]
@@ -115,8 +111,8 @@ def published_cells() -> list[tuple[tuple[str, int, str], Published]]:
         ]
 
 
-def _variant(cell: tuple[str, int, str], accuracies: list[float], statuses: list[str], printed: Published) -> Variant:
-    n, mean, sem = summarise(accuracies)
+def _variant(cell: tuple[str, int, str], accuracies: pd.Series, statuses: list[str], printed: Published) -> Variant:
+    n, mean, sem = summarise(accuracies.to_numpy(float))
     failed, missing = statuses.count("failed"), statuses.count("missing")
     return Variant(*cell, n, len(statuses), failed, missing, mean, sem, *printed, 100 * (mean - printed.mean))
 
