@@ -187,7 +187,8 @@ def test_study_survives(
     output, _ = driver.communicate(timeout=200)
     done = run.rows() if Path(run.store.root).exists() else {}
     assert "Traceback" not in output
-    assert (driver.returncode == 0) == (goes_on or not struck), output
+    if goes_on or not struck:
+        assert driver.returncode == 0, output
     wait_until_gone(ours)
     code, output = run.finish(*COMMAND)
     assert code == 0, output
