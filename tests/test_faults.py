@@ -71,7 +71,7 @@ def esbn(folder: Path, *arguments: str) -> tuple[int, str]:
 
 
 def test_dead_workers_do_not_count_as_errors_and_both_have_a_bound(tmp_path: Path) -> None:
-    faults = {"patient": "die die die raise raise train", "wrong": "raise raise raise train", "deadly": "always"}
+    faults = {"patient": "die die die raise train", "wrong": "raise raise raise train", "deadly": "always"}
     for name, steps in faults.items():
         (tmp_path / name).write_text(steps)
     (tmp_path / "faulty.py").write_text(MODEL)
