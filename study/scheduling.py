@@ -180,8 +180,8 @@ class _Attempts:
     furthest: int = 0
 
     def count(self, error: Exception | None) -> None:
-        """Counts a failure as Tune reports it: a dead worker or machine by `RayActorError`, all else is an error, even a
-        worker that died while it was being reused, of which Tune says nothing."""
+        """Counts a failure as Tune reports it: a dead worker or machine by `RayActorError`, all else is an error, a
+        worker that died while it was being reused too, since Tune says nothing of it."""
         if not isinstance(error, RayActorError):
             self.errors += 1
         elif not error.preempted:  # a machine that was taken back says nothing about the job
