@@ -76,9 +76,10 @@ def test_dead_workers_do_not_count_as_errors_and_both_have_a_bound(tmp_path: Pat
         (tmp_path / name).write_text(steps)
     (tmp_path / "faulty.py").write_text(MODEL)
     arm = '{{model: "faulty:Faulty", plan: "{}", updates: 2, n_test: 20, encoder: random}}'
-    (tmp_path / "study.yaml").write_text(STUDY.format(arms=", ".join(arm.format(tmp_path / name) for name in faults)))
-    code, output = esbn(tmp_path, "run", "study.yaml")
-    assert code == 1, output
+    for name, ends in zip(faults, (0, 1, 1), strict=True):  # one at a time, so that no worker is reused
+        (tmp_path / "study.yaml").write_text(STUDY.format(arms=arm.format(tmp_path / name)))
+        code, output = esbn(tmp_path, "run", "study.yaml")
+        assert code == ends, output
     rows = {row["arm"]: row for row in Store(str(tmp_path / "results")).read("trials").to_pylist()}
     (patient, wrong, deadly) = (next(row for arm, row in rows.items() if f"/{name}" in arm) for name in faults)
     assert patient["status"] == "completed", output
