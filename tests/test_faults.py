@@ -83,7 +83,7 @@ def test_dead_workers_do_not_count_as_errors_and_both_have_a_bound(tmp_path: Pat
         assert code == ends, output
     rows = {row["arm"]: row for row in Store(str(tmp_path / "results")).read("trials").to_pylist()}
     (patient, wrong, deadly) = (next(row for arm, row in rows.items() if f"/{name}" in arm) for name in faults)
-    assert patient["status"] == "completed", output
+    assert patient["status"] == "completed"
     assert wrong["failure"] == "ValueError: the encoder is upside down (after 3 attempts)"
     assert deadly["failure"] == "its worker process died 6 times in a row, as when memory runs out"
 
