@@ -11,10 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import ray
-from ray import tune
+from ray import cloudpickle, tune
 from ray.cloudpickle import register_pickle_by_value
 from ray.exceptions import RayActorError, RayError
 from ray.tune.experiment import Trial as TuneTrial
@@ -180,8 +181,7 @@ class _Attempts:
     furthest: int = 0
 
     def count(self, error: Exception | None) -> None:
-        """Counts a failure as Tune reports it: a dead worker or machine by `RayActorError`, all else is an error, a
-        worker that died while it was being reused too, since Tune says nothing of it."""
+        """Counts a failure as Tune reports it: a dead worker or machine by `RayActorError`, all else is an error."""
         if not isinstance(error, RayActorError):
             self.errors += 1
         elif not error.preempted:  # a machine that was taken back says nothing about the job
@@ -189,6 +189,17 @@ class _Attempts:
 
     def over(self) -> bool:
         return self.errors > RETRIES or self.losses > LOSSES
+
+
+def _last_error(trial: TuneTrial) -> Exception | None:
+    """What a trial has just met, from the file that Tune wrote for it here, and which is deleted, so that it is not
+    taken for the next error. `trial.get_pickled_error` reads a copy, which may be late: none yet, or the one before."""
+    file = trial.pickled_error_file
+    if file is None or not Path(file).exists():
+        return None
+    error = cloudpickle.loads(Path(file).read_bytes())
+    Path(file).unlink()
+    return error
 
 
 class Watch(Protocol):
@@ -238,20 +249,20 @@ class Retrying(tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         attempts = self._of(trial)
-        attempts.count(trial.get_pickled_error())
+        attempts.count(_last_error(trial))
         left = 0 if attempts.losses == LOSSES else RETRIES - attempts.errors
         trial.max_failures = trial.num_failures + left
         self._progress.lost(trial.config[JOB])
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         job, attempts = trial.config[JOB], self._of(trial)
-        attempts.count(trial.get_pickled_error())
+        attempts.count(_last_error(trial))
         if not attempts.over():
             self.again.append(job)
             self._progress.lost(job)
         elif attempts.errors > RETRIES:
-            lines = str(trial.get_error() or "unknown error").strip().splitlines()
-            self.gave_up(job, f"{lines[-1].strip()} (after {attempts.errors} attempts)")
+            last_line = Path(str(trial.error_file)).read_text().strip().splitlines()[-1].strip()
+            self.gave_up(job, f"{last_line} (after {attempts.errors} attempts)")
         else:
             self.gave_up(job, f"its worker process died {attempts.losses} times in a row, as when memory runs out")
 

@@ -79,12 +79,13 @@ def test_run_trains_on_when_a_checkpoint_is_torn(tiny: Run) -> None:
     assert tiny.store.checkpoints() == set()
 
 
-def test_failed_pack_leaves_completed_rows_alone(tiny: Run) -> None:
+def test_failed_pack_leaves_completed_rows_alone(tiny: Run, tmp_path: Path) -> None:
     before = tiny.rows()
     done = next(t for t in tiny.trials if t.trial_id in before)
     job = Job(tiny.store.uri, "no-lease", glyphs(), {}, "cpu", 1, 60.0)
     callback = _Callback([Pack((done,))], job, Progress([Pack((done,))], Console(quiet=True)))
-    gone = {"config": {"job": 0}, "get_error": lambda: "disk full", "get_pickled_error": lambda: OSError("disk full")}
+    (tmp_path / "error.txt").write_text("disk full\n")
+    gone = {"config": {"job": 0}, "error_file": str(tmp_path / "error.txt"), "pickled_error_file": None}
     for _ in range(RETRIES + 1):
         callback.on_trial_error(0, [], cast(TuneTrial, SimpleNamespace(**gone)))
     assert tiny.rows() == before
