@@ -1,6 +1,7 @@
 """Progress of a run on the terminal: a live display, or plain lines where there is no terminal."""
 
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Self
@@ -14,17 +15,14 @@ from study.plan import Pack
 PLAIN_SECONDS = 20.0  # between two lines of progress where there is no terminal
 
 
-class Progress(AbstractContextManager["Progress"]):
-    """Counts trials done, running, failed and left, guesses the time left, and tells what each pack came to."""
+class Display(AbstractContextManager["Display"]):
+    """What is running, and how far it is: a headline, and below it, where there is a terminal, a line for each job."""
 
-    def __init__(self, packs: Sequence[Pack], console: Console):
-        self._packs, self._console = packs, console
+    def __init__(self, console: Console):
+        self._console = console
         self._reports: dict[int, dict[str, Any]] = {}
         self._running: set[int] = set()
-        self._ended: set[int] = set()
-        self._done, self._failed = 0, 0
         self._began, self._printed = time.monotonic(), time.monotonic()
-        self._first: dict[int, int] = {}
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
@@ -36,25 +34,60 @@ class Progress(AbstractContextManager["Progress"]):
         self._live.stop()
 
     def started(self, i: int) -> None:
-        """Pack i has got its worker."""
+        """Job i has got its worker."""
         self._running.add(i)
 
     def reported(self, i: int, report: dict[str, Any]) -> None:
-        """Pack i told how far it is."""
+        """Job i told how far it is."""
         if "update" in report:
-            self._first.setdefault(i, 0 if "test_accuracy" in report else report["update"])
             self._reports[i] = report
         if not self._console.is_terminal and time.monotonic() - self._printed > PLAIN_SECONDS:
             self._printed = time.monotonic()
             self._console.print(self._headline())
 
     def lost(self, i: int) -> None:
-        """Pack i has lost its worker and waits for another."""
+        """Job i has lost its worker and waits for another."""
         self._running.discard(i)
 
     def ended(self, i: int, error: str | None = None) -> None:
-        """Pack i is over; `error` tells why its worker gave up."""
+        """Job i is over; `error` tells why it was given up."""
         self._running.discard(i)
+
+    @abstractmethod
+    def _headline(self) -> str:
+        """Counts of all jobs, and a guess of the time left."""
+
+    @abstractmethod
+    def _line(self, i: int, report: dict[str, Any]) -> str:
+        """What job i is, and how far, by its last report."""
+
+    def _render(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_row(self._headline())
+        for i in sorted(self._running):
+            table.add_row(f"  {self._line(i, self._reports.get(i, {}))}")
+        return table
+
+
+class Progress(Display):
+    """Counts trials done, running, failed and left, guesses the time left, and tells what each pack came to."""
+
+    def __init__(self, packs: Sequence[Pack], console: Console):
+        super().__init__(console)
+        self._packs = packs
+        self._ended: set[int] = set()
+        self._done, self._failed = 0, 0
+        self._first: dict[int, int] = {}
+
+    def reported(self, i: int, report: dict[str, Any]) -> None:
+        """Pack i told how far it is."""
+        if "update" in report:
+            self._first.setdefault(i, 0 if "test_accuracy" in report else report["update"])
+        super().reported(i, report)
+
+    def ended(self, i: int, error: str | None = None) -> None:
+        """Pack i is over; `error` tells why its worker gave up."""
+        super().ended(i)
         self._ended.add(i)
         size = len(self._packs[i].trials)
         report = self._reports.get(i, {})
@@ -89,16 +122,11 @@ class Progress(AbstractContextManager["Progress"]):
         clock = "working out the time left" if seconds is None else f"about {duration(seconds)} left"
         return f"trials: {self._done} done, {running} running, {self._failed} failed, {left} waiting; {clock}"
 
-    def _render(self) -> Table:
-        table = Table.grid(padding=(0, 2))
-        table.add_row(self._headline())
-        for i in sorted(self._running):
-            report = self._reports.get(i, {})
-            accuracies = report.get("accuracy", [])
-            training = f"training accuracy {100 * sum(accuracies) / len(accuracies):.0f} %" if accuracies else ""
-            updates = self._packs[i].trials[0].config.train.updates
-            table.add_row(f"  {self._packs[i]}: update {report.get('update', 0)}/{updates} {training}")
-        return table
+    def _line(self, i: int, report: dict[str, Any]) -> str:
+        accuracies = report.get("accuracy", [])
+        training = f"training accuracy {100 * sum(accuracies) / len(accuracies):.0f} %" if accuracies else ""
+        updates = self._packs[i].trials[0].config.train.updates
+        return f"{self._packs[i]}: update {report.get('update', 0)}/{updates} {training}"
 
 
 def duration(seconds: float) -> str:

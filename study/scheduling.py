@@ -8,11 +8,12 @@ import math
 import os
 import sys
 import tempfile
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import ray
 from ray import cloudpickle, tune
@@ -22,6 +23,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from esbn_core.errors import ConfigError
+from study.progress import Display
 from study.store import Store
 from study.worker import MEMORY_SETTINGS, private, shares
 
@@ -202,25 +204,13 @@ def _last_error(trial: TuneTrial) -> Exception | None:
     return error
 
 
-class Watch(Protocol):
-    """A display that is told what becomes of each job."""
-
-    def started(self, i: int) -> None: ...
-
-    def reported(self, i: int, report: dict[str, Any]) -> None: ...
-
-    def lost(self, i: int) -> None: ...
-
-    def ended(self, i: int, error: str | None = None) -> None: ...
-
-
 class Retrying(tune.Callback):
     """Decides how often a job is tried, and tells the display what Tune sees.
 
     Tune counts failures of all kinds together, so after each the number it allows is set anew from our own counts.
     """
 
-    def __init__(self, progress: Watch) -> None:
+    def __init__(self, progress: Display) -> None:
         self._progress = progress
         self._attempts: dict[int, _Attempts] = {}
         self.again: list[int] = []
@@ -229,9 +219,9 @@ class Retrying(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restore that is never made; a terminal cannot be pickled
 
+    @abstractmethod
     def gave_up(self, job: int, reason: str) -> None:
         """The job is tried no more."""
-        raise NotImplementedError
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self._progress.started(trial.config[JOB])

@@ -89,7 +89,7 @@ class _Driver(Retrying):
 
     def __init__(self, suggestions: Suggestions, progress: SearchProgress):
         super().__init__(progress)
-        self.suggestions, self._told = suggestions, progress
+        self.suggestions = suggestions
         self.unwritten: StoreError | None = None
         """Why a row could not be written; what it would have said is found out again by the next driver."""
 
@@ -128,7 +128,7 @@ class _Driver(Retrying):
             self.suggestions.end(job, "failed", failure=reason)
         except StoreError as error:
             self.unwritten = error
-        self._told.ended(job, reason)
+        self._progress.ended(job, reason)
 
 
 class _Asking(Searcher):
@@ -149,9 +149,6 @@ class _Asking(Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         open(checkpoint_path, "wb").close()  # for Tune's restore, which is never made
-
-    def restore(self, checkpoint_path: str) -> None:
-        raise NotImplementedError
 
 
 class _Pruning(FIFOScheduler):

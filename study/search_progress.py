@@ -1,59 +1,37 @@
-"""Progress of a search on the terminal: a live display, or plain lines where there is no terminal."""
+"""Progress of a search on the terminal."""
 
 import json
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
-from study.progress import PLAIN_SECONDS, duration
+from study.progress import Display, duration
 from study.suggestions import ENDED, Suggestions
 
 
-class SearchProgress(AbstractContextManager["SearchProgress"]):
+class SearchProgress(Display):
     """Counts suggestions by what became of them, guesses the time left, and tells what each came to."""
 
     def __init__(self, suggestions: Suggestions, console: Console):
-        self._suggestions, self._console = suggestions, console
-        self._reports: dict[int, dict[str, Any]] = {}
-        self._running: set[int] = set()
+        super().__init__(console)
+        self._suggestions = suggestions
         self._told = {row["suggestion"] for row in suggestions.rows if row["status"] in ENDED}
         self._before = len(self._told)
-        self._began, self._printed = time.monotonic(), time.monotonic()
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        super().__exit__()
         self._tell()
 
     def started(self, i: int) -> None:
         """Suggestion i has got its worker."""
-        self._running.add(i)
+        super().started(i)
         self._tell()
-
-    def reported(self, i: int, report: dict[str, Any]) -> None:
-        """Suggestion i told how far it is."""
-        self._reports[i] = report
-        if not self._console.is_terminal and time.monotonic() - self._printed > PLAIN_SECONDS:
-            self._printed = time.monotonic()
-            self._console.print(self._headline())
-
-    def lost(self, i: int) -> None:
-        """Suggestion i has lost its worker and waits for another."""
-        self._running.discard(i)
 
     def ended(self, i: int, error: str | None = None) -> None:
         """Suggestion i is over; its row says how."""
-        self._running.discard(i)
+        super().ended(i)
         self._tell()
 
     def _tell(self) -> None:
@@ -72,13 +50,9 @@ class SearchProgress(AbstractContextManager["SearchProgress"]):
         counts = ", ".join(f"{states.count(state)} {state}" for state in ENDED)
         return f"suggestions: {counts}, {len(self._running)} running, {wanted - len(states)} to come; {clock}"
 
-    def _render(self) -> Table:
-        table = Table.grid(padding=(0, 2))
-        table.add_row(self._headline())
-        for i in sorted(self._running):
-            row, report = self._suggestions.rows[i], self._reports.get(i, {})
-            table.add_row(f"  {i}: {values(row)}: update {report.get('update', 0)}/{row['updates']}")
-        return table
+    def _line(self, i: int, report: dict[str, Any]) -> str:
+        row = self._suggestions.rows[i]
+        return f"{i}: {values(row)}: update {report.get('update', 0)}/{row['updates']}"
 
 
 def outcome(row: Mapping[str, Any]) -> str:
