@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -122,28 +122,10 @@ def run_suggestion(job: Job, suggestion: Suggestion, report: Callable[[dict[str,
     if row["status"] != "running":  # the last worker died after its row was written
         report({"status": row["status"]})
         return
-    sets = [build(trial.config.task, trial.config.seed) for trial in suggestion.pack.trials]
+    shown = [_shown(trial) for trial in suggestion.pack.trials]
 
     def write(at: Position | PackResult, status: str, **columns: Any) -> None:
-        rungs = [
-            {
-                "search": suggestion.search,
-                "suggestion": suggestion.number,
-                "trial_id": trial.trial_id,
-                "seed": trial.config.seed,
-                "update": update,
-                "loss": losses[k],
-                "accuracy": accuracies[k],
-                "n_train": len(sets[k].train.targets_P),
-                "n_validation": len(sets[k].test.targets_P),
-                "withheld_objects": sorted(sets[k].withheld.tolist()),
-                "train_objects": np.unique(sets[k].train.indices_PT).tolist(),
-                "validation_objects": np.unique(sets[k].test.indices_PT).tolist(),
-            }
-            for update, losses, accuracies in at.rungs
-            for k, trial in enumerate(suggestion.pack.trials)
-        ]
-        store.write("rungs", suggestion.name, rungs)
+        store.write("rungs", suggestion.name, _rung_rows(suggestion, at, shown))
         update, _, accuracies = at.rungs[-1]
         measured = {
             "update": update,
@@ -173,6 +155,37 @@ def run_suggestion(job: Job, suggestion: Suggestion, report: Callable[[dict[str,
     store.drop_checkpoint(suggestion.pack.pack_id)
     report({"status": status})
     _free(job)
+
+
+def _shown(trial: PlannedTrial) -> dict[str, Any]:
+    """Columns that say what a network of a suggestion is trained and validated on."""
+    sets = build(trial.config.task, trial.config.seed)
+    return {
+        "n_train": len(sets.train.targets_P),
+        "n_validation": len(sets.test.targets_P),
+        "withheld_objects": sorted(sets.withheld.tolist()),
+        "train_objects": np.unique(sets.train.indices_PT).tolist(),
+        "validation_objects": np.unique(sets.test.indices_PT).tolist(),
+    }
+
+
+def _rung_rows(
+    suggestion: Suggestion, at: Position | PackResult, shown: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "search": suggestion.search,
+            "suggestion": suggestion.number,
+            "trial_id": trial.trial_id,
+            "seed": trial.config.seed,
+            "update": update,
+            "loss": losses[k],
+            "accuracy": accuracies[k],
+            **shown[k],
+        }
+        for update, losses, accuracies in at.rungs
+        for k, trial in enumerate(suggestion.pack.trials)
+    ]
 
 
 def _begin(job: Job) -> Store:
