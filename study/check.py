@@ -109,6 +109,7 @@ class _Aws:
         self._client = lambda service: boto3.client(service, region_name=cluster.region, config=settings)
 
     def findings(self) -> Iterator[Finding]:
+        """What AWS says, question by question; nothing else is asked where there are no credentials."""
         who = self._ask("credentials", lambda: ("ok", self._client("sts").get_caller_identity()["Arn"]))
         yield who
         if who.state != "ok":

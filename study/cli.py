@@ -5,7 +5,6 @@ and lists answer at once.
 """
 
 import itertools
-import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from rich.text import Text
 from ablations import REGISTRY, SPACES, SearchSpace, Study
 from esbn_core.config import arm_label
 from esbn_core.errors import ConfigError
+from study.cluster_cli import cluster
 from study.find import FILES, find_space, find_study
 from study.plan import OwnImages, PlannedTrial, Variant, plan, select, variants
 
@@ -45,6 +45,14 @@ REPORT_FORMAT = click.option(
     default="text",
     show_default=True,
     help="How to print it; latex is for the package booktabs, html is a part of a page, csv has every digit.",
+)
+FIGURES = click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("figures"),
+    show_default=True,
+    help="Folder for the figures.",
 )
 BASELINE = click.option("--baseline", default="baseline", show_default=True, help="The arm to compare the others with.")
 RESOURCES = (
@@ -121,6 +129,7 @@ class _Group(click.Group):
     """Turns every error a user can mend into one sentence and exit code 1, and Ctrl-C into 130."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command; what is an error of the project itself is raised as it is."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -158,6 +167,9 @@ def main() -> None:
     A STUDY is a name from `esbn list`, or a .py or .yaml file of your own. Results are Parquet files in --results;
     they are the only state, so any command can be stopped and repeated.
     """
+
+
+main.add_command(cluster)
 
 
 @main.command("list")
@@ -286,7 +298,7 @@ def run(
 
 
 @main.command()
-@click.argument("space", metavar="SEARCH", required=False)
+@click.argument("space", metavar="[SEARCH]", required=False)
 @_options(
     RESULTS,
     click.option("--list", "list_spaces", is_flag=True, help="List the searches there are, and what each varies."),
@@ -332,7 +344,7 @@ def search(
     not show; their mean accuracy counts, and the worse suggestions are stopped early. The first is the paper's setting.
     Stop the search with Ctrl-C, or have it killed: run it again and it goes on, with all that it has learned.
 
-    
+    \b
     esbn search --list
     esbn search learning_rate_and_tcn
     esbn search learning_rate_and_tcn --suggestions 40      20 more, once there are 20
@@ -341,7 +353,7 @@ def search(
 
     SEARCH is a name from --list, or a .py or .yaml file of your own:
 
-    
+    \b
     name: key_size_search
     task: same_different
     withheld: 95
@@ -379,11 +391,7 @@ def search(
 
     store = Store(results)
     resources = Resources(address, gpus_per_trial, threads, None, checkpoint_seconds)
-    try:
-        ended = search(found, store, resources, console, sampler=sampler, pruner=pruner)
-    except KeyboardInterrupt:
-        console.print("Stopped. The same command goes on from the last checkpoints.")
-        raise SystemExit(130) from None
+    ended = search(found, store, resources, console, sampler=sampler, pruner=pruner)
     console.print(f"{ended.summary()}. Results are in {store.uri}")
     best = ended.best()
     if best is None:
@@ -402,21 +410,14 @@ def search(
     help="What measures importance: share of the variance of a random forest, or what sets the best apart.",
 )
 @click.option("--update", type=int, help="Compare accuracies at this rung, in place of the last that each has reached.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("figures"),
-    show_default=True,
-    help="Folder for the figures.",
-)
+@FIGURES
 @REPORT_FORMAT
 def importance(space: str, results: str, evaluator: str, update: int | None, output: Path, kind: str) -> None:
     """Measure which settings mattered in SEARCH, and draw its history, importances, slices and parallel coordinates.
 
     Intervals are over resampled suggestions. Pruned suggestions count with the last accuracy they reached.
 
-    
+    \b
     esbn importance learning_rate_and_tcn
     esbn importance learning_rate_and_tcn --evaluator ped_anova --update 15
     """
@@ -502,105 +503,6 @@ def import_command(source: Path, results: str, origin: str, encoder: str) -> Non
     counts = import_external(store, source, origin, encoder) if source.is_dir() else import_bundle(store, source)
     for table, (new, known) in counts.items():
         click.echo(f"{table}: {new:,} new, {known:,} there already")
-
-
-@main.group()
-def cluster() -> None:
-    """Prepare a Ray cluster: on AWS by cluster.yaml, or on machines that you have.
-
-    \b
-    esbn cluster roles --results s3://BUCKET/results     once an account: what the machines may do
-    esbn cluster check --results s3://BUCKET/results     what is missing, before any money is spent
-    ray up -y cluster.yaml
-    """
-
-
-CLUSTER = click.argument(
-    "source", metavar="[CLUSTER.YAML]", type=click.Path(dir_okay=False, path_type=Path), default=Path("cluster.yaml")
-)
-BUCKET = click.option("--results", required=True, help="Where results will be: s3://bucket/folder.")
-
-
-@cluster.command("check")
-@CLUSTER
-@BUCKET
-def check_command(source: Path, results: str) -> None:
-    """Say what CLUSTER.YAML still needs on AWS: file, token, results, credentials, profiles, quota, and its price.
-
-    Makes nothing but a file in the results, which it deletes again. Exits with 1 if anything is missing; what it may
-    not ask is unknown.
-
-    \b
-    esbn cluster check --results s3://BUCKET/results && ray up -y cluster.yaml
-    """
-    from study.check import check
-
-    missing = False
-    for finding in check(source, results):
-        missing |= finding.state == "missing"
-        style = {"ok": "green", "missing": "red", "unknown": "yellow"}[finding.state]
-        console.print(Text.assemble((f"{finding.state:8}", style), (f"{finding.what:22}", "bold"), finding.text))
-    raise SystemExit(int(missing))
-
-
-@cluster.command("roles")
-@CLUSTER
-@BUCKET
-@click.option("--print", "only_print", is_flag=True, help="Only print the policies, for an administrator.")
-def roles_command(source: Path, results: str, only_print: bool) -> None:
-    """Make the instance profiles that CLUSTER.YAML names, so that its machines need no keys; again to update them.
-
-    All machines may read and write the bucket of --results. The head may also start machines with the workers' role,
-    and stop those of its own cluster.
-    """
-    from study.aws_cluster import read
-    from study.roles import TRUST, bucket_of, make, policies
-
-    found, bucket = read(source), bucket_of(results)
-    if only_print:
-        click.echo(json.dumps({"trust": TRUST, "policies": policies(found, bucket, "ACCOUNT")}, indent=2))
-        return
-    make(found, bucket)
-    for profile in policies(found, bucket, ""):
-        click.echo(profile)
-
-
-@cluster.command("local")
-@click.option("--head", required=True, help="Address of the machine that runs the driver.")
-@click.option("--worker", "workers", multiple=True, required=True, help="Address of another machine. Can be repeated.")
-@click.option("--user", default="root", show_default=True, help="Who logs in to them by ssh.")
-@click.option("--key", default="~/.ssh/id_ed25519", show_default=True, help="That user's private key, on this machine.")
-@click.option(
-    "--cluster",
-    "source",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("cluster.yaml"),
-    show_default=True,
-    help="The cluster file whose setup to keep.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("local.yaml"),
-    show_default=True,
-    help="The cluster file to write.",
-)
-def local(head: str, workers: tuple[str, ...], user: str, key: str, source: Path, output: Path) -> None:
-    """Write a cluster file for machines that you have, from the one for AWS.
-
-    \b
-    esbn cluster local --head 10.0.0.2 --worker 10.0.0.3 --worker 10.0.0.4 --user ubuntu
-    RAY_UP_enable_autoscaler_v2=0 ray up -y local.yaml
-    """
-    from study.on_premises import on_premises
-
-    text = on_premises(source, head, workers, user, key, output.name)
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.ClickException(f"output={str(output)!r} cannot be written: {error.strerror}") from None
-    click.echo(output)
 
 
 @main.command()
@@ -698,9 +600,11 @@ def query(
 @main.command()
 @click.argument("study", metavar="[STUDY]", required=False)
 @RESULTS
-@click.option("--tuned", is_flag=True, help="The arms as declared and as `esbn run STUDY --tuned` has tuned them.")
+@click.option(
+    "--tuned", "as_tuned", is_flag=True, help="The arms as declared and as `esbn run --tuned` has tuned them."
+)
 @REPORT_FORMAT
-def table(study: str | None, results: str, tuned: bool, kind: str) -> None:
+def table(study: str | None, results: str, as_tuned: bool, kind: str) -> None:
     """Show our accuracies beside the published ones.
 
     \b
@@ -708,16 +612,14 @@ def table(study: str | None, results: str, tuned: bool, kind: str) -> None:
     esbn table               the paper's Tables 9 to 20, from the trials of every study; a dash where none has run
     esbn table tcn --tuned   default and tuned arms, what tuning spent, and whether the order of arms changed
     """
-    from analysis import paper_tables, tables
+    from analysis import paper_tables, tables, tuned
 
-    if tuned:
-        if study is None:
-            raise click.UsageError("--tuned needs a STUDY")
-        from analysis.tuned import report as tuned_report
-
-        click.echo(tuned_report(results, _name(study), kind), nl=False)
-        return
-    report = paper_tables.report(results, kind) if study is None else tables.report(results, _name(study), kind)
+    if study is None and as_tuned:
+        raise click.UsageError("--tuned needs a STUDY")
+    if study is None:
+        report = paper_tables.report(results, kind)
+    else:
+        report = (tuned if as_tuned else tables).report(results, _name(study), kind)
     click.echo(report, nl=False)
 
 
@@ -921,14 +823,7 @@ def report(study: str, results: str, baseline: str, output: Path) -> None:
 @main.command()
 @STUDY
 @RESULTS
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("figures"),
-    show_default=True,
-    help="Folder for the figures.",
-)
+@FIGURES
 @click.option(
     "--style",
     type=click.Choice(["paper", "talk"]),
