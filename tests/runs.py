@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from study.find import find_study
 from study.plan import plan
@@ -37,7 +38,7 @@ class Run:
         output, _ = process.communicate(timeout=300)
         return process.returncode, output
 
-    def rows(self) -> dict[str, dict[str, object]]:
+    def rows(self) -> dict[str, dict[str, Any]]:
         rows = self.store.read("trials").to_pylist()
         assert len(rows) == len({row["trial_id"] for row in rows}), "one row a trial"
         return {row["trial_id"]: row for row in rows}

@@ -171,7 +171,7 @@ def test_figures_show_every_measured_suggestion(results: str, tmp_path: Path) ->
     search = load_search(results, "mine")
     counts = measured(search)["status"].value_counts().to_dict()
     panel = history(search).axes[0]
-    shown = {c.get_gid(): len(c.get_offsets()) for c in panel.collections}  # type: ignore[arg-type]
+    shown = {c.get_gid(): len(np.asarray(c.get_offsets())) for c in panel.collections}
     assert shown == counts
     assert len(slices(search, None).axes) == len(PARAMETERS)
     lines = [line for line in parallel(search, None).axes[0].lines if str(line.get_gid()).startswith("suggestion-")]

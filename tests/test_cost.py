@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ablations import Grid, Study
+from esbn_core.config import TrialConfig
 from esbn_core.errors import ConfigError
 from esbn_core.objects import glyphs
 from esbn_core.speed import Speed, measure_speed
@@ -31,8 +32,8 @@ def known_speeds(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
     """Speeds by the number of objects to train on, in place of measured ones; lists what was asked for."""
     asked: list[tuple[str, int]] = []
 
-    def of(self: object, kind: object, pool: int, number: str) -> Speed:
-        asked.append((kind.model.name, pool))  # type: ignore[attr-defined]
+    def of(self: object, kind: TrialConfig, pool: int, number: str) -> Speed:
+        asked.append((kind.model.name, pool))
         return Speed(0.01 * pool, 0.001)
 
     monkeypatch.setattr(cost._Speeds, "of", of)

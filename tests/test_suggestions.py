@@ -41,8 +41,9 @@ def study(suggestions: Suggestions) -> optuna.Study:
     return suggestions._study
 
 
-def train(suggestions: Suggestions, suggestion: Suggestion) -> str:
+def train(suggestions: Suggestions, suggestion: Suggestion | None) -> str:
     """What a worker and Tune would do: accuracy is 1 with TCN and at most 0.5 without, and grows with updates."""
+    assert suggestion is not None
     top = 1.0 if suggestion.values["tcn"] == "sequence" else 0.5 - suggestion.values["learning_rate"]
     store, (row,) = suggestions.store, [r for r in suggestions.rows if r["suggestion"] == suggestion.number]
     climbed: list[dict[str, object]] = []
@@ -71,7 +72,7 @@ def rungs_of_pruner(trial: optuna.trial.FrozenTrial) -> dict[str, float]:
 def test_new_driver_knows_all_that_the_last_one_knew(store: Store) -> None:
     first = opened(store)
     for _ in range(12):
-        train(first, first.next())  # type: ignore[arg-type]
+        train(first, first.next())
     running = first.next()
     assert running is not None
     second = opened(store)
@@ -160,7 +161,7 @@ def test_values_that_do_not_go_together_are_a_failed_row_and_the_search_goes_on(
 
 def test_other_search_of_the_same_name_is_refused_and_nothing_is_lost(store: Store) -> None:
     first = opened(store)
-    train(first, first.next())  # type: ignore[arg-type]
+    train(first, first.next())
     other = SearchSpace(name="mine", task="same_different", withheld=95, parameters=SPACE.parameters)
     with pytest.raises(ConfigError, match="holds a search of this name with other arm; .* choose another name"):
         opened(store, other)
@@ -172,7 +173,7 @@ def test_other_search_of_the_same_name_is_refused_and_nothing_is_lost(store: Sto
 def test_every_sampler_and_pruner_is_resumed(store: Store, sampler: str, pruner: str) -> None:
     for _ in range(4):
         found = opened(store, sampler=sampler, pruner=pruner)
-        train(found, found.next())  # type: ignore[arg-type]
+        train(found, found.next())
     rows = opened(store).rows
     assert [row["suggestion"] for row in rows] == [0, 1, 2, 3]
     assert len({row["parameters"] for row in rows}) == 4

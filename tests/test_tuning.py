@@ -196,7 +196,7 @@ def test_tuned_study_tests_after_all_searches_and_goes_on_without_training_anyth
     assert {row["status"] for row in suggestions} == {"completed"}
     trials = run.rows()
     assert {t.trial_id for t in run.trials} <= set(trials)
-    assert max(row["finished_at"] for row in suggestions) < min(row["started_at"] for row in trials.values())  # type: ignore
+    assert max(row["finished_at"] for row in suggestions) < min(row["started_at"] for row in trials.values())
     frame = table(str(tmp_path / "results"), "tiny")
     assert frame["suggestions"].tolist() == [2, 2] and frame["updates"].tolist() == [2 * 27 * 3] * 2
     for search, validation in zip(frame["search"], frame["validation_accuracy"], strict=True):
