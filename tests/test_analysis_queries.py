@@ -20,11 +20,14 @@ RUNS = [
 FAILED = trial("rmts", 95, "encoder=mlp", 0)
 MISSING = trial("rmts", 95, "encoder=mlp", 1)
 REHEARSED = trial("rmts", 95, "rehearsal=True", 0, 0.1, rehearsal=True)
+REHEARSAL_TO_COME = trial("rmts", 95, "rehearsal=True", 1, rehearsal=True)
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> str:
-    folder = write_study(tmp_path, "s", [*RUNS, FAILED, MISSING], [*RUNS, FAILED, REHEARSED])
+    folder = write_study(
+        tmp_path, "s", [*RUNS, FAILED, MISSING, REHEARSED, REHEARSAL_TO_COME], [*RUNS, FAILED, REHEARSED]
+    )
     store = Store(folder)
     store.write("curves", "late", curve(RUNS[0]["trial_id"], [0.5] * 3 + [1.0] * 20))
     store.write("curves", "never", curve(RUNS[1]["trial_id"], [1.0, 0.8] * 12))
