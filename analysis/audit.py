@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from analysis.compare import spans
 from analysis.errors import AnalysisError
-from analysis.load import VARIANT, load_study, read, tables_with_rows
+from analysis.load import VARIANT, has_rows, load_study, read
 from analysis.text import Grid, render
 
 CURVE_STEP = 10  # updates between two points of a stored time course
@@ -83,7 +83,9 @@ def _holdout(trials: list[Row]) -> list[Check]:
             held,
             ("withheld_objects", "train_objects"),
             lambda t: (
-                {*t["train_objects"]}.isdisjoint(t["withheld_objects"]) and len(t["withheld_objects"]) == t["withheld"]
+                0 < len(t["train_objects"])
+                and {*t["train_objects"]}.isdisjoint(t["withheld_objects"])
+                and len(t["withheld_objects"]) == t["withheld"]
             ),
             "the m withheld objects are none of those that the training problems show",
         ),
@@ -91,7 +93,7 @@ def _holdout(trials: list[Row]) -> list[Check]:
             "Test problems show withheld objects only",
             held,
             ("withheld_objects", "test_objects"),
-            lambda t: {*t["test_objects"]} <= {*t["withheld_objects"]},
+            lambda t: 0 < len({*t["test_objects"]}) and {*t["test_objects"]} <= {*t["withheld_objects"]},
             "each object that a test problem shows is withheld",
         ),
         _each(
@@ -107,12 +109,13 @@ def _holdout(trials: list[Row]) -> list[Check]:
 def _recorded(results: str, trials: list[Row]) -> list[Check]:
     """A second witness: the problems that the keys table holds, step by step."""
     wanted = {trial["trial_id"]: trial for trial in trials if trial.get("keys") is True}
-    if not wanted or "keys" not in tables_with_rows(results):
+    if not wanted:
         return []
-    here = pc.field("trial_id").isin(list(wanted))
-    shown = read(results, "keys", ["trial_id", "split", "object"], here).group_by(["trial_id", "split"])
-    for row in shown.aggregate([("object", "distinct")]).to_pylist():
-        wanted[row["trial_id"]] = {**wanted[row["trial_id"]], f"keys_{row['split']}": row["object_distinct"]}
+    if has_rows(results, "keys"):
+        here = pc.field("trial_id").isin(list(wanted))
+        shown = read(results, "keys", ["trial_id", "split", "object"], here).group_by(["trial_id", "split"])
+        for row in shown.aggregate([("object", "distinct")]).to_pylist():
+            wanted[row["trial_id"]] = {**wanted[row["trial_id"]], f"keys_{row['split']}": row["object_distinct"]}
     return [
         _each(
             "Recorded keys show the same split",
@@ -151,7 +154,7 @@ def _alike(trials: list[Row]) -> Check:
         place = (trial["task"], trial["withheld"], trial["seed"])
         at_seed.setdefault(place, set()).add((tuple(trial["withheld_objects"]), trial["images_hash"]))
         settings = json.loads(trial["config"])
-        drawn = (*place, *(settings[name] for name in _DRAWN_BY))
+        drawn = (*place, *(settings.get(name) for name in _DRAWN_BY))
         of_sizes.setdefault(drawn, set()).add(trial["problems_hash"])
     bad = dict.fromkeys(key[:3] for key, found in (*at_seed.items(), *of_sizes.items()) if len(found) > 1)
     if bad:
@@ -179,7 +182,7 @@ def _planned_first(results: str, trials: list[Row]) -> Check:
 
 def _untuned(results: str, trials: list[Row]) -> list[Check]:
     last: dict[str, int] = {}
-    if "curves" in tables_with_rows(results):
+    if has_rows(results, "curves"):
         here = pc.field("trial_id").isin([trial["trial_id"] for trial in trials])
         points = read(results, "curves", ["trial_id", "update"], here)
         ends = points.group_by("trial_id").aggregate([("update", "max")])
@@ -194,7 +197,7 @@ def _untuned(results: str, trials: list[Row]) -> list[Check]:
             "the stored time course ends where the plan does, not earlier and not later",
         ),
         _each(
-            "Test problems were looked at once, after the last update",
+            "Test problems were looked at after the last update",
             trials,
             ("updates", "tested_after"),
             lambda t: t["tested_after"] == t["updates"],

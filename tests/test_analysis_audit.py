@@ -1,5 +1,6 @@
 """The holdout audit: what it proves of honest rows, and that each way to doctor a store fails the check it concerns."""
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ SEEDS = "Arms are planned on the same seeds"
 SHARED = "Arms share split, images and problems at each seed"
 PLANNED = "Trials were planned before they were trained"
 ENDED = "Training went on to the planned update"
-TESTED = "Test problems were looked at once, after the last update"
+TESTED = "Test problems were looked at after the last update"
 CHECKS = [TRAINING, TESTING, REPEATED, RECORDED, SEEDS, SHARED, PLANNED, ENDED, TESTED]
 
 
@@ -75,6 +76,8 @@ DOCTORED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "other images than the other arm's": ({"images_hash": "other"}, [SHARED]),
     "trained before it was planned": ({"started_at": datetime(2023, 12, 31, tzinfo=UTC)}, [PLANNED]),
     "tested before the last update": ({"tested_after": 20}, [TESTED]),
+    "no object in training": ({"train_objects": []}, [TRAINING]),
+    "no object in the test": ({"test_objects": []}, [TESTING]),
     "a split that is not stored": ({"train_objects": None}, [TRAINING]),
     "problems that are not stored": ({"problems_hash": None}, [SHARED]),
     "a test that is not stored": ({"tested_after": None}, [TESTED]),
@@ -105,6 +108,12 @@ def test_audit_fails_when_the_recorded_problems_show_other_objects(tmp_path: Pat
     recorded = key_rows(last)
     recorded[0]["object"] = 19
     Store(results).write("keys", last, recorded)
+    assert failing(results) == [RECORDED]
+
+
+def test_audit_fails_when_the_recorded_keys_are_gone(tmp_path: Path) -> None:
+    results = stored(tmp_path, honest())
+    shutil.rmtree(Path(results) / "keys")
     assert failing(results) == [RECORDED]
 
 
