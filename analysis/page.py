@@ -19,17 +19,19 @@ from analysis import (
     audit,
     compare_report,
     key_geometry,
+    looks,
     page_figures,
     page_tables,
     symbols,
     tables,
     time_courses,
+    topup,
     verdict_report,
 )
 from analysis.arms import BASELINE
 from analysis.compare import pairs
 from analysis.errors import AnalysisError, choices
-from analysis.load import VARIANT, load_keys, load_study, read, tables_with_rows
+from analysis.load import VARIANT, has_rows, load_keys, load_study, read
 from analysis.palette import styles
 from analysis.tables import variants
 from analysis.text import Grid, render
@@ -68,20 +70,20 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
     arms = list(dict.fromkeys(frame["arm"]))
     if baseline not in (BASELINE, *arms):  # a study need not have the default
         raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
-    rows, looks = variants(frame), styles(arms)
+    rows, style_of = variants(frame), styles(arms)
     judged = verdicts(results, study) if any(row.source for row in rows) else pd.DataFrame()
     checks = audit.audit(results, study)
     networks = _key_spaces(results, completed)
     drawn = {
-        "legend": page_figures.legend(looks),
-        "accuracy": page_figures.accuracy(rows, looks, judged),
-        "comparison": page_figures.comparison(pairs(frame, baseline), looks, baseline),
+        "legend": page_figures.legend(style_of),
+        "accuracy": page_figures.accuracy(rows, style_of, judged),
+        "comparison": page_figures.comparison(pairs(frame, baseline), style_of, baseline),
         "courses": page_figures.courses(
-            time_courses.mean_courses(completed, time_courses.curves_of(results, completed)), looks
+            time_courses.mean_courses(completed, time_courses.curves_of(results, completed)), style_of
         ),
         "keys": list(networks.values()),
     }
-    colors = {look.color for look in looks.values()} | set(page_figures.STEP_COLORS)
+    colors = {look.color for look in style_of.values()} | set(page_figures.STEP_COLORS)
     environment = Environment(
         loader=PackageLoader("analysis", "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -134,7 +136,7 @@ def _printed(report: Callable[[], str]) -> Markup:
 
 
 def _said(frame: pd.DataFrame, column: str) -> str:
-    """What the plan says of the study; its latest word, if that has changed."""
+    """What the plan says of the study."""
     said = frame[column].dropna().tolist() if column in frame else []
     return str(said[-1]) if said else ""
 
@@ -143,13 +145,11 @@ def _commands(command: str, results: str, frame: pd.DataFrame, baseline: str) ->
     """What makes this page again, from a checkout of this project."""
     commits = frame["commit"].dropna().unique() if "commit" in frame else []
     place = f"{shlex.quote(command)} --results {shlex.quote(results)}"
-    seeds = frame.groupby(VARIANT)["seed"].nunique().unique()
-    own = f" --seeds {seeds[0]}" if len(seeds) == 1 else ""
     base = "" if baseline == BASELINE else f" --baseline {shlex.quote(baseline)}"
     return [
         *(f"git checkout {shlex.quote(str(commit))}" for commit in commits[:1]),
         "make .venv/installed && source .venv/bin/activate",
-        f"esbn run {place}{own}",
+        _training(command, place, frame),
         f"esbn verdict {place}",
         f"esbn compare {place}{base}",
         f"esbn audit {place}",
@@ -157,21 +157,32 @@ def _commands(command: str, results: str, frame: pd.DataFrame, baseline: str) ->
     ]
 
 
+def _training(command: str, place: str, frame: pd.DataFrame) -> str:
+    if "search" in frame and len(frame["search"].dropna()):  # the tuned arms of a study
+        return f"esbn run {place.replace(shlex.quote(command), shlex.quote(command.removesuffix('-tuned')), 1)} --tuned"
+    if (n_looks := looks.number(frame)) > 1:
+        return f"esbn topup {place} --budget {topup.bought(frame)} --looks {n_looks}    # with the --for it had"
+    seeds = frame.groupby(VARIANT)["seed"].nunique().unique()
+    return f"esbn run {place} --seeds {seeds[0]}" if len(seeds) == 1 else f"esbn run {place}"
+
+
 def _key_spaces(results: str, completed: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """A figure for each network with stored keys of a task whose reads it can show, by the network's name."""
-    wanted = completed.loc[completed["keys"].eq(True)] if "keys" in tables_with_rows(results) else completed.iloc[:0]
-    names = _object_names(results) if len(wanted) else {}
+    wanted = completed.loc[completed["keys"].eq(True) & (completed["task"] == "distribution_of_three")]
+    if wanted.empty or not has_rows(results, "keys"):
+        return {}
+    names = _object_names(results)
     figures = {}
     for row in wanted.to_dict("records"):
         keys = load_keys(results, row["trial_id"])
-        if row["task"] == "distribution_of_three" and len(keys):
+        if len(keys):
             name = f"{page_figures.title(row['task'])}, m = {row['withheld']}, {row['arm']}, seed {row['seed']}"
             figures[name] = page_figures.key_space(key_geometry.trace(keys), names.get(str(row.get("images_hash")), {}))
     return figures
 
 
 def _object_names(results: str) -> dict[str, dict[int, str]]:
-    if "objects" not in tables_with_rows(results):
+    if not has_rows(results, "objects"):
         return {}
     names: dict[str, dict[int, str]] = {}
     for row in read(results, "objects", ["images_hash", "object", "name"]).to_pylist():

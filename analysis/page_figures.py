@@ -146,7 +146,7 @@ def _comparison_trace(rows: pd.DataFrame, places: Mapping[int, float], look: Sty
         texts.append(
             f"<b>{html.escape(look.label)}</b> minus {html.escape(baseline)}, {html.escape(title(row['task']))},"
             f" m = {row['withheld']}<br>{interval(mean, low, high)} points (mean and 95 % interval,"
-            f" {row['n']} of {row['planned']} pairs)<br>p (Holm) {p_value(row['p_holm'])}"
+            f" {row['n']} of {row['planned']} pairs)<br>p (Holm) {html.escape(p_value(row['p_holm']))}"
         )
         ends.append((_short(np.nan_to_num(high - mean)), _short(np.nan_to_num(mean - low))))
     return {

@@ -39,8 +39,12 @@ def by_step(results: str, study: str) -> pd.DataFrame:
         raise AnalysisError(f"study={study!r} has no trial with stored keys yet; `esbn run keys` makes some")
     frames = []
     for row in with_keys[[*VARIANT, "seed", "trial_id"]].to_dict("records"):
-        measured = measures(key_geometry.trace(load_keys(results, row["trial_id"])))
-        frames.append(measured.assign(**{name: row[name] for name in (*VARIANT, "seed")}))
+        keys = load_keys(results, row["trial_id"])
+        if len(keys):  # a trial can be there while its keys are still to be recorded
+            measured = measures(key_geometry.trace(keys))
+            frames.append(measured.assign(**{name: row[name] for name in (*VARIANT, "seed")}))
+    if not frames:
+        raise AnalysisError(f"study={study!r} has no trial with stored keys yet; `esbn run {study}` records them")
     return pd.concat(frames, ignore_index=True)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.load import load_study, read
+from analysis.load import VARIANT, load_study, read, refuse_repeats
 from analysis.search import load_search
 from analysis.tables import Variant, percent, variants
 from analysis.text import Grid, render
@@ -75,10 +75,11 @@ def table(results: str, study: str) -> pd.DataFrame:
 def _searched(results: str, study: str) -> list[tuple[Variant, dict[str, Any]]]:
     """The tuned variants under the names of the arms they come from, and what is known of their searches."""
     frame = load_study(results, f"{study}-tuned")
-    about = {name: _search(results, name) for name in dict.fromkeys(frame["search"])}
+    about = {name: _search(results, name) for name in frame["search"].unique()}
     frame["arm"] = frame["search"].map(lambda name: about[name]["arm"])
-    cells = zip(*(frame[column] for column in ("task", "withheld", "arm")), strict=True)
-    search_of = dict(zip(cells, frame["search"], strict=True))
+    stale = f"{study}-tuned plans two settings of one arm in one place"
+    refuse_repeats(frame, [*VARIANT, "seed"], stale, "delete the plan file that is out of date")
+    search_of = frame.drop_duplicates(VARIANT).set_index(VARIANT)["search"]
     return [(row, about[search_of[row[:3]]]) for row in variants(frame)]
 
 
@@ -110,13 +111,15 @@ def _rows(frame: pd.DataFrame) -> list[Tuned]:
 
 
 def orders(frame: pd.DataFrame) -> list[str]:
-    """A sentence per condition: its arms by mean, default and tuned, and whether a pair has changed places."""
+    """A sentence per condition: its arms by mean, default and tuned, and whether a pair has changed places; by the
+    means alone, without a test."""
     said = []
     for _, of_condition in frame.groupby(["task", "withheld"], sort=False):
         rows = _rows(of_condition)
         if len(rows) < 2:
             continue
-        default, tuned = ({row.arm: getattr(row, name) for row in rows} for name in ("default_mean", "mean"))
+        # equal means of the same accuracies can differ in their last digit
+        default, tuned = ({row.arm: round(getattr(row, name), 9) for row in rows} for name in ("default_mean", "mean"))
         moved = [
             f"{a} and {b}"
             for a, b in itertools.combinations(default, 2)
