@@ -29,7 +29,7 @@ from analysis import key_figures, key_geometry
 from analysis.arms import BASELINE
 from analysis.drawing import label_outer, points, save, sheet, styled, using
 from analysis.errors import AnalysisError
-from analysis.load import VARIANT, load_keys, load_study, read, tables_with_rows
+from analysis.load import VARIANT, has_rows, load_keys, load_study, read
 from analysis.palette import Style, styles
 from analysis.symbols import similarity
 from analysis.tables import PUBLISHED_N, Variant, variants
@@ -80,7 +80,7 @@ def accuracy(
     places = [divmod(i, columns) for i in range(len(tasks))]
     of_arm = _fills(looks) if bars else looks
     handles = [_bar_handle(of_arm[arm]) if bars else _handle(look) for arm, look in looks.items()]
-    below = [_accuracy_note(rows), *notes, *lacks(frame, arms)]
+    below = [_accuracy_note(rows), *notes, *_lacks(frame, rows, looks)]
     figure, panels = sheet(places, 7.0 if columns > 1 else 4.2, 2.1, [*handles, *_conventions(rows, bars)], below)
     for panel, task in zip(panels, tasks, strict=True):
         _accuracy_panel(
@@ -250,7 +250,10 @@ def lacks(frame: pd.DataFrame, arms: Sequence[str] | None = None) -> list[str]:
     Args:
         frame, arms: as `accuracy` takes them.
     """
-    rows, looks = variants(frame), _looks(frame, arms)
+    return _lacks(frame, variants(frame), _looks(frame, arms))
+
+
+def _lacks(frame: pd.DataFrame, rows: list[Variant], looks: dict[str, Style]) -> list[str]:
     usual = _usual(rows)
     doubts = _doubts(frame)
     kinds: dict[str, Callable[[Variant], bool]] = {
@@ -320,6 +323,7 @@ def curves(
     Source: paper Figures 4, 5, 7 and 8.
     """
     drawn = with_curves(frame, curves)
+    without = (drawn["status"] != frame["status"]).tolist().count(True)
     rows, means = variants(drawn), mean_courses(drawn, curves)
     if not means:
         raise AnalysisError("no completed trial has training curves; run the study first")
@@ -328,7 +332,7 @@ def curves(
     places = _curve_places(shown)
     width = {1: 3.4, 2: 5.0}.get(1 + max(column for _, column in places), 7.0)
     handles = [_handle(look) for look in looks.values()] + _curve_conventions(rows)
-    below = [_curve_note(rows), *notes, *lacks(drawn, arms)]
+    below = [_curve_note(rows, without), *notes, *_lacks(drawn, rows, _looks(frame, arms))]
     letters = 21 if width == 7.0 and places[3:] else 30
     figure, panels = sheet(places, width, 1.9, handles, below)
     for panel, (task, m) in zip(panels, shown, strict=True):
@@ -355,10 +359,11 @@ def _curve_places(shown: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
     return [(rows.index(task), i - tasks.index(task)) for i, task in enumerate(tasks)]
 
 
-def _curve_note(rows: list[Variant]) -> str:
+def _curve_note(rows: list[Variant], without: int) -> str:
+    lacking = f" {without} completed networks have no stored time course, and count as missing here." if without else ""
     return (
         f"{_count(rows)}. Bands: ± standard error of the mean over seeds (ddof 1). Above 100 updates, measurements of a"
-        f" network are averaged to {BINS} per decade first."
+        f" network are averaged to {BINS} per decade first.{lacking}"
     )
 
 
@@ -459,7 +464,7 @@ def save_keys(results: str, frame: pd.DataFrame, out: Path, name: str | None = N
         frame: as for `accuracy`; only trials of distribution of three, whose keys a study asked for, are shown.
         name: draws the first network alone, under this name; None: all of them.
     """
-    if "keys" not in tables_with_rows(results):
+    if not has_rows(results, "keys"):
         return []
     keys = frame["keys"].eq(True) & (frame["status"] == "completed") & (frame["task"] == "distribution_of_three")
     paths: list[Path] = []
@@ -494,7 +499,7 @@ def _keys_name(task: str, withheld: int, arm: str, seed: int) -> str:
 
 def save_objects(results: str, frame: pd.DataFrame, out: Path, name: str = "objects") -> list[Path]:
     """Writes the images that the completed trials of a frame used, a figure per set of images."""
-    if "images_hash" not in frame or "objects" not in tables_with_rows(results):
+    if "images_hash" not in frame or not has_rows(results, "objects"):
         return []
     hashes = frame.loc[frame["status"] == "completed", "images_hash"].dropna().unique().tolist()
     sets = read(results, "objects", rows=pc.field("images_hash").isin(hashes)).to_pandas()

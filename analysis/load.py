@@ -36,7 +36,7 @@ def load(results: str = "results", table: str = "trials", columns: Sequence[str]
 
     Args:
         results: folder or URI the studies were run into.
-        table: trials, curves, keys, objects, plans or external; keys takes 0.2 GB a trial, so prefer `load_keys`.
+        table: one of `TABLES`; keys takes 0.2 GB a trial, so prefer `load_keys`.
         columns: which columns; None: all.
     Returns:
         A row per row of the store; accuracy is a fraction.
@@ -139,22 +139,30 @@ def _mixed(trials: pd.DataFrame) -> dict[int, str]:
 
 def _with_keys(results: str) -> list[str]:
     """Trials whose keys some study asked for."""
-    if not _has(results, "plans"):
+    if not has_rows(results, "plans"):
         return []
     return read(results, "plans", ["trial_id"], pc.field("keys"))["trial_id"].unique().to_pylist()
 
 
 def _every_trial(results: str, columns: list[str]) -> pd.DataFrame:
     """These columns of all trials; no rows where there is no folder or no trial yet."""
-    if not _has(results, "trials"):
+    if not has_rows(results, "trials"):
         return pd.DataFrame({column: [] for column in columns}, dtype=object)
     trials = read(results, "trials", columns).to_pandas()
     _refuse_empty(trials, "its study")
     return trials
 
 
-def _has(results: str, table: str) -> bool:
-    return _locate(results)[2] != pafs.FileType.NotFound and table in tables_with_rows(results)
+def has_rows(results: str, table: str) -> bool:
+    """Whether the store has a file of this table; False where there is no folder yet."""
+    if _locate(results)[2] == pafs.FileType.NotFound:
+        return False
+    fs, root = _connect(results)
+    return _has_files(fs, f"{root}/{table}")
+
+
+def _has_files(fs: pafs.FileSystem, folder: str) -> bool:
+    return any(listed(fs, place, ".parquet") for place in (folder, f"{folder}/{MERGED}"))
 
 
 def load_external(results: str) -> pd.DataFrame:
@@ -166,7 +174,7 @@ def load_external(results: str) -> pd.DataFrame:
         AnalysisError: a file is torn; the place cannot be read.
     """
     columns = ["origin", *VARIANT, "run", "test_accuracy"]
-    if not _has(results, "external"):
+    if not has_rows(results, "external"):
         return pd.DataFrame({column: [] for column in columns}, dtype=object)
     return read(results, "external", columns).to_pandas()
 
@@ -202,7 +210,7 @@ def _plan(results: str, study: str) -> pd.DataFrame:
 
 
 def _trials(results: str, plan: pd.DataFrame) -> pd.DataFrame:
-    if "trials" not in tables_with_rows(results):  # planned, and nothing has ended yet
+    if not has_rows(results, "trials"):  # planned, and nothing has ended yet
         return pd.DataFrame({"trial_id": [], "status": [], "test_accuracy": []}, dtype=object)
     wanted = pc.field("trial_id").isin(plan["trial_id"].tolist())
     trials = read(results, "trials", rows=wanted).to_pandas()
@@ -259,8 +267,7 @@ def read(results: str, table: str, columns: Sequence[str] | None = None, rows: p
 def tables_with_rows(results: str) -> list[str]:
     """The tables of which the store has at least one file; raises `AnalysisError` if there is no such folder."""
     fs, root = _connect(results)
-    folders = {table: (f"{root}/{table}", f"{root}/{table}/{MERGED}") for table in TABLES}
-    return [table for table in TABLES if any(listed(fs, folder, ".parquet") for folder in folders[table])]
+    return [table for table in TABLES if _has_files(fs, f"{root}/{table}")]
 
 
 def open_table(results: str, table: str) -> list[ds.FileSystemDataset]:

@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from analysis.errors import AnalysisError, choices
-from analysis.load import read, tables_with_rows
+from analysis.load import has_rows, read
 
 STATES = {
     "completed": TrialState.COMPLETE,
@@ -39,19 +39,19 @@ def load_search(results: str, name: str) -> Search:
     Raises:
         AnalysisError: there is no such search or it has no suggestions yet; a file is torn.
     """
-    there = read(results, "searches").to_pylist() if "searches" in tables_with_rows(results) else []
+    there = read(results, "searches").to_pylist() if has_rows(results, "searches") else []
     about = next((row for row in there if row["search"] == name), None)
     if about is None:
         raise AnalysisError(
             f"search={name!r} is not in results={results!r}; {choices(name, [row['search'] for row in there])}"
         )
-    if "suggestions" not in tables_with_rows(results):
+    if not has_rows(results, "suggestions"):
         raise AnalysisError(f"search={name!r} has no suggestions yet; `esbn search {name}` makes them")
     mine = pc.field("search") == name
     frame = read(results, "suggestions", rows=mine).to_pandas().sort_values("suggestion", ignore_index=True)
     frame["values"] = frame["parameters"].map(json.loads)
     rungs = pd.DataFrame({"suggestion": [], "update": [], "accuracy": []})
-    if "rungs" in tables_with_rows(results):
+    if has_rows(results, "rungs"):
         rungs = read(results, "rungs", ["suggestion", "update", "accuracy"], mine).to_pandas()
         rungs = rungs.groupby(["suggestion", "update"], as_index=False)["accuracy"].mean()
     known = json.loads(about["distributions"])

@@ -1,6 +1,7 @@
 """A study's test accuracies, variant by variant, beside the published ones."""
 
 import csv
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,6 +87,7 @@ class Published(NamedTuple):
 _UNPUBLISHED = Published(math.nan, math.nan, None)
 
 
+@functools.cache
 def published() -> dict[tuple[str, int, str], Published]:
     """The paper's test accuracies by task, withheld and arm; a cell printed in two tables names both."""
     cells: dict[tuple[str, int, str], Published] = {}

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.load import VARIANT, read, tables_with_rows
+from analysis.load import VARIANT, has_rows, read
 
 BINS = 25  # points of a curve per decade of updates
 
@@ -37,7 +37,7 @@ def curves_of(results: str, trials: pd.DataFrame) -> pa.Table:
     """Points of the curves of completed trials, as `mean_courses` takes them; none where the store has none."""
     columns = ["trial_id", "update", "accuracy"]
     completed = trials.loc[trials["status"] == "completed", "trial_id"].tolist()
-    if not completed or "curves" not in tables_with_rows(results):
+    if not completed or not has_rows(results, "curves"):
         return pa.table({"trial_id": [], "update": [], "accuracy": []})
     return read(results, "curves", columns, pc.field("trial_id").isin(completed))
 

@@ -160,6 +160,8 @@ def main() -> None:
     esbn compare quickstart          which arms matter
     esbn topup quickstart --budget 9 extra seeds where that is undecided
     esbn figures quickstart          the figures, as PNG, SVG and PDF
+    esbn keys quickstart             whether keys behave like symbols, as numbers
+    esbn audit quickstart            whether the test was held back and arms were treated alike
     esbn report quickstart           all of it as one web page
     esbn search --list               hyperparameter searches, on validation problems
     esbn query "select * from trials"
