@@ -23,15 +23,17 @@ class Display(AbstractContextManager["Display"]):
         self._reports: dict[int, dict[str, Any]] = {}
         self._running: set[int] = set()
         self._began, self._printed = time.monotonic(), time.monotonic()
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
+        self._live: Live | None = None
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
+            self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=2, transient=True)
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        if self._live:
+            self._live.stop()
 
     def started(self, i: int) -> None:
         """Job i has got its worker."""
