@@ -9,7 +9,7 @@ from typing import Any
 
 from ablations.declare import RESERVED
 from esbn_core import protocol
-from esbn_core.config import PAPER, TrialConfig
+from esbn_core.config import PAPER, ModelConfig, TrialConfig
 from esbn_core.errors import ConfigError, require_at_least, require_flag
 from esbn_core.tasks import counts
 
@@ -21,6 +21,11 @@ REDUCTION = 3
 
 RUNGS = 2
 """Rungs before the last update of a suggestion that is trained as long as the paper's setting."""
+
+
+def _is_list(value: Any) -> bool:
+    """Whether it is a list of one value at least."""
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +47,13 @@ class Parameter:
 
     def check(self, name: str) -> None:
         """Raises `ConfigError` unless the declaration makes sense; `name` is that of the setting."""
-        if isinstance(self.choices, str) or not isinstance(self.choices, Sequence):
+        if self.choices != () and not _is_list(self.choices):
             raise ConfigError(f"{name}: choices={self.choices!r} must be a list of values")
         if bool(self.choices) == (self.low is not None or self.high is not None):
             raise ConfigError(f"{name} must have either low and high, or choices")
         require_flag(f"{name}: log", self.log)
+        if not isinstance(self.when, Mapping) or not all(map(_is_list, self.when.values())):
+            raise ConfigError(f"{name}: when={self.when!r} must map earlier parameters to lists of their values")
         if self.choices:
             if self.log or len(set(map(repr, self.choices))) < len(self.choices):
                 raise ConfigError(f"{name}: choices={list(self.choices)!r} must differ, and have no log scale")
@@ -114,7 +121,11 @@ class SearchSpace:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must map settings to values")
         if not self.parameters:
             raise ConfigError("parameters is empty; a search varies at least one setting")
+        if not isinstance(self.question, str):
+            raise ConfigError(f"question={self.question!r} must be text")
         for name in (*self.arm, *self.parameters):
+            if not isinstance(name, str):
+                raise ConfigError(f"{name!r} must be the name of a setting")
             if name in RESERVED:
                 raise ConfigError(f"{name} cannot be set or searched here; it belongs to the search itself")
         for name, parameter in self.parameters.items():
@@ -131,7 +142,7 @@ class SearchSpace:
             for value in values:
                 if not self.parameters[parent].has(value):
                     raise ConfigError(f"{name}: when {parent}={value!r} never holds; it is {self.parameters[parent]}")
-        parents = {parent: values[0] for parent, values in parameter.when.items()}
+        parents = self._parents(name)
         for value in parameter.choices or (parameter.low, parameter.high):
             try:
                 self.config({**parents, name: value})
@@ -142,6 +153,13 @@ class SearchSpace:
                 f"{name}: the paper's {self._default(name, parents)!r} is not in {parameter}; it is the first "
                 "suggestion, so let it be in"
             )
+
+    def _parents(self, name: str) -> dict[str, Any]:
+        """Values of the parameters that this one needs, and of those that they need, under which it is searched."""
+        found: dict[str, Any] = {}
+        for parent, values in self.parameters[name].when.items():
+            found |= {**self._parents(parent), parent: values[0]}
+        return found
 
     def config(self, values: Mapping[str, Any], seed: int = FIRST_SEED) -> TrialConfig:
         """The trial of a suggestion at one seed, resolved; raises `ConfigError` for values it cannot have."""
@@ -163,6 +181,12 @@ class SearchSpace:
         if name == "epochs":
             return protocol.epochs(config.model.name, self.task, self.withheld)
         return config.flat()[name]
+
+    def models(self) -> list[ModelConfig]:
+        """The configs of all models that can be suggested, the paper's setting first."""
+        searched = self.parameters["model"].choices if "model" in self.parameters else ()
+        suggested = [self.config({"model": name}).model for name in searched]
+        return [self.config(self.defaults()).model, *suggested]
 
     def active(self, values: Mapping[str, Any], name: str) -> bool:
         """Whether a parameter is searched, given the values of those before it."""

@@ -10,6 +10,7 @@ from esbn_core.config import PAPER
 from esbn_core.errors import ConfigError
 from study.find import find_space
 
+LEAK = Parameter(choices=[0.0, 0.1])
 RATE = Parameter(low=1e-5, high=1e-2, log=True)
 
 
@@ -62,11 +63,31 @@ def test_seeds_of_a_search_are_none_of_a_study() -> None:
         ({"seed": Parameter(low=0, high=9)}, "seed cannot be set or searched here"),
         ({"leak_into": Parameter(choices=["key"], when={"leak": [0.1]})}, "when=leak must be a parameter declared"),
         ({}, "parameters is empty"),
+        ({5: LEAK}, "5 must be the name of a setting"),
     ],
 )
-def test_bad_parameters_are_refused(parameters: dict[str, Parameter], message: str) -> None:
+def test_bad_parameters_are_refused(parameters: dict[Any, Parameter], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         space(parameters)
+
+
+@pytest.mark.parametrize("when", [{"leak": []}, {"leak": 0.1}, ["leak"]], ids=str)
+def test_bad_condition_is_refused(when: Any) -> None:
+    with pytest.raises(ConfigError, match="must map earlier parameters to lists of their values"):
+        space({"leak": LEAK, "leak_into": Parameter(choices=["key"], when=when)})
+
+
+def test_parameter_can_depend_on_one_that_depends_on_another() -> None:
+    into = Parameter(choices=["controller", "key"], when={"leak": [0.1]})
+    bound = Parameter(choices=[False, True], when={"leak_into": ["key"]})
+    chain = space({"leak": LEAK, "leak_into": into, "leak_bound": bound})
+    assert chain.active({"leak": 0.1, "leak_into": "key"}, "leak_bound")
+    assert not chain.active({"leak": 0.0}, "leak_bound")
+
+
+def test_models_are_all_that_can_be_suggested() -> None:
+    found = space({"model": Parameter(choices=["esbn", "lstm"])}).models()
+    assert [model.name for model in found] == ["esbn", "esbn", "lstm"]
 
 
 def test_search_whose_objects_cannot_be_kept_apart_is_refused() -> None:
