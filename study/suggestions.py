@@ -54,7 +54,7 @@ class Suggestions:
         self.space, self.store = space, store
         self._shared = {**shared, "sampler": sampler, "pruner": pruner}
         _declare(space, store, str(shared["images_hash"]))
-        self.rows = read(store, space.name)
+        self.rows, rungs = read(store, space.name), _rungs(store, space.name)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(
             direction="maximize",
@@ -64,7 +64,7 @@ class Suggestions:
         )
         self._trials: list[optuna.Trial] = []
         for row in self.rows:
-            self._replay(row)
+            self._replay(row, rungs.get(row["suggestion"], []))
         self.waiting = [row["suggestion"] for row in self.rows if row["status"] not in ENDED]
         """Suggestions that were made and have not ended, in order: those to train next."""
 
@@ -89,7 +89,7 @@ class Suggestions:
             if twin["status"] not in ENDED:
                 return None
             same = ("update", "accuracies", "accuracy", "spread", "failure")
-            self.reached(row["suggestion"], _rungs(self.store, self.space.name, twin["suggestion"]))
+            self.reached(row["suggestion"], self._climbed(twin["suggestion"]))
             outcome = {name: twin[name] for name in same}
             self.end(row["suggestion"], twin["status"], same_as=twin["suggestion"], **outcome)
         return None
@@ -97,7 +97,7 @@ class Suggestions:
     def reached(self, number: int, rungs: Sequence[tuple[int, Sequence[float]]]) -> bool:
         """Takes the (update, accuracies) of all rungs a suggestion has climbed; whether to stop it there."""
         trial, stop = self._trials[number], False
-        known = self._study.trials[number].intermediate_values
+        known = self._study.get_trials(deepcopy=False)[number].intermediate_values
         for update, accuracies in rungs:
             if update not in known:
                 trial.report(statistics.fmean(accuracies), update)
@@ -105,28 +105,30 @@ class Suggestions:
         return stop
 
     def end(self, number: int, status: str, **columns: Any) -> None:
-        """A suggestion is over; its row says so before Optuna knows.
+        """A suggestion is over; its row says so before Optuna knows, and its checkpoint goes.
 
         Raises:
             StoreError: the row cannot be written; the suggestion counts as unfinished then.
         """
         row = {**self.rows[number], "status": status, "finished_at": datetime.now(UTC), **columns}
         self.store.write("suggestions", suggestion_name(self.space.name, number), [row])
+        self.store.drop_checkpoint(self._pack(json.loads(row["parameters"])).pack_id)
         self.rows[number] = row
         if number in self.waiting:
             self.waiting.remove(number)
         self._tell(number)
 
     def prune(self, number: int) -> None:
-        """Ends a suggestion at its last rung, whose row its worker has written, and drops its checkpoint."""
-        (row,) = self.rows[number : number + 1] = read(self.store, self.space.name, number)
+        """Ends a suggestion at its last rung, whose row its worker has written."""
+        (self.rows[number],) = read(self.store, self.space.name, number)
         self.end(number, "pruned")
-        self.store.drop_checkpoint(self._suggestion(row).pack.pack_id)
 
     def ended(self, number: int) -> None:
-        """A suggestion has come to its end, and its worker has written the row."""
+        """A suggestion has come to its end, and its worker has written the row; said twice if the worker then died."""
+        if self.rows[number]["status"] in ENDED:
+            return
         (self.rows[number],) = read(self.store, self.space.name, number)
-        self.reached(number, _rungs(self.store, self.space.name, number))
+        self.reached(number, self._climbed(number))
         self._tell(number)
 
     def again(self, number: int) -> None:
@@ -184,13 +186,16 @@ class Suggestions:
         assert updates is not None
         return Suggestion(self.space.name, row["suggestion"], values, pack, tuple(self.space.rungs(updates)))
 
-    def _replay(self, row: Mapping[str, Any]) -> None:
+    def _climbed(self, number: int) -> list[tuple[int, list[float]]]:
+        return _rungs(self.store, self.space.name, number).get(number, [])
+
+    def _replay(self, row: Mapping[str, Any], rungs: Sequence[tuple[int, Sequence[float]]]) -> None:
         """Tells a new Optuna study what is known of a suggestion."""
         self._study.enqueue_trial(json.loads(row["parameters"]))
         trial = self._study.ask()
         _ask(self.space, trial)
         self._trials.append(trial)
-        self.reached(row["suggestion"], _rungs(self.store, self.space.name, row["suggestion"]))
+        self.reached(row["suggestion"], rungs)
         if row["status"] in ENDED:
             self._tell(row["suggestion"])
 
@@ -204,18 +209,26 @@ class Suggestions:
 
 def read(store: Store, search: str, number: int | None = None) -> list[dict[str, Any]]:
     """The rows of a search in the order of its suggestions, or that of one of them."""
-    prefix = f"{search}-" if number is None else suggestion_name(search, number)
-    names = {name for name in store.names("suggestions") if name.startswith(prefix)}
+    names = _names(store, "suggestions", search, number)
     rows = [row for row in store.read("suggestions", names=names).to_pylist() if row["search"] == search]
     return sorted(rows, key=lambda row: row["suggestion"])
 
 
-def _rungs(store: Store, search: str, number: int) -> list[tuple[int, list[float]]]:
-    table = store.read("rungs", ["update", "seed", "accuracy"], names={suggestion_name(search, number)})
-    found: dict[int, list[float]] = {}
+def _rungs(store: Store, search: str, number: int | None = None) -> dict[int, list[tuple[int, list[float]]]]:
+    """The (update, accuracies) of all rungs climbed, by number of the suggestion, in a search or by one of it."""
+    columns = ["search", "suggestion", "update", "seed", "accuracy"]
+    table = store.read("rungs", columns, names=_names(store, "rungs", search, number))
+    found: dict[int, dict[int, list[float]]] = {}
     for row in sorted(table.to_pylist(), key=lambda row: (row["update"], row["seed"])):
-        found.setdefault(row["update"], []).append(row["accuracy"])
-    return list(found.items())
+        if row["search"] == search:
+            found.setdefault(row["suggestion"], {}).setdefault(row["update"], []).append(row["accuracy"])
+    return {suggestion: list(rungs.items()) for suggestion, rungs in found.items()}
+
+
+def _names(store: Store, table: str, search: str, number: int | None) -> set[str]:
+    if number is not None:
+        return {suggestion_name(search, number)}
+    return {name for name in store.names(table) if name.startswith(f"{search}-")}
 
 
 def _declare(space: SearchSpace, store: Store, images_hash: str) -> None:

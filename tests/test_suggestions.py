@@ -69,6 +69,15 @@ def rungs_of_pruner(trial: optuna.trial.FrozenTrial) -> dict[str, float]:
     return {name: value for name, value in trial.system_attrs.items() if name.startswith("completed_rung")}
 
 
+def test_end_that_is_said_twice_counts_once(store: Store) -> None:
+    suggestions = opened(store)
+    train(suggestions, suggestion := suggestions.next())
+    assert suggestion is not None
+    before = list(suggestions.rows)
+    suggestions.ended(suggestion.number)
+    assert suggestions.rows == before
+
+
 def test_new_driver_knows_all_that_the_last_one_knew(store: Store) -> None:
     first = opened(store)
     for _ in range(12):
