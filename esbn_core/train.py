@@ -126,6 +126,7 @@ def train(
         """Measures the networks at a rung."""
         losses, accuracies = evaluate(networks.measured, networks.parameters, networks.buffers, judged)
         position.rungs.append((position.update, losses, accuracies))
+        position.wall_seconds = earlier_seconds + time.monotonic() - started
         save_now()
         if on_rung is not None:
             on_rung(position)

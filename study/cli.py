@@ -334,11 +334,8 @@ def search(
     suggestions: int | None,
     sampler: str,
     pruner: str,
-    address: str | None,
-    gpus_per_trial: float | None,
-    threads: int | None,
-    checkpoint_seconds: float,
     export: Path | None,
+    **resources: Any,
 ) -> None:
     """Search the settings of a network for the best accuracy on validation problems. Test problems are never met.
 
@@ -392,8 +389,7 @@ def search(
     from study.store import Store
 
     store = Store(results)
-    resources = Resources(address, gpus_per_trial, threads, None, checkpoint_seconds)
-    ended = search(found, store, resources, console, sampler=sampler, pruner=pruner)
+    ended = search(found, store, Resources(**resources), console, sampler=sampler, pruner=pruner)
     console.print(f"{ended.summary()}. Results are in {store.uri}")
     best = ended.best()
     if best is None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from rich.console import Console
 
+from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
 from esbn_core.speed import best_pack
 from study import rows
@@ -46,13 +48,10 @@ def launch(
         job = Job(store.uri, lease, objects, provenance(), slots.device, slots.threads, resources.checkpoint_seconds)
         console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {slots.n} at a time")
         with Progress(packs, console) as progress:
-            callback = _Callback(packs, job, progress)
-            left = list(range(len(packs)))
-            while left:
-                callback.again = []
+            callback = _Callback(packs, job, store, progress)
+            while left := callback.take():
                 trainable = tune.with_parameters(_trainable, packs=packs, job=job)
                 fit(trainable, slots, callback, param_space={JOB: tune.grid_search(left)})
-                left = callback.again
         if callback.unwritten:
             raise callback.unwritten
 
@@ -67,7 +66,11 @@ def _measured_pack(wanted: Sequence[PlannedTrial], objects: Objects, slots: Slot
     def measured() -> int:
         return best_pack(costliest, images, n_seeds, threads=slots.threads, device=slots.device)
 
-    return ray.get(measured.remote())
+    try:
+        return ray.get(measured.options(max_retries=0).remote())
+    except RayError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"--pack auto could not be measured ({reason}); name a number with --pack") from None
 
 
 def _trainable(config: dict[str, Any], packs: list[Pack], job: Job) -> None:
@@ -77,11 +80,20 @@ def _trainable(config: dict[str, Any], packs: list[Pack], job: Job) -> None:
 class _Callback(Retrying):
     """Writes the rows of packs that are tried no more."""
 
-    def __init__(self, packs: Sequence[Pack], job: Job, progress: Progress):
+    def __init__(self, packs: Sequence[Pack], job: Job, store: Store, progress: Progress):
         super().__init__(progress)
-        self._packs, self._job, self._store = packs, job, Store(job.results)
+        self._packs, self._job, self._store = packs, job, store
+        self._left = list(range(len(packs)))
         self.unwritten: StoreError | None = None
         """Why the rows of a failed pack could not be written; the pack is missing then, and trained again."""
+
+    def take(self) -> list[int]:
+        """Numbers of the packs to train now."""
+        left, self._left = self._left, []
+        return left
+
+    def again(self, job: int) -> None:
+        self._left.append(job)
 
     def gave_up(self, job: int, reason: str) -> None:
         try:

@@ -84,9 +84,12 @@ def _connect(resources: Resources) -> None:
     }
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
-    local = {} if resources.address else {"include_dashboard": False, "object_store_memory": 256 * 2**20}
+    if resources.address:  # its workers do not have the environment of this process
+        own: dict[str, Any] = {"runtime_env": {"env_vars": MEMORY_SETTINGS}}
+    else:
+        own = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
     try:
-        ray.init(address=resources.address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+        ray.init(address=resources.address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
     except ConnectionError as error:
         raise ConfigError(f"address={resources.address!r} is no Ray cluster one can connect to: {error}") from None
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # why a pack failed is in its rows, and said once
@@ -115,7 +118,8 @@ def find_slots(resources: Resources, n_jobs: int) -> Slots:
     """Shares out what the cluster has among jobs of a process each.
 
     Raises:
-        ConfigError: this machine can never have what a pack asks for. A cluster may yet grow, so it is not asked.
+        ConfigError: this machine can never have what a pack asks for, or it is not said what a cluster that is yet to
+            grow will have.
     """
     have, threads = ray.cluster_resources(), resources.threads or _threads(n_jobs)
     gpus = resources.gpus_per_trial
@@ -144,11 +148,15 @@ def refuse_private_disks(store: Store, lease: str) -> None:
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if not store.local or len(nodes) == 1:
         return
-    ask = ray.remote(num_cpus=0, max_retries=0)(shares)
+
+    @ray.remote(num_cpus=0, max_retries=0)
+    def ask(results: str) -> bool:
+        return shares(Store(results), lease)
+
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         try:
-            seen = ray.get(ask.options(scheduling_strategy=there).remote(store.uri, lease))
+            seen = ray.get(ask.options(scheduling_strategy=there).remote(store.uri))
         except RayError:
             continue  # it has just left
         if not seen:
@@ -213,11 +221,13 @@ class Retrying(tune.Callback):
     def __init__(self, progress: Display) -> None:
         self._progress = progress
         self._attempts: dict[int, _Attempts] = {}
-        self.again: list[int] = []
-        """Jobs that Tune gave up too early: it retries no worker that dies while it is being reused."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restore that is never made; a terminal cannot be pickled
+
+    @abstractmethod
+    def again(self, job: int) -> None:
+        """Tune gave the job up too early: it retries no worker that dies while it is being reused."""
 
     @abstractmethod
     def gave_up(self, job: int, reason: str) -> None:
@@ -240,7 +250,7 @@ class Retrying(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         attempts = self._of(trial)
         attempts.count(_last_error(trial))
-        left = 0 if attempts.losses == LOSSES else RETRIES - attempts.errors
+        left = 0 if attempts.losses >= LOSSES else max(0, RETRIES - attempts.errors)
         trial.max_failures = trial.num_failures + left
         self._progress.lost(trial.config[JOB])
 
@@ -248,8 +258,8 @@ class Retrying(tune.Callback):
         job, attempts = trial.config[JOB], self._of(trial)
         attempts.count(_last_error(trial))
         if not attempts.over():
-            self.again.append(job)
             self._progress.lost(job)
+            self.again(job)
         elif attempts.errors > RETRIES:
             last_line = Path(str(trial.error_file)).read_text().strip().splitlines()[-1].strip()
             self.gave_up(job, f"{last_line} (after {attempts.errors} attempts)")

@@ -49,7 +49,7 @@ def search(
         shared = {"images_hash": objects.digest(), **provenance()}
         suggestions = Suggestions(space, store, sampler, pruner, shared)
         if not suggestions.over:
-            with connected(resources, [space.config(space.defaults()).model]):
+            with connected(resources, space.models()):
                 _run(suggestions, objects, held, resources, console)
     return suggestions
 
@@ -64,7 +64,6 @@ def _run(suggestions: Suggestions, objects: Objects, held: str, resources: Resou
     with SearchProgress(suggestions, console) as progress:
         driver = _Driver(suggestions, progress)
         while not suggestions.over and not driver.unwritten:
-            driver.again = []
             fit(
                 tune.with_parameters(_trainable, job=job),
                 slots,
@@ -72,10 +71,9 @@ def _run(suggestions: Suggestions, objects: Objects, held: str, resources: Resou
                 search_alg=_Asking(driver),
                 scheduler=_Pruning(driver),
                 num_samples=-1,
-                max_concurrent_trials=slots.n,
+                # a cluster can grow; Tune asks for one suggestion more than there is room for
+                max_concurrent_trials=None if resources.address else slots.n,
             )
-            for number in driver.again:
-                suggestions.again(number)
     if driver.unwritten:
         raise driver.unwritten
 
@@ -120,6 +118,9 @@ class _Driver(Retrying):
             self.unwritten = error
             return True
         return self.unwritten is not None
+
+    def again(self, job: int) -> None:
+        self.suggestions.again(job)
 
     def gave_up(self, job: int, reason: str) -> None:
         try:

@@ -61,9 +61,8 @@ class Job:
         return {"images_hash": self.objects.digest(), "threads": self.threads, **self.provenance}
 
 
-def shares(results: str, lease: str) -> bool:
+def shares(store: Store, lease: str) -> bool:
     """Whether this machine sees the store of the run; a folder of the same name on a disk of its own is not it."""
-    store = Store(results)
     return not store.local or store.read_lease(lease) is not None
 
 
@@ -117,44 +116,54 @@ def run_suggestion(job: Job, suggestion: Suggestion, report: Callable[[dict[str,
         report: takes progress as in `run_pack`, `rungs` after each rung: (update, accuracies) of all so far, and at
             the end `status`. It does not return from a rung at which the suggestion is to be stopped.
     """
-    store, n_seeds = _begin(job), len(suggestion.pack.trials)
+    store = _begin(job)
     (row,) = store.read("suggestions", names={suggestion.name}).to_pylist()
-    if row["status"] != "running":  # the last worker died after its row was written
-        report({"status": row["status"]})
-        return
+    if row["status"] == "running":  # else the last worker died after it had written the row
+        _climb(job, store, suggestion, row, report)
+    store.drop_checkpoint(suggestion.pack.pack_id)
+    report({"status": row["status"]})
+    _free(job)
+
+
+def _climb(
+    job: Job, store: Store, suggestion: Suggestion, row: dict[str, Any], report: Callable[[dict[str, Any]], None]
+) -> None:
+    """Trains a suggestion to its end, or to a network that fails, and keeps its row up to date."""
     shown = [_shown(trial) for trial in suggestion.pack.trials]
 
-    def write(at: Position | PackResult, status: str, **columns: Any) -> None:
-        store.write("rungs", suggestion.name, _rung_rows(suggestion, at, shown))
-        update, _, accuracies = at.rungs[-1]
-        measured = {
-            "update": update,
-            "accuracies": accuracies,
-            "accuracy": float(np.mean(accuracies)),
-            "spread": float(np.std(accuracies, ddof=1)) if n_seeds > 1 else None,
-            **_circumstances(job, at.wall_seconds, at.resumed),
-        }
-        store.write("suggestions", suggestion.name, [{**row, **measured, "status": status, **columns}])
+    def put(at: Position | PackResult | None, **columns: Any) -> None:
+        if at is not None:
+            store.write("rungs", suggestion.name, _rung_rows(suggestion, at, shown))
+            row.update(_measured(job, at))
+        row.update(columns)
+        store.write("suggestions", suggestion.name, [row])
 
     def on_rung(position: Position) -> None:
         if position.failures:
             raise _DivergedError(next(iter(position.failures.values())))
-        write(position, "running")
+        put(position)
         report({"update": position.update, "rungs": [(u, accuracies) for u, _, accuracies in position.rungs]})
 
-    status = "completed"
     try:
         result = _train(job, store, suggestion.pack, report, rungs=suggestion.rungs, on_rung=on_rung)
         failure = next((trial.failure for trial in result.trials if trial.failure), None)
         if failure:
             raise _DivergedError(failure)
-        write(result, status, finished_at=datetime.now(UTC))
+        put(result, status="completed", finished_at=datetime.now(UTC))
     except _DivergedError as error:
-        status, failed = "failed", {"failure": str(error), "finished_at": datetime.now(UTC)}
-        store.write("suggestions", suggestion.name, [{**row, "status": status, **failed}])
-    store.drop_checkpoint(suggestion.pack.pack_id)
-    report({"status": status})
-    _free(job)
+        put(None, status="failed", failure=str(error), finished_at=datetime.now(UTC))
+
+
+def _measured(job: Job, at: Position | PackResult) -> dict[str, Any]:
+    """Columns of a suggestion that say how good it is at its last rung, and what that took."""
+    update, _, accuracies = at.rungs[-1]
+    return {
+        "update": update,
+        "accuracies": accuracies,
+        "accuracy": float(np.mean(accuracies)),
+        "spread": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
+        **_circumstances(job, at.wall_seconds, at.resumed),
+    }
 
 
 def _shown(trial: PlannedTrial) -> dict[str, Any]:
@@ -192,9 +201,10 @@ def _begin(job: Job) -> Store:
     """Sets the process up for a pack, and opens the store; raises `StoreError` if it is not that of the run."""
     torch.set_num_threads(job.threads)
     torch.backends.cudnn.allow_tf32 = False  # its rounding is 1,000 times coarser, and two-step windows enlarge it
-    if not shares(job.results, job.lease):
+    store = Store(job.results)
+    if not shares(store, job.lease):
         raise StoreError(private(job.results, socket.gethostname()))
-    return Store(job.results)
+    return store
 
 
 def _train(job: Job, store: Store, pack: Pack, report: Callable[[dict[str, Any]], None], **rungs: Any) -> PackResult:

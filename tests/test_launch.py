@@ -83,7 +83,7 @@ def test_failed_pack_leaves_completed_rows_alone(tiny: Run, tmp_path: Path) -> N
     before = tiny.rows()
     done = next(t for t in tiny.trials if t.trial_id in before)
     job = Job(tiny.store.uri, "no-lease", glyphs(), {}, "cpu", 1, 60.0)
-    callback = _Callback([Pack((done,))], job, Progress([Pack((done,))], Console(quiet=True)))
+    callback = _Callback([Pack((done,))], job, tiny.store, Progress([Pack((done,))], Console(quiet=True)))
     (tmp_path / "error.txt").write_text("disk full\n")
     gone = {"config": {"job": 0}, "error_file": str(tmp_path / "error.txt"), "pickled_error_file": None}
     for _ in range(RETRIES + 1):
