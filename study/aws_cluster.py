@@ -26,6 +26,7 @@ class AwsCluster(NamedTuple):
     content: dict[str, Any]
     name: str
     region: str
+    zones: list[str]
     most: int
     """Workers at once."""
     head: NodeType
@@ -49,11 +50,13 @@ def read(source: Path) -> AwsCluster:
             raise ConfigError(f"cluster={str(source)!r} has the provider {provider['type']!r}; this is about aws")
         types = {name: _node_type(node, most) for name, node in content["available_node_types"].items()}
         head = types.pop(content["head_node_type"])
-        cluster = AwsCluster(content, content["cluster_name"], provider["region"], most, head, list(types.values()))
+        zones = [zone.strip() for zone in provider["availability_zone"].split(",")]
+        region, workers = provider["region"], list(types.values())
+        cluster = AwsCluster(content, content["cluster_name"], region, zones, most, head, workers)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
-            f"cluster={str(source)!r} must have a region, max_workers, and node types with InstanceType, ImageId and "
-            f"the Name of an IamInstanceProfile: {type(error).__name__} {error}"
+            f"cluster={str(source)!r} must have a region, availability_zone, max_workers, and node types with "
+            f"InstanceType, ImageId and the Name of an IamInstanceProfile: {type(error).__name__} {error}"
         ) from None
     if len(profiles := sorted({node.profile for node in cluster.workers})) != 1:
         raise ConfigError(f"cluster={str(source)!r} has workers with the profiles {profiles}; give all of them one")

@@ -141,7 +141,7 @@ class _Aws:
     def _machines(self) -> tuple[State, str]:
         """Whether the zones have the instance types, and a network in which Ray can start them."""
         ec2 = self._client("ec2")
-        zones = [zone.strip() for zone in self._cluster.content["provider"]["availability_zone"].split(",")]
+        zones = self._cluster.zones
         subnets = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": zones}])["Subnets"]
         public = {subnet["AvailabilityZone"] for subnet in subnets if subnet["MapPublicIpOnLaunch"]}
         if not public:

@@ -41,7 +41,7 @@ def on_premises(source: Path, head: str, workers: Sequence[str], user: str, key:
     yaml.indent(mapping=4, sequence=6, offset=4)
     try:
         cluster = yaml.load(source.read_text(encoding="utf-8"))
-    except (OSError, YAMLError) as error:
+    except (OSError, UnicodeError, YAMLError) as error:
         raise ConfigError(f"cluster={str(source)!r} cannot be read: {error}") from None
     if not isinstance(cluster, CommentedMap):
         raise ConfigError(f"cluster={str(source)!r} is no cluster file")

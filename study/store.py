@@ -68,7 +68,10 @@ class Store:
         Args:
             names: in ``rows.trial_id``, or without any row.
         """
-        self.fs.create_dir(f"{self.root}/{table}/{MERGED}", recursive=True)
+        try:
+            self.fs.create_dir(f"{self.root}/{table}/{MERGED}", recursive=True)
+        except OSError as error:
+            raise StoreError(f"{self.root}/{table} cannot be written: {first_line(error)}") from None
         generation = 1 + max((file.generation for file in self.files(table).merged), default=0)
         content = parquet(_table(rows, TABLES[table]).sort_by(KEY), names)
         self._put(f"{table}/{MERGED}/{generation:08d}-{uuid.uuid4().hex[:8]}.parquet", content)
