@@ -67,19 +67,6 @@ def load_study(results: str, study: str) -> pd.DataFrame:
     return frame
 
 
-def load_completed(results: str) -> pd.DataFrame:
-    """The completed trials of every study, rehearsals left out; no rows where there is no folder or no trial yet.
-
-    Returns:
-        A row per trial: trial_id, task, withheld, arm, seed, status, test_accuracy and rehearsal.
-    Raises:
-        AnalysisError: a trial is doubled; a completed trial has no accuracy; a file is torn; the place cannot be read.
-    """
-    trials = _every_trial(results, ["trial_id", *VARIANT, "seed", "status", "test_accuracy", _REHEARSAL.name])
-    refuse_repeats(trials, ["trial_id"], *_TWICE)
-    return _without_rehearsals(trials.loc[trials["status"] == "completed"])
-
-
 def load_cells(results: str, cells: Sequence[tuple[str, int, str]], n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The trials that any study has put into these cells, filled up to n a cell; what cannot be averaged is marked.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.load import VARIANT, load_completed, load_external, refuse_repeats
+from analysis.load import VARIANT, load_cells, load_external
 from analysis.stats import Summary, summarise
 from analysis.tables import PUBLISHED_N, Published, percent, published, published_cells
 from analysis.text import MISSING, Grid, render
@@ -33,6 +33,8 @@ _NOTES = (
     f"Ours: completed trials of every study, without rehearsals; {MISSING}: none yet. Paper: n = {PUBLISHED_N}.",
 )
 
+DOUBTFUL = "doubtful"
+
 Place = tuple[str, int, str]  # task, m and arm of a cell
 
 
@@ -44,25 +46,26 @@ class Cell(NamedTuple):
     arm: str
     ours: Summary
     paper: Published
+    doubt: str | None
+    """Why ours cannot be averaged, as `load_cells` has it."""
 
 
 def cells(results: str) -> list[Cell]:
-    """Every cell of Tables 9 to 20 in the paper's order, with n = 0 where none of our trials has completed.
+    """Every cell of Tables 9 to 20 in the paper's order; n = 0 where no trial of ours has completed or there is doubt.
 
     Args:
         results: folder or URI that studies were run into; it need not be there yet.
     Raises:
-        AnalysisError: a trial is doubled, two trials of a cell have one seed, or the files cannot be read.
+        AnalysisError: as `load_cells`.
     """
-    trials = load_completed(results)
-    wanted = published()
-    trials = trials.loc[[place in wanted for place in zip(*(trials[c] for c in VARIANT), strict=True)]]
-    remedy = "delete the file of the one that is out of date"
-    refuse_repeats(trials, [*VARIANT, "seed"], "the trials table holds two trials in one place", remedy)
-    accuracies = {place: of_cell.tolist() for place, of_cell in trials.groupby(VARIANT)["test_accuracy"]}
+    trials, _ = load_cells(results, list(published()), PUBLISHED_N)
+    doubtful = trials.loc[trials["doubt"].notna()]
+    doubts = dict(zip(zip(*(doubtful[c] for c in VARIANT), strict=True), doubtful["doubt"], strict=True))
+    completed = trials.loc[trials["status"] == "completed"]
+    accuracies = {place: of_cell.tolist() for place, of_cell in completed.groupby(VARIANT)["test_accuracy"]}
     return [
-        Cell(task, withheld, arm, summarise(accuracies.get((task, withheld, arm), [])), paper)
-        for (task, withheld, arm), paper in published_cells()
+        Cell(*place, summarise(accuracies.get(place, [])), paper, doubts.get(place))
+        for place, paper in published_cells()
     ]
 
 
@@ -80,7 +83,10 @@ def report(results: str, format: str) -> str:
     others = _external(results)
     if others:
         notes.append(f"{', '.join(sorted(others))}: results of other code, imported; in none of our means.")
-    if not any(row.ours.n for row in rows):
+    doubts = {f"{row.task}, m = {row.withheld}, {row.arm} ({row.doubt})": None for row in rows if row.doubt}
+    if doubts:
+        notes.append(f"{DOUBTFUL}: not averaged, since the trials do not belong together: {'; '.join(doubts)}.")
+    elif not any(row.ours.n for row in rows):
         notes.append(f"results={results!r} holds no trials of these tables yet; `esbn list` shows what trains them.")
     return render([_grid(source, rows, others) for source in TITLES], notes, [_frame(rows)], format)
 
@@ -113,11 +119,13 @@ def _grid(source: str, rows: list[Cell], others: dict[str, dict[Place, Summary]]
 
 
 def _frame(rows: list[Cell]) -> pd.DataFrame:
-    columns = ["task", "withheld", "arm", *Summary._fields, "published_mean", "published_sem", "source"]
-    return pd.DataFrame([(*row[:3], *row.ours, *row.paper) for row in rows], columns=columns)
+    columns = ["task", "withheld", "arm", *Summary._fields, "published_mean", "published_sem", "source", "doubt"]
+    return pd.DataFrame([(*row[:3], *row.ours, *row.paper, row.doubt) for row in rows], columns=columns)
 
 
 def _ours(row: Cell) -> str:
+    if row.doubt:
+        return DOUBTFUL
     return _cell(row.ours.n, row.ours.mean, row.ours.sem) if row.ours.n else MISSING
 
 

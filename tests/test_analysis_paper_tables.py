@@ -58,19 +58,25 @@ def test_cells_leave_out_rehearsals(tmp_path: Path) -> None:
     assert [cell.ours.n for cell in trained(write_study(tmp_path, "s", [*RUNS, rehearsed]))] == [3, 3]
 
 
-def test_cells_refuse_a_doubled_trial(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["stale", RUNS[0]["trial_id"]], ids=["another trial", "a copy"])
+def test_cells_with_two_trials_of_one_seed_are_not_averaged(tmp_path: Path, name: str) -> None:
     results = write_study(tmp_path, "s", RUNS)
-    Store(results).write("trials", "a-copy", [RUNS[0]])
-    with pytest.raises(AnalysisError, match=r"trials table holds a trial twice \(trial_id=rmts-95-baseline-0\)"):
-        cells(results)
+    Store(results).write("trials", "another-file", [RUNS[0] | {"trial_id": name}])
+    assert not trained(results)
+    assert "rmts, m = 95, baseline (seed 0 is there twice; delete the file" in report(results, "text")
 
 
-def test_cells_refuse_two_trials_of_one_seed_in_a_cell(tmp_path: Path) -> None:
-    stale = RUNS[0] | {"trial_id": "stale"}
-    with pytest.raises(
-        AnalysisError, match=r"two trials in one place \(task=rmts.*seed=0\); delete the file of the one"
-    ):
-        cells(write_study(tmp_path, "s", [*RUNS, stale]))
+def test_cells_of_mixed_protocols_are_not_averaged(tmp_path: Path) -> None:
+    rates = (0.0005, 0.0005, 0.001)
+    rows = [
+        row | {"config": f'{{"learning_rate": {rate}, "seed": {row["seed"]}}}'}
+        for row, rate in zip(RUNS, rates, strict=True)
+    ]
+    results = write_study(tmp_path, "s", rows)
+    assert not trained(results)
+    text = report(results, "text")
+    assert lines(text, "Table 10")[2] == "baseline ours — — — doubtful"
+    assert "rmts, m = 95, baseline (2 protocols mixed: learning_rate 0.0005 and 0.001)" in text
 
 
 def test_cells_refuse_a_completed_trial_without_accuracy(tmp_path: Path) -> None:
