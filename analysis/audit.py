@@ -45,9 +45,14 @@ def audit(results: str, study: str) -> pd.DataFrame:
         AnalysisError: no trial of the study has completed; or it is unknown or its files cannot be read.
     """
     frame = load_study(results, study)
-    completed = frame.loc[frame["status"] == "completed"]
-    if completed.empty:
+    if "completed" not in set(frame["status"]):
         raise AnalysisError(f"study={study!r} has no completed trial yet, so there is nothing to audit; run it first")
+    return audit_on(results, frame)
+
+
+def audit_on(results: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The same from rows of `load_study`, of which some have completed."""
+    completed = frame.loc[frame["status"] == "completed"]
     completed = completed.reindex(columns=list(dict.fromkeys([*completed, "updates", *_STORED, *_SHARED])))
     trials: list[Row] = [{str(name): value for name, value in row.items()} for row in completed.to_dict("records")]
     checks = [

@@ -13,7 +13,6 @@ from analysis.compare import (
     arms,
     conditions,
     left_out,
-    load_arms,
     over_conditions,
     pairs,
     published_differences,
@@ -33,18 +32,16 @@ _FIRST_LOOK = (
 )
 
 
-def by_seed(results: str, study: str, baseline: str, format: str) -> str:
+def by_seed(frame: pd.DataFrame, baseline: str, format: str) -> str:
     """Every arm against the baseline at every condition, what that says of each arm, and both over all conditions.
 
     Args:
-        results: folder or URI the study was run into.
-        study: name of the study.
+        frame: rows of `compare.load_arms`.
         baseline: arm that the others are compared with.
         format: text, markdown, latex, html or csv (the rows of `compare.pairs`, then those of `compare.arms`).
     Raises:
-        AnalysisError: as `compare.load_arms`; or the format is none of these.
+        AnalysisError: the format is none of these.
     """
-    frame = load_arms(results, study, baseline)
     cells, differences = conditions(frame), pairs(frame, baseline)
     of_arms = arms(cells, differences, baseline)
     grids = [_pairs_grid(differences), _arms_grid(of_arms), _across_grid(of_arms)]
@@ -59,19 +56,19 @@ def by_seed(results: str, study: str, baseline: str, format: str) -> str:
     return render(grids, notes, [differences, of_arms], format)
 
 
-def by_condition(results: str, study: str, baseline: str, format: str) -> str:
+def by_condition(frame: pd.DataFrame, baseline: str, format: str) -> str:
     """Every arm against the baseline by the paper's t test over condition means, beside the same from its tables.
 
     Args and Raises: as `by_seed`; csv is the rows of `compare.over_conditions` and the paper's t and n.
     """
-    first, *later = at_looks(load_arms(results, study, baseline))
+    first, *later = at_looks(frame)
     differences = pairs(first, baseline)
     paper = over_conditions(published_differences(baseline)).rename(columns={"t": "paper_t", "n": "paper_n"})
-    frame = over_conditions(differences).merge(paper[["arm", "paper_t", "paper_n"]], on="arm", how="left")
+    tests = over_conditions(differences).merge(paper[["arm", "paper_t", "paper_n"]], on="arm", how="left")
     header = ("arm", "conditions", "difference [95 %]", "t", "p", "p (Holm)", "t of the paper", "its conditions")
-    grid = Grid(header, [_condition_cells(row) for row in frame.to_dict("records")], (False, *[True] * 7))
-    notes = [*_condition_notes(frame, baseline), *[_FIRST_LOOK] * bool(later), *_unpaired(differences)]
-    return render([grid], notes, [frame], format)
+    grid = Grid(header, [_condition_cells(row) for row in tests.to_dict("records")], (False, *[True] * 7))
+    notes = [*_condition_notes(tests, baseline), *[_FIRST_LOOK] * bool(later), *_unpaired(differences)]
+    return render([grid], notes, [tests], format)
 
 
 def _pairs_grid(differences: pd.DataFrame) -> Grid:

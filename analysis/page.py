@@ -29,13 +29,13 @@ from analysis import (
     verdict_report,
 )
 from analysis.arms import BASELINE
-from analysis.compare import pairs
+from analysis.compare import check_arms, pairs
 from analysis.errors import AnalysisError, choices
 from analysis.load import VARIANT, has_rows, load_keys, load_study, read
 from analysis.palette import styles
 from analysis.tables import variants
 from analysis.text import Grid, render
-from analysis.verdict import verdicts
+from analysis.verdict import verdicts_on
 
 
 def write(results: str, study: str, out: str | Path, command: str | None = None, baseline: str = BASELINE) -> Path:
@@ -71,8 +71,8 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
     if baseline not in (BASELINE, *arms):  # a study need not have the default
         raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
     rows, style_of = variants(frame), styles(arms)
-    judged = verdicts(results, study) if any(row.source for row in rows) else pd.DataFrame()
-    checks = audit.audit(results, study)
+    judged = verdicts_on(frame) if any(row.source for row in rows) else pd.DataFrame()
+    checks = audit.audit_on(results, frame)
     networks = _key_spaces(results, completed)
     drawn = {
         "legend": page_figures.legend(style_of),
@@ -98,10 +98,10 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
         checks_passed=(sum(checks["passed"].tolist()), len(checks)),
         coverage=_rendered([page_tables.coverage(rows)], tables.incomplete(rows)),
         failures=_rendered([page_tables.failures(frame)]),
-        accuracy_table=Markup(tables.report(results, study, "html")),
+        accuracy_table=Markup(tables.report(tables.table_on(frame), "html")),
         verdicts=Markup(verdict_report.report(judged, "html")) if len(judged) else None,
-        comparison=_printed(lambda: compare_report.by_seed(results, study, baseline, "html")),
-        symbols=_printed(lambda: symbols.report(results, study, "html")) if networks else None,
+        comparison=_printed(lambda: _compared(frame, study, baseline)),
+        symbols=_printed(lambda: symbols.report(symbols.by_step_on(results, frame), "html")) if networks else None,
         steps=sorted({trace["meta"]["key"] for figure in networks.values() for trace in figure["data"]}),
         shown_problems=page_figures.PROBLEMS,
         networks=list(networks),
@@ -133,6 +133,11 @@ def _printed(report: Callable[[], str]) -> Markup:
         return Markup(report())
     except AnalysisError as error:
         return Markup("<p>{}.</p>").format(error)
+
+
+def _compared(frame: pd.DataFrame, study: str, baseline: str) -> str:
+    check_arms(frame, study, baseline)
+    return compare_report.by_seed(frame, baseline, "html")
 
 
 def _said(frame: pd.DataFrame, column: str) -> str:

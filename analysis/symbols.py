@@ -33,19 +33,27 @@ def by_step(results: str, study: str) -> pd.DataFrame:
     Raises:
         AnalysisError: the study is unknown, none of its trials has stored keys, or a file is torn.
     """
-    planned = load_study(results, study)
-    with_keys = planned.loc[(planned["status"] == "completed") & planned["keys"]]
-    if with_keys.empty:
+    frame = load_study(results, study)
+    if _with_keys(frame).empty:
         raise AnalysisError(f"study={study!r} has no trial with stored keys yet; `esbn run keys` makes some")
+    return by_step_on(results, frame)
+
+
+def by_step_on(results: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The same from rows of `load_study`."""
     frames = []
-    for row in with_keys[[*VARIANT, "seed", "trial_id"]].to_dict("records"):
+    for row in _with_keys(frame).to_dict("records"):
         keys = load_keys(results, row["trial_id"])
         if len(keys):  # a trial can be there while its keys are still to be recorded
             measured = measures(key_geometry.trace(keys))
             frames.append(measured.assign(**{name: row[name] for name in (*VARIANT, "seed")}))
     if not frames:
-        raise AnalysisError(f"study={study!r} has no trial with stored keys yet; `esbn run {study}` records them")
+        raise AnalysisError("no trial of the study has stored keys yet; run it again, which records them")
     return pd.concat(frames, ignore_index=True)
+
+
+def _with_keys(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.loc[(frame["status"] == "completed") & frame["keys"]]
 
 
 def measures(trace: key_geometry.Trace) -> pd.DataFrame:
@@ -99,9 +107,8 @@ def _decoder(keys_PTK: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x_PTK: (design(x_PTK) @ weights_KT).argmax(axis=1).reshape(x_PTK.shape[:2])
 
 
-def report(results: str, study: str, format: str) -> str:
-    """The measures of a study as a table: mean and standard error over networks at each step."""
-    frame = by_step(results, study)
+def report(frame: pd.DataFrame, format: str) -> str:
+    """A frame of `by_step` as a table: mean and standard error over networks at each step."""
     rows = []
     for _, cell in frame.groupby([*VARIANT, "step"], sort=False):
         task, withheld, arm, step = cell[[*VARIANT, "step"]].iloc[0].tolist()

@@ -60,7 +60,12 @@ def table(results: str, study: str) -> pd.DataFrame:
     Raises:
         AnalysisError: the study is unknown or its files cannot be read.
     """
-    return pd.DataFrame(variants(load_study(results, study)))
+    return table_on(load_study(results, study))
+
+
+def table_on(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same from rows of `load_study`."""
+    return pd.DataFrame(variants(frame))
 
 
 def variants(frame: pd.DataFrame) -> list[Variant]:
@@ -119,17 +124,15 @@ def _variant(cell: tuple[str, int, str], accuracies: pd.Series, statuses: list[s
     return Variant(*cell, n, len(statuses), failed, missing, mean, sem, *printed, 100 * (mean - printed.mean))
 
 
-def report(results: str, study: str, format: str) -> str:
+def report(frame: pd.DataFrame, format: str) -> str:
     """A study's `table` in percent, with notes on errors and on what is incomplete.
 
     Args:
-        results: folder or URI the study was run into.
-        study: name of the study.
-        format: text, markdown, latex, html or csv (the rows of `table`).
+        frame: rows of `table`.
+        format: text, markdown, latex, html or csv (the frame itself).
     Raises:
-        AnalysisError: as `table`; or the format is none of these.
+        AnalysisError: the format is none of these.
     """
-    frame = table(results, study)
     rows = rows_of(frame)
     notes = [f"{ERRORS} Difference: ours minus paper, in percentage points.", *incomplete(rows)]
     return render([Grid(_HEADER, [_cells(row) for row in rows], _RIGHT)], notes, [frame], format)

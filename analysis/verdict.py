@@ -31,7 +31,7 @@ def verdicts(results: str, study: str, margin: float = 3.0, alpha: float = 0.05)
     return verdicts_on(load_study(results, study), margin, alpha)
 
 
-def verdicts_on(frame: pd.DataFrame, margin: float, alpha: float) -> pd.DataFrame:
+def verdicts_on(frame: pd.DataFrame, margin: float = 3.0, alpha: float = 0.05) -> pd.DataFrame:
     """The same from rows of `load_study`."""
     looks = [pd.DataFrame(variants(seen)) for seen in at_looks(frame)]
     return judge(pd.DataFrame(variants(frame)), margin, alpha, looks)

@@ -617,7 +617,8 @@ def table(study: str | None, results: str, as_tuned: bool, kind: str) -> None:
     if study is None:
         report = paper_tables.report(results, kind)
     else:
-        report = (tuned if as_tuned else tables).report(results, _name(study), kind)
+        name = _name(study)
+        report = tuned.report(results, name, kind) if as_tuned else tables.report(tables.table(results, name), kind)
     click.echo(report, nl=False)
 
 
@@ -665,9 +666,11 @@ def compare(study: str, results: str, baseline: str, over_conditions: bool, kind
     esbn compare transformer_encoders --baseline model=transformer --over-conditions
     esbn compare tcn --format csv > tcn.csv
     """
+    from analysis.compare import load_arms
     from analysis.compare_report import by_condition, by_seed
 
-    click.echo((by_condition if over_conditions else by_seed)(results, _name(study), baseline, kind), nl=False)
+    frame = load_arms(results, _name(study), baseline)
+    click.echo((by_condition if over_conditions else by_seed)(frame, baseline, kind), nl=False)
 
 
 @main.command()
@@ -771,9 +774,9 @@ def keys(study: str, results: str, kind: str) -> None:
     \b
     esbn keys keys
     """
-    from analysis.symbols import report
+    from analysis.symbols import by_step, report
 
-    click.echo(report(results, _name(study), kind), nl=False)
+    click.echo(report(by_step(results, _name(study)), kind), nl=False)
 
 
 @main.command()

@@ -173,10 +173,10 @@ def test_pairs_are_looked_at_where_both_arms_have_come(tmp_path: Path) -> None:
 
 def test_reports_state_the_looks(tmp_path: Path) -> None:
     results = write(tmp_path, [*planned(OURS), *planned([a - 0.01 for a in OURS], "a")])
-    for text in (report(verdicts(results, "s"), "text"), by_seed(results, "s", "baseline", "text")):
+    for text in (report(verdicts(results, "s"), "text"), by_seed(load_study(results, "s"), "baseline", "text")):
         assert "Looks: 2 are planned" in text and "Bonferroni" in text and "1.5 times the level" in text
     assert "0.05/1/2, the strictest step" in report(verdicts(results, "s"), "text")
-    assert "Only the seeds of the first look" in by_condition(results, "s", "baseline", "text")
+    assert "Only the seeds of the first look" in by_condition(load_study(results, "s"), "baseline", "text")
 
 
 def test_report_of_a_single_look_is_silent_about_looks(tmp_path: Path) -> None:

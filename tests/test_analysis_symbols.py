@@ -82,14 +82,14 @@ def test_by_step_has_a_row_per_network_and_step(results: str) -> None:
 
 
 def test_report_states_n_the_error_and_what_holds_by_construction(results: str) -> None:
-    text = report(results, "s", "text")
+    text = report(by_step(results, "s"), "text")
     assert "Steps 1 to 2 agree between training and test by construction" in text
     assert "ddof 1" in text
     assert text.splitlines()[2].split()[:5] == ["distribution_of_three", "95", "baseline", "2", "1"]
 
 
 def test_report_as_csv_has_every_network(results: str) -> None:
-    assert len(report(results, "s", "csv").splitlines()) == 1 + 2 * 9
+    assert len(report(by_step(results, "s"), "csv").splitlines()) == 1 + 2 * 9
 
 
 def test_by_step_says_what_makes_keys_where_there_are_none(tmp_path: Path) -> None:

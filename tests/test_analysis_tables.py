@@ -102,7 +102,7 @@ def test_published_prints_the_same_value_wherever_a_cell_occurs() -> None:
 
 
 def test_report_shows_percent_counts_and_holes(tmp_path: Path) -> None:
-    lines = report(_study(tmp_path), "s", "text").splitlines()
+    lines = report(table(_study(tmp_path), "s"), "text").splitlines()
     cells = [" ".join(line.split()) for line in lines]
     assert "rmts 95 baseline 4/5 1 93.2 ± 2.4 95.0 ± 0.7 -1.8 Table 10, Table 16" in cells
     assert "rmts 95 own_arm 0/1 0 — — — —" in cells
@@ -110,19 +110,19 @@ def test_report_shows_percent_counts_and_holes(tmp_path: Path) -> None:
 
 
 def test_report_states_the_error_and_lists_what_is_incomplete(tmp_path: Path) -> None:
-    text = report(_study(tmp_path), "s", "text")
+    text = report(table(_study(tmp_path), "s"), "text")
     assert "standard error of the mean over seeds" in text and "ddof 1" in text and "Paper: n = 10" in text
     assert "Incomplete: rmts, m = 95, baseline: 4 of 5 trained, 1 failed." in text
     assert "Not trained yet: 1 of" in text
 
 
 def test_report_aligns_its_columns(tmp_path: Path) -> None:
-    header, rule, *rows = report(_study(tmp_path), "s", "text").splitlines()[:5]
+    header, rule, *rows = report(table(_study(tmp_path), "s"), "text").splitlines()[:5]
     assert len(rule) >= max(map(len, [header, *rows]))
     assert {line.index("±") for line in rows if line.count("±")} == {rows[0].index("±")}
 
 
 def test_report_as_markdown_has_the_same_number_of_cells_in_every_row(tmp_path: Path) -> None:
-    rows = [line for line in report(_study(tmp_path), "s", "markdown").splitlines() if line.startswith("|")]
+    rows = [line for line in report(table(_study(tmp_path), "s"), "markdown").splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 3
     assert {row.count("|") for row in rows} == {10}

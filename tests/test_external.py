@@ -8,7 +8,7 @@ import pytest
 from analysis_store import trial, write_study
 
 from analysis import compare_report, paper_tables, tables
-from analysis.load import load_external
+from analysis.load import load_external, load_study
 from analysis.query import query, saved
 from analysis.verdict import verdicts
 from esbn_core.errors import ConfigError
@@ -102,10 +102,10 @@ def test_folder_without_result_files_is_refused(store: Store, tmp_path: Path) ->
 
 
 READERS: dict[str, Callable[[str], str | pd.DataFrame]] = {
-    "table": lambda results: tables.report(results, "s", "csv"),
+    "table": lambda results: tables.table(results, "s").to_csv(),
     "paper tables": lambda results: paper_tables.report(results, "csv"),
     "verdict": lambda results: verdicts(results, "s"),
-    "compare": lambda results: compare_report.by_seed(results, "s", "baseline", "csv"),
+    "compare": lambda results: compare_report.by_seed(load_study(results, "s"), "baseline", "csv"),
     **{
         f"query {name}": lambda results, sql=sql: str(query(results, sql).to_pylist())
         for name, sql in saved().items()
