@@ -3,7 +3,8 @@
 A zip file, nothing of it compressed twice:
 
     <table>/<number>.parquet      rows of many trials, whose names are in the footer as in a merged file of the store
-    plans/, objects/              files of the store as they are
+    plans/, objects/, searches/, suggestions/, rungs/
+                                  files of the store as they are
     environment.txt               the packages it was made with, as pip takes constraints
     figures/                      pictures to look at; an import passes over them
     manifest.json                 schema version, provenance, and size and SHA-256 of every file above
@@ -30,16 +31,22 @@ import pyarrow.parquet as pq
 
 from study.compact import INPUT, MERGEABLE
 from study.files import KEY, NAMES
-from study.lease import lease
+from study.lease import lease, of_search
+from study.plan import search_of
 from study.provenance import provenance
 from study.schema import SCHEMA_VERSION, TABLES
 from study.store import Store, parquet
 
 FORMAT = "esbn-study bundle"
-SINGLE = ("objects", "plans")  # tables that keep their files
+SINGLE = ("objects", "plans", "searches", "rungs", "suggestions")  # tables that keep their files
 ORDER = ("curves", "keys", *SINGLE, "external", "trials")  # of an import: a trial is done once its row is there
-RESULT = ("status", "test_accuracy", "test_loss", "n_train", "n_test", "withheld_objects", "config")
-"""Columns of trials that must agree where both have a trial; where and when it was trained may differ."""
+SAME = {
+    "trials": ("status", "test_accuracy", "test_loss", "n_train", "n_test", "withheld_objects", "config"),
+    "external": ("test_accuracy", "test_loss"),
+    "searches": ("definition",),
+    "suggestions": ("status", "parameters", "accuracies"),
+}
+"""Columns that must agree where both have a row; where and when it was trained may differ."""
 MANIFEST, ENVIRONMENT = "manifest.json", "environment.txt"
 LARGEST = 2**30  # bytes of a file in an archive
 _NAME = r"[^/\\.][^/\\]*"
@@ -86,13 +93,15 @@ def export_bundle(store: Store, path: Path, studies: Collection[str], figures: P
 
 def _wanted(store: Store, studies: Collection[str]) -> dict[str, set[str]]:
     """Names to export, by table."""
-    wanted = {table: store.names(table) for table in ORDER}  # a search stays where it was made
+    wanted = {table: store.names(table) for table in ORDER}
     if studies:
         asked: set[str] = set()
+        searches: set[str] = set()
         for name in list(wanted["plans"]):
-            plan = store.read("plans", ["study", KEY], names=[name])
+            plan = store.read("plans", ["study", "search", KEY], names=[name])
             if set(plan["study"].to_pylist()) & set(studies):
                 asked |= set(plan[KEY].to_pylist())
+                searches |= set(plan["search"].to_pylist())
             else:
                 wanted["plans"].discard(name)
         there = set(store.read("plans", ["study"], names=wanted["plans"])["study"].to_pylist())
@@ -100,7 +109,10 @@ def _wanted(store: Store, studies: Collection[str]) -> dict[str, set[str]]:
             if study not in there:
                 raise BundleError(f"study={study!r} is not in {store.uri}; `esbn status` lists those that are")
         wanted["trials"] &= asked
-    if not wanted["trials"] | wanted["external"]:
+        wanted["searches"] &= searches
+        for table in ("suggestions", "rungs"):
+            wanted[table] = {name for name in wanted[table] if search_of(name) in searches}
+    if not wanted["trials"] | wanted["external"] | wanted["suggestions"]:
         raise BundleError(f"{store.uri} has no trials to export; run a study into it first")
     for table in ("curves", "keys"):
         wanted[table] &= wanted["trials"]
@@ -151,7 +163,8 @@ def import_bundle(store: Store, path: Path) -> dict[str, tuple[int, int]]:
             names = {table: set().union(*(part for part in parts[table].values())) for table in ORDER}
             _refuse_disagreement(store, archive, parts)
             store.prepare()
-            with lease(store, names["trials"] - store.names("trials")):
+            new_trials, searches = names["trials"] - store.names("trials"), map(of_search, names["searches"])
+            with lease(store, [*new_trials, *searches]):
                 counts = {}
                 for table in ORDER:
                     new = names[table] - store.names(table)
@@ -245,14 +258,14 @@ def _rows(archive: zipfile.ZipFile, member: str) -> pa.Table:
 
 def _refuse_disagreement(store: Store, archive: zipfile.ZipFile, parts: dict[str, dict[str, frozenset[str]]]) -> None:
     found = []
-    for table, columns in (("trials", RESULT), ("external", ("test_accuracy", "test_loss"))):
-        there = store.names(table)
+    for table, columns in SAME.items():
+        there, named = store.names(table), [KEY] if KEY in TABLES[table].names else []
         for member, names in parts[table].items():
             if both := names & there:
                 ours, theirs = (
-                    {row[KEY]: row for row in rows.select([KEY, *columns]).to_pylist()}
-                    for rows in (store.read(table, [KEY, *columns], names=both), _rows(archive, member))
-                )
+                    {row.get(KEY, min(both)): row for row in rows.select([*named, *columns]).to_pylist()}
+                    for rows in (store.read(table, [*named, *columns], names=both), _rows(archive, member))
+                )  # a file without a trial has one row, and its name
                 found += [
                     f"{name} ({column}: {ours[name][column]} here, {theirs[name][column]} in the bundle)"
                     for name in sorted(both)
@@ -262,6 +275,6 @@ def _refuse_disagreement(store: Store, archive: zipfile.ZipFile, parts: dict[str
     if found:
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
         raise BundleError(
-            f"the bundle has other results for trials of {store.uri}: {'; '.join(found[:5])}{more}; nothing was "
+            f"the bundle has other results than {store.uri}: {'; '.join(found[:5])}{more}; nothing was "
             "imported: import it into a place of its own with --results"
         )

@@ -463,7 +463,7 @@ def compact(results: str) -> None:
     help="Folder of figures to put into it, for people to look at.",
 )
 def export_command(bundle: Path, studies: tuple[str, ...], results: str, figures: Path | None) -> None:
-    """Write the results of each STUDY, or of all, into one file: rows, plans, images and package versions.
+    """Write the results of each STUDY, or of all, into one file: rows, plans, searches, images and package versions.
 
     `esbn import` reads it into another store, where every table and figure can be made again.
 
@@ -486,7 +486,7 @@ def export_command(bundle: Path, studies: tuple[str, ...], results: str, figures
 def import_command(source: Path, results: str, origin: str, encoder: str) -> None:
     """Read SOURCE into the store: a file that `esbn export` wrote, or the folder `test` of the authors' code.
 
-    A bundle adds the trials that are not there yet and is refused if another result of a trial is. The authors'
+    A bundle adds what is not there yet and is refused if another result of a trial or of a search is. The authors'
     results go into the table `external`, which stands beside ours and enters none of our means.
 
     \b

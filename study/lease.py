@@ -70,9 +70,14 @@ class Lease:
         return self.machine == _machine() and self.process != _process(self.pid)
 
 
+def of_search(search: str) -> str:
+    """What a run of this search holds in place of a trial."""
+    return f"search {search}"
+
+
 @contextmanager
 def lease(store: Store, trials: Collection[str]) -> Iterator[str]:
-    """Holds a lease on trials and renews it; gives its name.
+    """Holds a lease on trials, or on a search (see `of_search`), and renews it; gives its name.
 
     Raises:
         LeaseError: another run that is alive has some of them.
@@ -104,13 +109,18 @@ def _win(store: Store, name: str, own: Lease) -> None:
     while others := _others(store, name, own):
         other, held = others[0]
         if held.running or other < name or time.monotonic() > deadline:
-            n = len(set(held.trials) & set(own.trials))
             raise LeaseError(
-                f"{n} of these trials are in the hands of the run with pid {held.pid} on {held.host}, begun "
-                f"{held.since}; wait for it or stop it there (a run that was killed elsewhere is forgotten after "
-                f"{LEASE_SECONDS:.0f} s)"
+                f"the run with pid {held.pid} on {held.host}, begun {held.since}, has {_named(held, own)}; wait for it "
+                f"or stop it there (a run that was killed elsewhere is forgotten after {LEASE_SECONDS:.0f} s)"
             )
         time.sleep(0.2)
+
+
+def _named(held: Lease, own: Lease) -> str:
+    """What both want, for people."""
+    both = set(held.trials) & set(own.trials)
+    searches = sorted(name for name in both if name.startswith(of_search("")))
+    return ", ".join(searches) or f"{len(both)} of these trials"
 
 
 def held(store: Store) -> set[str]:

@@ -236,3 +236,8 @@ class Suggestion:
 def suggestion_name(search: str, number: int) -> str:
     """Names the files of a suggestion in the store."""
     return f"{search}-{number:04d}"
+
+
+def search_of(name: str) -> str:
+    """The search that a suggestion of this name belongs to."""
+    return name.rpartition("-")[0]

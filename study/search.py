@@ -12,7 +12,7 @@ from rich.console import Console
 from ablations import SearchSpace
 from esbn_core.objects import Objects, glyphs
 from study import rows
-from study.lease import lease
+from study.lease import lease, of_search
 from study.plan import Suggestion
 from study.provenance import provenance
 from study.scheduling import JOB, Resources, Retrying, connected, find_slots, fit, refuse_private_disks
@@ -45,7 +45,7 @@ def search(
     objects = glyphs()
     store.prepare()
     rows.write_objects(store, objects)
-    with lease(store, [f"search {space.name}"]) as held:
+    with lease(store, [of_search(space.name)]) as held:
         shared = {"images_hash": objects.digest(), **provenance()}
         suggestions = Suggestions(space, store, sampler, pruner, shared)
         if not suggestions.over:

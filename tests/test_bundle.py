@@ -18,7 +18,8 @@ from conftest import bucket_uri
 from analysis import tables
 from study.bundle import BundleError, export_bundle, import_bundle
 from study.compact import compact
-from study.lease import LeaseError, lease
+from study.lease import LeaseError, lease, of_search
+from study.plan import suggestion_name
 from study.schema import TABLES
 from study.store import Store, parquet
 
@@ -70,6 +71,32 @@ def test_export_of_a_study_leaves_the_others_out(store: Store, tmp_path: Path, e
     import_bundle(elsewhere, tmp_path / "second.zip")
     assert elsewhere.read("trials", ["task"]).to_pylist() == [{"task": "rmts"}]
     assert elsewhere.read("plans", ["study"]).to_pylist() == [{"study": "second"}]
+
+
+def test_export_takes_the_searches_of_a_study_along_and_import_knows_them(
+    store: Store, tmp_path: Path, elsewhere: Store
+) -> None:
+    for search in ("tuned", "tuned-0001"):  # a name that looks like that of a suggestion
+        store.write("searches", search, [{"search": search, "definition": "{}"}])
+        row = {"search": search, "suggestion": 1, "status": "completed", "parameters": "{}", "accuracies": [0.9]}
+        store.write("suggestions", suggestion_name(search, 1), [row])
+        store.write("rungs", suggestion_name(search, 1), [{"search": search, "suggestion": 1, "update": 90}])
+    planned = store.read("plans", names=store.names("plans")).to_pylist()
+    third = [row | {"study": "third", "search": "tuned"} for row in planned if row["study"] == "second"]
+    store.write("plans", "third", third)
+    export_bundle(store, tmp_path / "third.zip", ["third"], None)
+    counts = import_bundle(elsewhere, tmp_path / "third.zip")
+    assert counts["searches"] == counts["suggestions"] == counts["rungs"] == (1, 0)
+    assert elsewhere.names("suggestions") == {"tuned-0001"} and elsewhere.names("searches") == {"tuned"}
+    assert import_bundle(elsewhere, tmp_path / "third.zip")["suggestions"] == (0, 1)
+
+    (row,) = elsewhere.read("suggestions").to_pylist()
+    elsewhere.write("suggestions", "tuned-0001", [row | {"accuracies": [0.8]}])
+    with pytest.raises(BundleError, match=r"tuned-0001 \(accuracies: \[0.8\] here, \[0.9\] in the bundle\)"):
+        import_bundle(elsewhere, tmp_path / "third.zip")
+    with lease(elsewhere, [of_search("tuned")]), pytest.raises(LeaseError, match="has search tuned; wait for it"):
+        elsewhere.write("suggestions", "tuned-0001", [row])
+        import_bundle(elsewhere, tmp_path / "third.zip")
 
 
 def test_bundle_holds_figures_versions_and_checksums(store: Store, tmp_path: Path) -> None:

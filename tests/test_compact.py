@@ -118,7 +118,7 @@ def test_compaction_leaves_trials_alone_that_a_run_has_or_that_have_not_ended(st
 
 def test_compaction_is_refused_while_another_is_at_work(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "held", lambda store: set())  # as if both had looked at the same moment
-    with lease(store, IDS), pytest.raises(LeaseError, match="in the hands of the run with pid"):
+    with lease(store, IDS), pytest.raises(LeaseError, match="the run with pid"):
         compact(store, silent)
     assert merged(store, "trials") == []
 
