@@ -16,7 +16,7 @@ from study import rows
 from study.plan import Pack, PlannedTrial, pack
 from study.progress import Progress
 from study.provenance import provenance
-from study.scheduling import JOB, Resources, Retrying, Slots, connected, find_slots, fit, refuse_private_disks
+from study.scheduling import JOB, Resources, Retrying, Slots, connect, find_slots, fit, refuse_private_disks
 from study.state import state
 from study.store import Store, StoreError
 from study.worker import PACK_ON_CPU, PACK_ON_GPU, Job, run_pack
@@ -38,22 +38,22 @@ def launch(
         ConfigError: this machine or cluster cannot do what `resources` ask, or does not share the store.
         StoreError: rows of failed trials could not be written.
     """
-    with connected(resources, (trial.config.model for trial in wanted)):
-        slots = find_slots(resources, len(wanted))
-        refuse_private_disks(store, lease)
-        largest = resources.largest_pack or (PACK_ON_GPU if slots.gpus else PACK_ON_CPU)
-        if largest == "auto":
-            largest = _measured_pack(wanted, objects, slots)
-        packs = pack(wanted, todo, n_slots=slots.n, largest=largest, begun=begun)
-        job = Job(store.uri, lease, objects, provenance(), slots.device, slots.threads, resources.checkpoint_seconds)
-        console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {slots.n} at a time")
-        with Progress(packs, console) as progress:
-            callback = _Callback(packs, job, store, progress)
-            while left := callback.take():
-                trainable = tune.with_parameters(_trainable, packs=packs, job=job)
-                fit(trainable, slots, callback, param_space={JOB: tune.grid_search(left)})
-        if callback.unwritten:
-            raise callback.unwritten
+    connect(resources, (trial.config.model for trial in wanted))
+    slots = find_slots(resources, len(wanted))
+    refuse_private_disks(store, lease)
+    largest = resources.largest_pack or (PACK_ON_GPU if slots.gpus else PACK_ON_CPU)
+    if largest == "auto":
+        largest = _measured_pack(wanted, objects, slots)
+    packs = pack(wanted, todo, n_slots=slots.n, largest=largest, begun=begun)
+    job = Job(store.uri, lease, objects, provenance(), slots.device, slots.threads, resources.checkpoint_seconds)
+    console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {slots.n} at a time")
+    with Progress(packs, console) as progress:
+        callback = _Callback(packs, job, store, progress)
+        while left := callback.take():
+            trainable = tune.with_parameters(_trainable, packs=packs, job=job)
+            fit(trainable, slots, callback, param_space={JOB: tune.grid_search(left)})
+    if callback.unwritten:
+        raise callback.unwritten
 
 
 def _measured_pack(wanted: Sequence[PlannedTrial], objects: Objects, slots: Slots) -> int:

@@ -9,8 +9,7 @@ import os
 import sys
 import tempfile
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -58,23 +57,19 @@ class Resources:
                 raise ConfigError(f"{name}={value} must be a number of at least 0")
 
 
-@contextmanager
-def connected(resources: Resources, models: Iterable[Any]) -> Iterator[None]:
-    """A connection to Ray, whose workers know these models, those of the user's own too.
+def connect(resources: Resources, models: Iterable[Any]) -> None:
+    """Connects to Ray until this process ends, and lets its workers know these models, those of the user's own too.
 
     Raises:
         ConfigError: there is no such cluster.
     """
-    _connect(resources)
+    if not ray.is_initialized():  # by the last of several searches or looks
+        _init(resources)
     for module in {type(model).__module__ for model in models if ":" in model.name}:
         register_pickle_by_value(sys.modules[module])  # which no worker could import
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
-def _connect(resources: Resources) -> None:
+def _init(resources: Resources) -> None:
     quiet = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AIR_NEW_OUTPUT": "0",  # no banner of Tune's own

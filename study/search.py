@@ -15,7 +15,7 @@ from study import rows
 from study.lease import lease, of_search
 from study.plan import Suggestion
 from study.provenance import provenance
-from study.scheduling import JOB, Resources, Retrying, connected, find_slots, fit, refuse_private_disks
+from study.scheduling import JOB, Resources, Retrying, connect, find_slots, fit, refuse_private_disks
 from study.search_progress import SearchProgress
 from study.store import Store, StoreError
 from study.suggestions import Suggestions
@@ -49,8 +49,8 @@ def search(
         shared = {"images_hash": objects.digest(), **provenance()}
         suggestions = Suggestions(space, store, sampler, pruner, shared)
         if not suggestions.over:
-            with connected(resources, space.models()):
-                _run(suggestions, objects, held, resources, console)
+            connect(resources, space.models())
+            _run(suggestions, objects, held, resources, console)
     return suggestions
 
 
