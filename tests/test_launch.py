@@ -106,26 +106,6 @@ def test_pack_is_not_trained_again_when_a_lost_worker_has_ended_it(tiny: Run, mo
     assert tiny.store.checkpoints() == set()
 
 
-def test_trials_become_failed_rows_when_their_worker_gives_up(tiny: Run) -> None:
-    extended = plan(find_study(str(tiny.study)), seeds=3)
-    (blocked,) = (t for t in extended if t.config.seed == 2 and t.config.task.withheld == 98)
-    in_the_way = Path(tiny.store.root, "curves", f"{blocked.trial_id}.parquet")
-    in_the_way.mkdir()  # where its file must go
-    code, output = tiny.finish("run", "study.yaml", "--seeds", "3", "--withheld", "98")
-    assert code == 1
-    assert "failed trials: 1" in output
-    assert "Traceback" not in output
-    row = tiny.rows()[blocked.trial_id]
-    assert row["status"] == "failed"
-    assert "(after 3 attempts)" in str(row["failure"])
-    assert row["images_hash"] and row["torch_version"]
-
-    in_the_way.rmdir()
-    code, output = tiny.finish("run", "study.yaml", "--seeds", "3", "--withheld", "98", "--retry-failed")
-    assert code == 0, output
-    assert tiny.rows()[blocked.trial_id]["status"] == "completed"
-
-
 def test_run_refuses_more_than_the_machine_has(tiny: Run) -> None:
     code, output = tiny.finish("run", "study.yaml", "--seeds", "4", "--threads", "1000")
     assert code == 1

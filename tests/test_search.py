@@ -113,6 +113,20 @@ def assert_trained_without_a_break(searching: Searching, rows: Sequence[dict[str
         assert accuracies[row["update"]] == row["accuracies"]
 
 
+def assert_no_test_object_was_met(searching: Searching) -> None:
+    """From the rungs, which join the suggestions."""
+    rungs, rows = searching.store.read("rungs").to_pylist(), searching.rows()
+    assert {rung["trial_id"] for rung in rungs} == {name for row in rows.values() for name in row["trial_ids"]}
+    for rung in rungs:
+        withheld, shown = set(rung["withheld_objects"]), {*rung["train_objects"], *rung["validation_objects"]}
+        assert len(withheld) == 95 and shown and not withheld & shown
+        assert not set(rung["train_objects"]) & set(rung["validation_objects"])
+    for row in rows.values():
+        last = [r["accuracy"] for r in rungs if (r["suggestion"], r["update"]) == (row["suggestion"], row["update"])]
+        assert sorted(last) == sorted(row["accuracies"])
+        assert row["accuracy"] == pytest.approx(sum(last) / 2)
+
+
 def test_search_goes_on_when_its_driver_was_killed_and_lets_no_second_one_in(small: Searching) -> None:
     driver = small.start("--checkpoint-seconds", "0.3")
     wait_for(small.some_ended_and_one_begun, driver)
@@ -134,6 +148,7 @@ def test_search_goes_on_when_its_driver_was_killed_and_lets_no_second_one_in(sma
             assert after[number] == row, "and none that had ended is trained again"
     assert any(after[number]["resumed"] for number in begun)
     assert_trained_without_a_break(small, [after[number] for number in begun])
+    assert_no_test_object_was_met(small)
 
     code, output = small.finish()
     assert code == 0 and small.rows() == after, "nothing is left to train"
@@ -149,22 +164,6 @@ def test_search_goes_on_by_itself_when_its_workers_were_killed(small: Searching)
     assert driver.returncode == 0, output
     assert_whole(small)
     assert_trained_without_a_break(small, [row for row in small.rows().values() if row["resumed"]])
-
-
-def test_search_meets_no_test_object_and_its_tables_join(small: Searching) -> None:
-    code, output = small.finish("--suggestions", "2", "--pruner", "none")
-    assert code == 0, output
-    rungs = small.store.read("rungs").to_pylist()
-    rows = small.rows()
-    assert {rung["trial_id"] for rung in rungs} == {name for row in rows.values() for name in row["trial_ids"]}
-    for rung in rungs:
-        withheld, shown = set(rung["withheld_objects"]), {*rung["train_objects"], *rung["validation_objects"]}
-        assert len(withheld) == 95 and shown and not withheld & shown
-        assert not set(rung["train_objects"]) & set(rung["validation_objects"])
-    for row in rows.values():
-        last = [r["accuracy"] for r in rungs if (r["suggestion"], r["update"]) == (row["suggestion"], 135)]
-        assert sorted(last) == sorted(row["accuracies"])
-        assert row["accuracy"] == pytest.approx(sum(last) / 2)
 
 
 def test_search_whose_store_goes_away_says_so_and_loses_nothing(small: Searching) -> None:

@@ -24,10 +24,10 @@ STUDY = """
 name: faults
 question: Does a study survive its processes?
 grids:
-  - arms: [{updates: 60, n_test: 200}, {encoder: mlp, updates: 60, n_test: 200}]
+  - arms: [{updates: 40, n_test: 100}, {encoder: mlp, updates: 40, n_test: 100}]
     conditions: {same_different: [98]}
     seeds: 2
-  - arms: [{updates: 50, n_test: 200}]
+  - arms: [{updates: 30, n_test: 100}]
     conditions: {distribution_of_three: [95]}
     seeds: 1
     keys: true
