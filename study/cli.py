@@ -732,6 +732,8 @@ def topup(
     """
     if command == "compare" and (margin, alpha) != (3.0, 0.05):
         raise click.UsageError("--margin and --alpha belong to verdicts; leave them out with --for compare")
+    if command == "verdict" and baseline != "baseline":
+        raise click.UsageError("--baseline belongs to comparisons; add --for compare")
     import pandas as pd
 
     from analysis.load import load_study
