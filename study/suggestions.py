@@ -65,6 +65,7 @@ class Suggestions:
         self._trials: list[optuna.Trial] = []
         for row in self.rows:
             self._replay(row, rungs.get(row["suggestion"], []))
+        self._drop_leftovers()
         self.waiting = [row["suggestion"] for row in self.rows if row["status"] not in ENDED]
         """Suggestions that were made and have not ended, in order: those to train next."""
 
@@ -174,6 +175,13 @@ class Suggestions:
             self._tell(number)
         else:
             self.waiting.append(number)
+
+    def _drop_leftovers(self) -> None:
+        """Deletes checkpoints of suggestions that ended as their worker or driver was killed."""
+        if left := self.store.checkpoints():
+            ended = [row for row in self.rows if row["status"] in ENDED and row["trial_ids"]]
+            for pack_id in left & {self._pack(json.loads(row["parameters"])).pack_id for row in ended}:
+                self.store.drop_checkpoint(pack_id)
 
     def _pack(self, values: Mapping[str, Any]) -> Pack:
         arm = arm_label({**self.space.arm, **values})

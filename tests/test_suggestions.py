@@ -69,6 +69,18 @@ def rungs_of_pruner(trial: optuna.trial.FrozenTrial) -> dict[str, float]:
     return {name: value for name, value in trial.system_attrs.items() if name.startswith("completed_rung")}
 
 
+def test_checkpoint_that_outlived_its_suggestion_is_dropped_and_others_stay(store: Store) -> None:
+    suggestions = opened(store)
+    ended, begun = suggestions.next(), suggestions.next()
+    assert ended is not None and begun is not None
+    train(suggestions, ended)
+    for suggestion in (ended, begun):
+        store.save_checkpoint(suggestion.pack.pack_id, b"")
+    store.save_checkpoint("of a study", b"")
+    opened(store)
+    assert store.checkpoints() == {begun.pack.pack_id, "of a study"}
+
+
 def test_end_that_is_said_twice_counts_once(store: Store) -> None:
     suggestions = opened(store)
     train(suggestions, suggestion := suggestions.next())
