@@ -126,7 +126,7 @@ class _Driver(Retrying):
         try:
             if reason.startswith(STORE_ERROR):  # which says nothing about the suggestion
                 raise StoreError(reason.removeprefix(STORE_ERROR))
-            self.suggestions.end(job, "failed", failure=reason)
+            self.suggestions.give_up(job, reason)
         except StoreError as error:
             self.unwritten = error
         self._progress.ended(job, reason)

@@ -9,7 +9,7 @@ values: what pruned ones had at each rung would be lost to the pruner. Hence Opt
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,26 +48,32 @@ class Suggestions:
         Args:
             shared: columns that all rows have in common.
         Raises:
-            ConfigError: the store has a search of this name that is another one.
+            ConfigError: the store has a search of this name that is another one, or that other code has made.
             StoreError: it cannot be read or written.
         """
         self.space, self.store = space, store
         self._shared = {**shared, "sampler": sampler, "pruner": pruner}
         _declare(space, store, str(shared["images_hash"]))
-        self.rows, rungs = read(store, space.name), _rungs(store, space.name)
+        there = {row["suggestion"]: row for row in read(store, space.name)}
+        self._refuse_other_code(there.values())
+        rungs = _rungs(store, space.name)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(
             direction="maximize",
             # A sampler with the seed of the last driver's would make the same suggestions again.
-            sampler=SAMPLERS[sampler](len(self.rows)),
+            sampler=SAMPLERS[sampler](len(there)),
             pruner=PRUNERS[pruner](space),
         )
         self._trials: list[optuna.Trial] = []
-        for row in self.rows:
-            self._replay(row, rungs.get(row["suggestion"], []))
-        self._drop_leftovers()
-        self.waiting = [row["suggestion"] for row in self.rows if row["status"] not in ENDED]
+        self.rows: list[dict[str, Any]] = []
+        self.waiting: list[int] = []
         """Suggestions that were made and have not ended, in order: those to train next."""
+        for number in range(max(there, default=-1) + 1):
+            if number in there:
+                self._replay(there[number], rungs)
+            else:
+                self._suggest()  # its file was torn, and has been deleted
+        self._drop_leftovers()
 
     @property
     def over(self) -> bool:
@@ -124,6 +130,15 @@ class Suggestions:
         (self.rows[number],) = read(self.store, self.space.name, number)
         self.end(number, "pruned")
 
+    def give_up(self, number: int, failure: str) -> None:
+        """Ends a suggestion that is trained no more; one whose worker got to its end before it failed has ended."""
+        (row,) = read(self.store, self.space.name, number)
+        if row["status"] in ENDED:
+            self.ended(number)
+        else:
+            self.rows[number] = row
+            self.end(number, "failed", failure=failure)
+
     def ended(self, number: int) -> None:
         """A suggestion has come to its end, and its worker has written the row; said twice if the worker then died."""
         if self.rows[number]["status"] in ENDED:
@@ -134,7 +149,8 @@ class Suggestions:
 
     def again(self, number: int) -> None:
         """A suggestion is to be trained again, before any other."""
-        self.waiting.insert(0, number)
+        if self.rows[number]["status"] not in ENDED:
+            self.waiting.insert(0, number)
 
     def summary(self) -> str:
         """How many suggestions came to what."""
@@ -164,8 +180,8 @@ class Suggestions:
             **self._shared,
         }
         try:
-            trials = self._pack(values).trials
-            row |= {"trial_ids": [t.trial_id for t in trials], "updates": trials[0].config.train.updates}
+            pack = self._pack(values)
+            row |= {"trial_ids": _ids(pack), "updates": pack.trials[0].config.train.updates}
         except ConfigError as error:  # each value can be had, but not together
             row |= {"status": "failed", "failure": str(error), "finished_at": datetime.now(UTC)}
         self.store.write("suggestions", suggestion_name(self.space.name, number), [row])
@@ -197,15 +213,32 @@ class Suggestions:
     def _climbed(self, number: int) -> list[tuple[int, list[float]]]:
         return _rungs(self.store, self.space.name, number).get(number, [])
 
-    def _replay(self, row: Mapping[str, Any], rungs: Sequence[tuple[int, Sequence[float]]]) -> None:
-        """Tells a new Optuna study what is known of a suggestion."""
+    def _refuse_other_code(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Accuracies of networks of other code cannot be compared; a trial's identity says which code it has."""
+        for row in rows:
+            if row["trial_ids"] and row["trial_ids"] != _ids(self._pack(json.loads(row["parameters"]))):
+                raise ConfigError(
+                    f"name={self.space.name!r}: {self.store.uri} holds suggestions of this search that an earlier "
+                    "version of the model or the trainer has trained; choose another name, or another --results"
+                )
+
+    def _replay(self, row: dict[str, Any], rungs: Mapping[int, Sequence[tuple[int, Sequence[float]]]]) -> None:
+        """Tells a new Optuna study what is known of a suggestion.
+
+        The rungs of one that has not ended are left to its worker, which reports them all when it goes on: whether to
+        stop there may not have been carried out.
+        """
+        self.rows.append(row)
         self._study.enqueue_trial(json.loads(row["parameters"]))
         trial = self._study.ask()
         _ask(self.space, trial)
         self._trials.append(trial)
-        self.reached(row["suggestion"], rungs)
+        number = row["suggestion"]
         if row["status"] in ENDED:
-            self._tell(row["suggestion"])
+            self.reached(number, rungs.get(number if row["same_as"] is None else row["same_as"], []))
+            self._tell(number)
+        else:
+            self.waiting.append(number)
 
     def _tell(self, number: int) -> None:
         row = self.rows[number]
@@ -213,6 +246,10 @@ class Suggestions:
             self._study.tell(number, row["accuracy"])
         else:
             self._study.tell(number, state=TrialState.PRUNED if row["status"] == "pruned" else TrialState.FAIL)
+
+
+def _ids(pack: Pack) -> list[str]:
+    return [trial.trial_id for trial in pack.trials]
 
 
 def read(store: Store, search: str, number: int | None = None) -> list[dict[str, Any]]:

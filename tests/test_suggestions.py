@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from ablations import Parameter, SearchSpace
 from esbn_core.errors import ConfigError
-from study.plan import Suggestion
+from study.plan import Suggestion, suggestion_name
 from study.store import Store
 from study.suggestions import PRUNERS, SAMPLERS, Suggestions
 
@@ -125,6 +125,56 @@ def test_pruner_of_a_new_driver_judges_by_the_old_rungs(store: Store) -> None:
     assert second.reached(following.number, [(10, [0.0, 0.0])]), "worse than the first at its first rung"
 
 
+def test_stop_that_was_not_carried_out_is_decided_again(store: Store) -> None:
+    first = opened(store)
+    train(first, first.next())
+    poor = first.next()
+    assert poor is not None
+    rungs = [{"search": "mine", "suggestion": 1, "seed": seed, "update": 10, "accuracy": 0.0} for seed in (0, 1)]
+    store.write("rungs", poor.name, rungs)
+    assert first.reached(1, [(10, [0.0, 0.0])])  # and here the driver is killed
+    assert opened(store).reached(1, [(10, [0.0, 0.0])])
+
+
+def test_suggestion_whose_file_is_gone_is_made_anew(store: Store) -> None:
+    first = opened(store)
+    for _ in range(4):
+        train(first, first.next())
+    before = opened(store).rows
+    (Path(store.root) / "suggestions" / f"{suggestion_name('mine', 2)}.parquet").unlink()
+    second = opened(store)
+    assert [row["suggestion"] for row in second.rows] == [0, 1, 2, 3]
+    assert [second.rows[i] for i in (0, 1, 3)] == [before[i] for i in (0, 1, 3)]
+    anew = second.next()
+    assert anew is not None and anew.number == 2
+    train(second, anew)
+    assert opened(store).rows[2]["status"] != "running"
+
+
+def test_suggestions_of_other_code_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = opened(store)
+    train(first, first.next())
+    monkeypatch.setattr("esbn_core.config.IDENTITY_VERSION", 0)
+    with pytest.raises(ConfigError, match="an earlier version of the model or the trainer has trained"):
+        opened(store)
+
+
+def test_giving_up_keeps_what_the_worker_wrote(store: Store) -> None:
+    suggestions = opened(store)
+    ended, begun = suggestions.next(), suggestions.next()
+    assert ended is not None and begun is not None
+    train(suggestions, ended)
+    completed = dict(suggestions.rows[0])
+    suggestions.give_up(0, "CUDA error as it ended")
+    suggestions.again(0)
+    assert suggestions.rows[0] == completed and suggestions.waiting == []
+    store.write("suggestions", begun.name, [{**suggestions.rows[1], "update": 10, "accuracies": [0.5, 0.6]}])
+    suggestions.give_up(1, "upside down")
+    row = suggestions.rows[1]
+    assert (row["status"], row["failure"]) == ("failed", "upside down")
+    assert (row["update"], row["accuracies"]) == (10, [0.5, 0.6])
+
+
 def test_sampler_goes_on_from_its_history(store: Store) -> None:
     with_tcn = []
     for _ in range(26):  # a driver for each suggestion
@@ -149,6 +199,8 @@ def test_same_trials_are_trained_once(store: Store) -> None:
     while (suggestion := found.next()) is not None:
         trained.append(suggestion.values["tcn"])
         top = {"sequence": 0.9, "none": 0.4}[suggestion.values["tcn"]]
+        names = {"search": "mine", "suggestion": suggestion.number, "update": 90, "accuracy": top}
+        store.write("rungs", suggestion.name, [{**names, "seed": seed} for seed in (0, 1)])
         outcome = {"accuracy": top, "accuracies": [top, top], "spread": 0.0, "update": 90}
         found.end(suggestion.number, "completed", **outcome)
     assert sorted(trained) == ["none", "sequence"]
@@ -158,6 +210,8 @@ def test_same_trials_are_trained_once(store: Store) -> None:
     for twin in twins:
         assert twin["accuracy"] == found.rows[twin["same_as"]]["accuracy"]
     assert found.best() == found.rows[0]
+    for row, trial in zip(opened(store, space).rows, study(opened(store, space)).trials, strict=True):
+        assert row["same_as"] is None or trial.intermediate_values == {90: row["accuracy"]}, "also to a new driver"
 
 
 def test_values_that_do_not_go_together_are_a_failed_row_and_the_search_goes_on(store: Store) -> None:
