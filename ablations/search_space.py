@@ -128,6 +128,7 @@ class SearchSpace:
                 raise ConfigError(f"{name!r} must be the name of a setting")
             if name in RESERVED:
                 raise ConfigError(f"{name} cannot be set or searched here; it belongs to the search itself")
+        self.config({})  # raises for a task or an arm that cannot be had, whatever is searched
         for name, parameter in self.parameters.items():
             if name in self.arm:
                 raise ConfigError(f"{name} is fixed by the arm and searched at the same time")
@@ -190,7 +191,8 @@ class SearchSpace:
 
     def active(self, values: Mapping[str, Any], name: str) -> bool:
         """Whether a parameter is searched, given the values of those before it."""
-        return all(values.get(parent) in wanted for parent, wanted in self.parameters[name].when.items())
+        conditions = self.parameters[name].when.items()
+        return all(parent in values and values[parent] in wanted for parent, wanted in conditions)
 
     def defaults(self) -> dict[str, Any]:
         """The paper's setting, which is the first suggestion."""

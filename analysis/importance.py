@@ -1,5 +1,6 @@
 """How much each parameter of a search matters for accuracy, with intervals over resampled suggestions."""
 
+import json
 import warnings
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import pandas as pd
 from optuna.importance import BaseImportanceEvaluator, FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 
 from analysis.errors import AnalysisError
-from analysis.search import Search, as_optuna, load_search, measured
+from analysis.search import Search, as_optuna, measured
 from analysis.text import MISSING, Grid, render
 
 RESAMPLES = 50
@@ -37,7 +38,7 @@ def importances(search: Search, evaluator: str = "fanova", update: int | None = 
         over `RESAMPLES` bootstrap samples of the suggestions), n (suggestions that have it). The numbers are NaN where
         a parameter is searched in only some of the suggestions.
     Raises:
-        AnalysisError: all accuracies are the same, or the evaluator is unknown.
+        AnalysisError: all accuracies are the same, no parameter varies in all suggestions, or the evaluator is unknown.
     """
     if evaluator not in EVALUATORS:
         raise AnalysisError(f"evaluator={evaluator!r} is unknown; choose one of {', '.join(EVALUATORS)}")
@@ -48,13 +49,14 @@ def importances(search: Search, evaluator: str = "fanova", update: int | None = 
             "compare them at an earlier rung with --update"
         )
     everywhere = [name for name in search.distributions if all(name in values for values in frame["values"])]
-    if not everywhere:
-        raise AnalysisError("no parameter is searched in all suggestions, so none can be compared over them")
+    if not _tells(frame, everywhere):
+        raise AnalysisError("no parameter varies over all suggestions, so none can be compared over them")
     draws = np.random.default_rng(0)
     samples = [frame.iloc[draws.integers(len(frame), size=len(frame))] for _ in range(RESAMPLES)]
     found = _importances(search, frame, evaluator, everywhere)
     resampled = pd.DataFrame(
-        [_importances(search, s, evaluator, everywhere) for s in samples if len(set(s["score"])) > 1]
+        [_importances(search, sample, evaluator, everywhere) for sample in samples if _tells(sample, everywhere)],
+        columns=everywhere,
     )
     rows = [
         {
@@ -69,6 +71,12 @@ def importances(search: Search, evaluator: str = "fanova", update: int | None = 
     return pd.DataFrame(rows).sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
+def _tells(frame: pd.DataFrame, parameters: list[str]) -> bool:
+    """Whether suggestions differ both in accuracy and in the parameters that all of them have."""
+    settings = {json.dumps([values[name] for name in parameters]) for values in frame["values"]}
+    return len(set(frame["score"])) > 1 and len(settings) > 1
+
+
 def _importances(search: Search, frame: pd.DataFrame, evaluator: str, parameters: list[str]) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -76,14 +84,14 @@ def _importances(search: Search, frame: pd.DataFrame, evaluator: str, parameters
         return optuna.importance.get_param_importances(study, evaluator=EVALUATORS[evaluator](), params=parameters)
 
 
-def report(results: str, name: str, evaluator: str, update: int | None, format: str) -> str:
+def report(search: Search, frame: pd.DataFrame, evaluator: str, update: int | None, format: str) -> str:
     """The importances of a search as a table.
 
+    Args:
+        frame: rows of `importances`, with the same evaluator and update.
     Raises:
-        AnalysisError: as `importances` and `load_search`, or the format is unknown.
+        AnalysisError: the format is unknown.
     """
-    search = load_search(results, name)
-    frame = importances(search, evaluator, update)
     rows = []
     for row in frame.to_dict("records"):
         known = [f"{row['importance']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}"]

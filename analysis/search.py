@@ -34,29 +34,39 @@ class Search(NamedTuple):
 
 
 def load_search(results: str, name: str) -> Search:
-    """A search with all its suggestions, whatever became of them.
+    """A search with all its suggestions, whatever became of them; errors are those of `load_searches`."""
+    return load_searches(results, [name])[name]
+
+
+def load_searches(results: str, names: Sequence[str]) -> dict[str, Search]:
+    """Searches with all their suggestions, by name, from one reading of each table.
 
     Raises:
         AnalysisError: there is no such search or it has no suggestions yet; a file is torn.
     """
     there = read(results, "searches").to_pylist() if has_rows(results, "searches") else []
-    about = next((row for row in there if row["search"] == name), None)
-    if about is None:
-        raise AnalysisError(
-            f"search={name!r} is not in results={results!r}; {choices(name, [row['search'] for row in there])}"
-        )
-    if not has_rows(results, "suggestions"):
-        raise AnalysisError(f"search={name!r} has no suggestions yet; `esbn search {name}` makes them")
-    mine = pc.field("search") == name
-    frame = read(results, "suggestions", rows=mine).to_pandas().sort_values("suggestion", ignore_index=True)
-    frame["values"] = frame["parameters"].map(json.loads)
-    rungs = pd.DataFrame({"suggestion": [], "update": [], "accuracy": []})
+    about = {row["search"]: row for row in there}
+    wanted = pc.field("search").isin(list(names))
+    suggestions = read(results, "suggestions", rows=wanted).to_pandas() if has_rows(results, "suggestions") else None
+    rungs = pd.DataFrame({"search": [], "suggestion": [], "update": [], "accuracy": []})
     if has_rows(results, "rungs"):
-        rungs = read(results, "rungs", ["suggestion", "update", "accuracy"], mine).to_pandas()
-        rungs = rungs.groupby(["suggestion", "update"], as_index=False)["accuracy"].mean()
-    known = json.loads(about["distributions"])
-    distributions = {name: json_to_distribution(text) for name, text in known.items()}
-    return Search(about, frame, rungs, json.loads(about["definition"])["parameters"], distributions)
+        rungs = read(results, "rungs", list(rungs), wanted).to_pandas()
+    found = {}
+    for name in names:
+        if name not in about:
+            raise AnalysisError(f"search={name!r} is not in results={results!r}; {choices(name, list(about))}")
+        if suggestions is None or not (mine := suggestions["search"] == name).any():
+            raise AnalysisError(f"search={name!r} has no suggestions yet; `esbn search {name}` makes them")
+        found[name] = _search(about[name], suggestions.loc[mine], rungs.loc[rungs["search"] == name])
+    return found
+
+
+def _search(about: dict[str, Any], suggestions: pd.DataFrame, rungs: pd.DataFrame) -> Search:
+    frame = suggestions.sort_values("suggestion", ignore_index=True)
+    frame["values"] = frame["parameters"].map(json.loads)
+    means = rungs.groupby(["suggestion", "update"], as_index=False).agg({"accuracy": "mean"})
+    distributions = {name: json_to_distribution(text) for name, text in json.loads(about["distributions"]).items()}
+    return Search(about, frame, means, json.loads(about["definition"])["parameters"], distributions)
 
 
 def measured(search: Search, update: int | None = None) -> pd.DataFrame:
@@ -74,6 +84,8 @@ def measured(search: Search, update: int | None = None) -> pd.DataFrame:
     else:
         at = search.rungs.loc[search.rungs["update"] == update].set_index("suggestion")["accuracy"]
         frame = frame.assign(score=frame["suggestion"].map(at)).dropna(subset="score")
+    if len(frame) < 2 and update is None:
+        raise AnalysisError(f"{len(frame)} suggestions have been validated so far, and 2 are needed to compare any")
     if len(frame) < 2:
         there = ", ".join(map(str, sorted(search.rungs["update"].unique())))
         raise AnalysisError(f"{len(frame)} suggestions were validated at update={update}; there are rungs at {there}")
@@ -104,6 +116,7 @@ def export_optuna(results: str, name: str, path: Path) -> None:
         raise AnalysisError(f"{path} is there already; name another file, or delete it first")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
+        path.touch()  # which says why it cannot be written, as no storage of Optuna does
         study = optuna.create_study(study_name=name, direction="maximize", storage=_storage(path))
         study.set_user_attr("definition", json.loads(search.about["definition"]))
         study.add_trials(_trials(search))
@@ -112,8 +125,6 @@ def export_optuna(results: str, name: str, path: Path) -> None:
 
 
 def _storage(path: Path) -> optuna.storages.BaseStorage:
-    if not path.parent.is_dir():
-        raise AnalysisError(f"{path} cannot be written: {path.parent} is not a folder")
     if path.suffix in (".db", ".sqlite", ".sqlite3"):
         return optuna.storages.RDBStorage(f"sqlite:///{path}")
     return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
@@ -133,7 +144,7 @@ def _trials(search: Search) -> Sequence[optuna.trial.FrozenTrial]:
             user_attrs={
                 "arm": row["arm"],
                 "accuracies": [] if row["accuracies"] is None else list(row["accuracies"]),
-                **({} if row["failure"] is None else {"failure": row["failure"]}),
+                **({} if pd.isna(row["failure"]) else {"failure": row["failure"]}),
             },
         )
         trial.datetime_start = _naive(row["suggested_at"])

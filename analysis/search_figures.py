@@ -12,27 +12,27 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analysis.drawing import save, styled
-from analysis.importance import importances
-from analysis.search import Search, load_search, measured
+from analysis.search import Search, measured
 
 LOOKS = {"completed": ("o", "#0072B2"), "pruned": ("x", "#D55E00")}
 """Marker and colour of what became of a suggestion; apart in grey, too."""
 
 
-def save_all(results: str, name: str, evaluator: str, update: int | None, out: Path) -> list[Path]:
+def save_all(search: Search, frame: pd.DataFrame, evaluator: str, update: int | None, out: Path) -> list[Path]:
     """Writes the figures of a search as PNG, SVG and PDF into a folder, and returns their paths.
 
+    Args:
+        frame: rows of `importances`, with the same evaluator and update.
     Raises:
-        AnalysisError: as `importances` and `load_search`, or the folder cannot be written.
+        AnalysisError: the folder cannot be written.
     """
-    search = load_search(results, name)
     figures = {
         "history": history(search),
-        "importance": importance(search, evaluator, update),
+        "importance": importance(frame, evaluator, len(measured(search, update))),
         "slices": slices(search, update),
         "parallel": parallel(search, update),
     }
-    return [path for kind, figure in figures.items() for path in save(figure, out, f"{name}-{kind}")]
+    return [path for kind, figure in figures.items() for path in save(figure, out, f"{search.about['search']}-{kind}")]
 
 
 @styled
@@ -50,15 +50,14 @@ def history(search: Search) -> Figure:
 
 
 @styled
-def importance(search: Search, evaluator: str, update: int | None) -> Figure:
-    """Importance of each parameter as a bar, with its bootstrap interval."""
-    frame = importances(search, evaluator, update).dropna()[::-1]
+def importance(frame: pd.DataFrame, evaluator: str, n: int) -> Figure:
+    """Importance of each parameter over n suggestions as a bar, with its bootstrap interval."""
+    frame = frame.dropna().iloc[::-1]
     figure, panel = _figure(1)
     errors = [frame["importance"] - frame["low"], frame["high"] - frame["importance"]]
     panel[0].barh(
         frame["parameter"], frame["importance"], xerr=np.clip(errors, 0, None), color="0.7", capsize=2, gid="importance"
     )
-    n = len(measured(search, update))
     panel[0].set(xlabel=f"importance ({evaluator})\n95 % bootstrap interval, n = {n} suggestions", xlim=(0, 1))
     return figure
 

@@ -1,6 +1,6 @@
 """Which extra seeds may still decide something, and what those that were bought did decide."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -51,6 +51,16 @@ def of_comparisons(study: str, baseline: str) -> Questions:
         return found
 
     return questions
+
+
+def of_cells(questions: Questions, cells: Collection[Cell]) -> Questions:
+    """Those of the questions that these variants answer: a plan in the store may have variants that are no more
+    declared, which count in the family of tests but get no seeds."""
+
+    def some(frame: pd.DataFrame) -> list[Question]:
+        return [question for question in questions(frame) if set(question.cells) <= set(cells)]
+
+    return some
 
 
 def _cell(row: dict[Any, Any]) -> Cell:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.load import VARIANT, load_study, read, refuse_repeats
-from analysis.search import load_search
+from analysis.search import Search, load_searches
 from analysis.tables import Variant, percent, variants
 from analysis.text import Grid, render
 
@@ -75,16 +75,16 @@ def table(results: str, study: str) -> pd.DataFrame:
 def _searched(results: str, study: str) -> list[tuple[Variant, dict[str, Any]]]:
     """The tuned variants under the names of the arms they come from, and what is known of their searches."""
     frame = load_study(results, f"{study}-tuned")
-    about = {name: _search(results, name) for name in frame["search"].unique()}
+    about = {name: _about(search) for name, search in load_searches(results, frame["search"].unique().tolist()).items()}
     frame["arm"] = frame["search"].map(lambda name: about[name]["arm"])
     stale = f"{study}-tuned plans two settings of one arm in one place"
     refuse_repeats(frame, [*VARIANT, "seed"], stale, "delete the plan file that is out of date")
-    search_of = frame.drop_duplicates(VARIANT).set_index(VARIANT)["search"]
+    places = zip(*(frame[column].tolist() for column in (*VARIANT, "search")), strict=True)
+    search_of = {place[:3]: place[3] for place in places}
     return [(row, about[search_of[row[:3]]]) for row in variants(frame)]
 
 
-def _search(results: str, name: str) -> dict[str, Any]:
-    search = load_search(results, name)
+def _about(search: Search) -> dict[str, Any]:
     ended = search.suggestions.loc[search.suggestions["status"] != "running"]
     trained = ended.loc[ended["same_as"].isna()]
     completed = ended.loc[ended["status"] == "completed"]
@@ -95,7 +95,7 @@ def _search(results: str, name: str) -> dict[str, Any]:
         "validation_accuracy": float(best["accuracy"]),
         "suggestions": len(ended),
         "updates": int((trained["update"].fillna(0) * trained["seeds"].map(len)).sum()),
-        "search": name,
+        "search": search.about["search"],
         "arm": search.about["arm"],
     }
 

@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 from study.compact import INPUT, MERGEABLE
 from study.files import KEY, NAMES
 from study.lease import lease, of_search
-from study.plan import search_of
+from study.plan import search_of, suggestion_name
 from study.provenance import provenance
 from study.schema import SCHEMA_VERSION, TABLES
 from study.store import Store, parquet
@@ -93,7 +93,7 @@ def export_bundle(store: Store, path: Path, studies: Collection[str], figures: P
 
 def _wanted(store: Store, studies: Collection[str]) -> dict[str, set[str]]:
     """Names to export, by table."""
-    wanted = {table: store.names(table) for table in ORDER}
+    wanted = {table: store.names(table) for table in reversed(ORDER)}  # what is written first is listed last
     if studies:
         asked: set[str] = set()
         searches: set[str] = set()
@@ -120,7 +120,7 @@ def _wanted(store: Store, studies: Collection[str]) -> dict[str, set[str]]:
 
 
 def _members(store: Store, wanted: dict[str, set[str]], figures: Path | None) -> Iterator[tuple[str, bytes]]:
-    for table in SINGLE:
+    for table in reversed(SINGLE):
         for name in sorted(wanted[table]):
             yield f"{table}/{name}.parquet", parquet(store.read(table, names=[name])).to_pybytes()
     for table in MERGEABLE:
@@ -166,8 +166,9 @@ def import_bundle(store: Store, path: Path) -> dict[str, tuple[int, int]]:
             new_trials, searches = names["trials"] - store.names("trials"), map(of_search, names["searches"])
             with lease(store, [*new_trials, *searches]):
                 counts = {}
+                begun = _begun(store)
                 for table in ORDER:
-                    new = names[table] - store.names(table)
+                    new = names[table] - (store.names(table) - (begun if table in ("rungs", "suggestions") else set()))
                     for member, here in parts[table].items():
                         if here & new:
                             _add(store, table, here & new, _rows(archive, member))
@@ -176,6 +177,13 @@ def import_bundle(store: Store, path: Path) -> dict[str, tuple[int, int]]:
                 return counts
     except (OSError, zipfile.BadZipFile) as error:
         raise BundleError(f"bundle={str(path)!r} cannot be read: {error}") from None
+
+
+def _begun(store: Store) -> set[str]:
+    """Names of the suggestions of the store that have not ended; those of a bundle may be further."""
+    columns = ["search", "suggestion", "status"]
+    rows = store.read("suggestions", columns).to_pylist()
+    return {suggestion_name(row["search"], row["suggestion"]) for row in rows if row["status"] == "running"}
 
 
 def _add(store: Store, table: str, names: Collection[str], rows: pa.Table) -> None:
@@ -190,7 +198,7 @@ def _verified(archive: zipfile.ZipFile) -> dict[str, dict[str, frozenset[str]]]:
     """The files of an archive by table, each with the names it has rows of, once every byte has been checked."""
     members = archive.infolist()
     for info in members:
-        if not _MEMBER.fullmatch(info.filename) or info.compress_type != zipfile.ZIP_STORED:
+        if not _MEMBER.fullmatch(info.filename) or info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             raise BundleError(f"{info.filename!r} does not belong into a bundle; it is not one that esbn export made")
         if info.file_size > LARGEST:
             raise BundleError(f"{info.filename} has {info.file_size:,} bytes, more than a file of a bundle has")
@@ -241,9 +249,9 @@ def _names(archive: zipfile.ZipFile, table: str, member: str, file: str) -> froz
                 raise BundleError(f"{member} of the bundle has columns that table {table} does not have")
             if table in SINGLE:
                 return frozenset({file.removesuffix(".parquet")})
-            names = json.loads(metadata[NAMES])
+            names = list(json.loads(metadata[NAMES]))
             ids = parquet_file.read([KEY])[KEY].to_pylist()
-    except (pa.ArrowInvalid, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowInvalid, OSError, KeyError, ValueError, TypeError) as error:
         raise BundleError(f"{member} of the bundle is not a file of the store: {error}") from None
     if not all(isinstance(name, str) and re.fullmatch(_NAME, name) for name in names):
         raise BundleError(f"{member} of the bundle has names that are none of trials")
@@ -269,7 +277,7 @@ def _refuse_disagreement(store: Store, archive: zipfile.ZipFile, parts: dict[str
                 found += [
                     f"{name} ({column}: {ours[name][column]} here, {theirs[name][column]} in the bundle)"
                     for name in sorted(both)
-                    for column in columns
+                    for column in _settled(columns, ours[name], theirs[name])
                     if ours[name][column] != theirs[name][column]
                 ]
     if found:
@@ -278,3 +286,8 @@ def _refuse_disagreement(store: Store, archive: zipfile.ZipFile, parts: dict[str
             f"the bundle has other results than {store.uri}: {'; '.join(found[:5])}{more}; nothing was "
             "imported: import it into a place of its own with --results"
         )
+
+
+def _settled(columns: tuple[str, ...], *rows: dict[str, Any]) -> tuple[str, ...]:
+    """The columns that are results, or nothing but the parameters while a suggestion is still running somewhere."""
+    return ("parameters",) if any(row.get("status") == "running" for row in rows) else columns

@@ -405,7 +405,8 @@ def search(
     type=click.Choice(["ped_anova", "fanova"]),
     default="fanova",
     show_default=True,
-    help="What measures importance: share of the variance of a random forest, or what sets the best apart.",
+    help="What measures importance. fanova: share of the variance of a random forest; ped_anova: what sets the best "
+    "tenth apart.",
 )
 @click.option("--update", type=int, help="Compare accuracies at this rung, in place of the last that each has reached.")
 @FIGURES
@@ -419,12 +420,14 @@ def importance(space: str, results: str, evaluator: str, update: int | None, out
     esbn importance learning_rate_and_tcn
     esbn importance learning_rate_and_tcn --evaluator ped_anova --update 15
     """
-    from analysis.importance import report
+    from analysis.importance import importances, report
+    from analysis.search import load_search
     from analysis.search_figures import save_all
 
-    name = _search_name(space)
-    click.echo(report(results, name, evaluator, update, kind), nl=False)
-    for path in save_all(results, name, evaluator, update, output):
+    found = load_search(results, _search_name(space))
+    frame = importances(found, evaluator, update)
+    click.echo(report(found, frame, evaluator, update, kind), nl=False)
+    for path in save_all(found, frame, evaluator, update, output):
         click.echo(path, err=True)
 
 
@@ -737,14 +740,15 @@ def topup(
     import pandas as pd
 
     from analysis.load import load_study
-    from analysis.topup import of_comparisons, of_verdicts, purchase, report
+    from analysis.topup import of_cells, of_comparisons, of_verdicts, purchase, report
     from esbn_core.objects import glyphs
     from study.store import Store
     from study.topup import planned_rows, with_looks
 
     declared, store = find_study(study), Store(results)
-    questions = of_verdicts(margin, alpha) if command == "verdict" else of_comparisons(declared.name, baseline)
+    asked = of_verdicts(margin, alpha) if command == "verdict" else of_comparisons(declared.name, baseline)
     found = with_looks(variants(declared), declared.name, store, looks)
+    questions = of_cells(asked, {variant.cell for variant in found})
     trials = [trial for variant in found for trial in variant.trials()]
     frame = pd.DataFrame(planned_rows(trials, store))
     questions(frame)  # refuses what cannot be asked before anything is stored

@@ -46,12 +46,16 @@ def _find(
     path = Path(name)
     if path.suffix not in FILES:
         close = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
         raise ConfigError(f"{what}={name!r} is unknown; {hint} A {what} of your own is a .py or .yaml file")
     if not path.is_file():
         raise ConfigError(f"{what}={name!r} is not a file")
     sys.path.insert(0, str(path.parent.resolve()))  # where modules of the user's own models are
     found = _from_python(path, kind) if path.suffix == ".py" else _from_yaml(path, parse)
+    if "-tuned" in found.name:
+        raise ConfigError(
+            f"{path}: name={found.name!r} has -tuned in it, as what `esbn run --tuned` makes; choose another"
+        )
     if found.name in known:
         raise ConfigError(f"{path}: name={found.name!r} is taken by a {what} declared here; choose another")
     return found

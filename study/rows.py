@@ -59,7 +59,7 @@ def write_failure(store: Store, trial: PlannedTrial, failure: str, **columns: An
 
 def write_plan(store: Store, study: Study, trials: Sequence[PlannedTrial]) -> None:
     """Writes what a study asks for; the same plan lands in the same file."""
-    identities = " ".join(f"{t.trial_id}{t.keys}{t.looks or ''}" for t in trials)
+    identities = " ".join(f"{t.trial_id}{t.arm}{t.keys}{t.looks or ''}{t.search or ''}" for t in trials)
     about = {"study": study.name, "question": study.question, "source": study.source, "planned_at": datetime.now(UTC)}
     rows = [{**about, **planned(t)} for t in trials]
     name = f"{study.name}-{hashlib.sha256(identities.encode()).hexdigest()[:16]}"

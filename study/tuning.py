@@ -53,13 +53,22 @@ def spaces(declared: Sequence[Variant], study: str, space: SearchSpace) -> list[
 
 
 def refuse_another_budget(store: Store, study: str, wanted: Sequence[SearchSpace]) -> None:
-    """Raises `ConfigError` if arms of this study were searched with other parameters, seeds or suggestions."""
+    """Raises `ConfigError` if arms of this study were searched with other parameters, seeds or suggestions, or with
+    other validation at the same condition."""
     now = _spent({**wanted[0].definition(), "suggestions": wanted[0].suggestions})
+    apart = {(space.task, space.withheld): space.n_apart for space in wanted}
     for row in store.read("searches", ["search", "definition", "suggestions"]).to_pylist():
         if not row["search"].startswith(f"{study}-tuned-"):
             continue
-        before = _spent({**json.loads(row["definition"]), "suggestions": row["suggestions"]})
-        if changed := [name for name in _BUDGET if before[name] != now[name]]:
+        definition = json.loads(row["definition"])
+        before = _spent({**definition, "suggestions": row["suggestions"]})
+        changed = [name for name in _BUDGET if before[name] != now[name]]
+        if (
+            apart.get((definition["task"], definition["withheld"]), definition["validation"])
+            != definition["validation"]
+        ):
+            changed.append("validation")
+        if changed:
             raise ConfigError(
                 f"{study} is tuned with other {', '.join(changed)} in {store.uri} ({row['search']}); arms are compared "
                 "at one budget, chosen before the test, so use the same again, or another --results"

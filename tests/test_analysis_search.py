@@ -113,7 +113,8 @@ def test_fanova_agrees_with_the_variance_that_the_parameters_explain(results: st
 
 
 def test_report_states_n_and_what_the_interval_is(results: str) -> None:
-    text = report(results, "mine", "fanova", None, "text")
+    search = load_search(results, "mine")
+    text = report(search, importances(search, "ped_anova"), "fanova", None, "text")
     assert "20 pruned" in text or "19 pruned" in text
     assert "means over 2 seeds" in text and "50 bootstrap samples" in text
 
@@ -123,6 +124,17 @@ def test_equal_accuracies_are_not_explained(results: str) -> None:
     flat = search._replace(suggestions=search.suggestions.assign(accuracy=0.5))
     with pytest.raises(AnalysisError, match="all 38 suggestions have accuracy 0.500"):
         importances(flat)
+
+
+def test_samples_that_vary_in_no_common_parameter_are_passed_over(results: str) -> None:
+    search = load_search(results, "mine")
+    some = search.suggestions.loc[search.suggestions["status"] == "completed"].head(6).reset_index(drop=True)
+    some["values"] = [{"tcn": "sequence" if i else "none", "leak": 0.1 * (i % 2)} for i in range(6)]
+    found = importances(search._replace(suggestions=some.assign(accuracy=[0.1 * i for i in range(6)])))
+    assert set(found.dropna()["parameter"]) <= {"tcn", "leak"}
+    some["values"] = [{"tcn": "none"}] * 6
+    with pytest.raises(AnalysisError, match="no parameter varies over all suggestions"):
+        importances(search._replace(suggestions=some))
 
 
 def test_suggestions_are_compared_at_one_rung_when_asked(results: str) -> None:
@@ -158,12 +170,15 @@ def test_export_opens_in_optuna_with_every_suggestion(results: str, tmp_path: Pa
             assert trial.intermediate_values == {10: pytest.approx(row["accuracy"])}
     assert study.best_trial.params["tcn"] == "sequence"
     assert study.trials[2].user_attrs["failure"] == "training loss became nan"
+    assert {trial.number for trial in study.trials if "failure" in trial.user_attrs} == {
+        row["suggestion"] for row in rows if row["status"] == "failed"
+    }
     with pytest.raises(AnalysisError, match="is there already"):
         export_optuna(results, "mine", path)
 
 
 def test_export_into_no_folder_is_refused(results: str, tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="is not a folder"):
+    with pytest.raises(AnalysisError, match="cannot be written: No such file or directory"):
         export_optuna(results, "mine", tmp_path / "none" / "search.db")
 
 
@@ -176,7 +191,7 @@ def test_figures_show_every_measured_suggestion(results: str, tmp_path: Path) ->
     assert len(slices(search, None).axes) == len(PARAMETERS)
     lines = [line for line in parallel(search, None).axes[0].lines if str(line.get_gid()).startswith("suggestion-")]
     assert len(lines) == N - 2
-    paths = save_all(results, "mine", "ped_anova", None, tmp_path / "figures")
+    paths = save_all(search, importances(search, "ped_anova"), "ped_anova", None, tmp_path / "figures")
     assert [path.name for path in paths if path.suffix == ".svg"] == [
         f"mine-{kind}.svg" for kind in ("history", "importance", "slices", "parallel")
     ]

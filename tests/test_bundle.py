@@ -94,6 +94,10 @@ def test_export_takes_the_searches_of_a_study_along_and_import_knows_them(
     elsewhere.write("suggestions", "tuned-0001", [row | {"accuracies": [0.8]}])
     with pytest.raises(BundleError, match=r"tuned-0001 \(accuracies: \[0.8\] here, \[0.9\] in the bundle\)"):
         import_bundle(elsewhere, tmp_path / "third.zip")
+    for ours, counts in (("running", (1, 0)), ("completed", (0, 1))):
+        elsewhere.write("suggestions", "tuned-0001", [row | {"status": ours, "accuracies": [0.9]}])
+        assert import_bundle(elsewhere, tmp_path / "third.zip")["suggestions"] == counts
+        assert elsewhere.read("suggestions").to_pylist() == [row]
     with lease(elsewhere, [of_search("tuned")]), pytest.raises(LeaseError, match="has search tuned; wait for it"):
         elsewhere.write("suggestions", "tuned-0001", [row])
         import_bundle(elsewhere, tmp_path / "third.zip")

@@ -85,6 +85,28 @@ def test_parameter_can_depend_on_one_that_depends_on_another() -> None:
     assert not chain.active({"leak": 0.0}, "leak_bound")
 
 
+def test_parameter_is_not_searched_while_its_parent_is_not() -> None:
+    into = Parameter(choices=["controller", "key"], when={"leak": [0.1]})
+    bound = Parameter(choices=[False, True], when={"leak_into": ["controller"]})
+    chain = space({"leak": LEAK, "leak_into": into, "leak_bound": bound})
+    object.__setattr__(bound, "when", {"leak_into": [None]})  # as a setting could be that may be None
+    assert not chain.active({"leak": 0.0}, "leak_bound")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"withheld": 99}, "withheld=99"),
+        ({"withheld": "95"}, "withheld='95'"),
+        ({"task": "nope"}, "task='nope'"),
+    ],
+)
+def test_condition_that_cannot_be_had_is_named_itself(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as refused:
+        space({"learning_rate": RATE}, **settings)
+    assert "learning_rate" not in str(refused.value)
+
+
 def test_models_are_all_that_can_be_suggested() -> None:
     found = space({"model": Parameter(choices=["esbn", "lstm"])}).models()
     assert [model.name for model in found] == ["esbn", "esbn", "lstm"]

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_store import trial
+from analysis_store import trial, write_study
 from click.testing import CliRunner, Result
 from runs import Run, wait_for
 
 import analysis
 from analysis.audit import audit
-from analysis.topup import Question, bought, of_comparisons, of_verdicts, purchase, report
+from analysis.topup import Question, bought, of_cells, of_comparisons, of_verdicts, purchase, report
 from esbn_core.errors import ConfigError
 from study import rows
 from study.cli import main
@@ -128,6 +128,19 @@ def test_report_says_what_was_open_what_it_cost_and_what_it_decided() -> None:
     assert "Bought 8 trials of a budget of 10. Of 1 questions, 1 were open at the first look" in text
     assert "2 → 6, 2 → 6  3/3" in text
     assert "Looks: 3 are planned" in text
+
+
+def test_questions_about_variants_no_more_declared_buy_nothing(tmp_path: Path) -> None:
+    asked = of_comparisons("s", "baseline")
+    rows = [
+        trial("rmts", 95, arm, seed, accuracy)
+        for arm, accuracies in (("baseline", (0.9, 0.8)), ("a=1", (0.7, 0.75)), ("b=1", (0.7, 0.75)))
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    frame = analysis.load_study(write_study(tmp_path, "s", rows), "s")
+    assert {q.arm for q in asked(frame)} == {"a=1", "b=1"}
+    declared = {("rmts", 95, arm) for arm in ("baseline", "a=1")}
+    assert {q.arm for q in of_cells(asked, declared)(frame)} == {"a=1"}
 
 
 def planned(store: Store, study: str, looks: int | None = None) -> list[Variant]:

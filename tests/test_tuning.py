@@ -78,7 +78,7 @@ def test_arm_without_a_completed_suggestion_is_named() -> None:
 def write_search(store: Store, arm: str, accuracies: list[float | None]) -> str:
     """A search of two seeds whose suggestion i has a learning rate of i / 100; None failed."""
     name = f"s-tuned-rmts-95-{arm.replace('=', '-')}"
-    definition = {"parameters": {"learning_rate": {}}, "seeds": 2}
+    definition = {"parameters": {"learning_rate": {}}, "seeds": 2, "task": "rmts", "withheld": 95, "validation": 0}
     about = {"search": name, "task": "rmts", "withheld": 95, "arm": arm, "suggestions": len(accuracies)}
     store.write("searches", name, [{**about, "definition": json.dumps(definition), "distributions": "{}"}])
     for i, accuracy in enumerate(accuracies):
@@ -144,6 +144,18 @@ def test_another_budget_is_refused(results: str) -> None:
     with pytest.raises(ConfigError, match=r"s is tuned with other parameters, seeds, suggestions in .*s-tuned-rmts-95"):
         refuse_another_budget(Store(results), "s", [space])
     refuse_another_budget(Store(results), "another", [space])
+
+
+def test_arms_of_a_condition_are_validated_alike(results: str) -> None:
+    store = Store(results)
+    (row,) = [row for row in store.read("searches").to_pylist() if row["search"].endswith("a-1")]
+    space = replace(ONE_RATE, name=row["search"], task="rmts", withheld=85, suggestions=3, validation=5)
+    definition = {**space.definition(), "validation": 4}
+    for name in store.names("searches"):
+        store.write("searches", name, [{**row, "search": name, "definition": json.dumps(definition)}])
+    with pytest.raises(ConfigError, match="s is tuned with other validation in"):
+        refuse_another_budget(store, "s", [space])
+    refuse_another_budget(store, "s", [replace(space, withheld=50)])
 
 
 def esbn(*arguments: str) -> Result:

@@ -91,7 +91,7 @@ def default_validation(task: str, n_objects: int, withheld: int) -> int:
     """Objects kept apart for validation where nothing else is said: a fifth of those kept for training, and at least
     as many as fill a problem, as far as training can spare them; none for m = 0."""
     kept, least = n_objects - withheld, SPECS[task].min_objects
-    return min(max(least, kept // 5), kept - least) if withheld else 0
+    return max(0, min(max(least, kept // 5), kept - least)) if withheld else 0
 
 
 def validation_sizes(task: str, kept: int, apart: int, n_train: int) -> tuple[int, int]:
