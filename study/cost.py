@@ -22,9 +22,10 @@ from esbn_core.config import PAPER, TrialConfig
 from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
 from esbn_core.speed import Speed, measure_speed
+from study.job import PACK_ON_GPU
 from study.plan import PlannedTrial
 from study.prices import prices
-from study.worker import PACK_ON_GPU, fresh_process
+from study.worker import fresh_process
 
 
 class Machine(NamedTuple):

@@ -11,15 +11,14 @@ from rich.console import Console
 
 from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
-from esbn_core.speed import best_pack
 from study import rows
+from study.job import PACK_ON_CPU, PACK_ON_GPU, Job
 from study.plan import Pack, PlannedTrial, pack
 from study.progress import Progress
 from study.provenance import provenance
 from study.scheduling import JOB, Resources, Retrying, Slots, connect, find_slots, fit, refuse_private_disks
 from study.state import state
 from study.store import Store, StoreError
-from study.worker import PACK_ON_CPU, PACK_ON_GPU, Job, run_pack
 
 
 def launch(
@@ -60,11 +59,12 @@ def _measured_pack(wanted: Sequence[PlannedTrial], objects: Objects, slots: Slot
     """Measures on a worker how many networks of the costliest variant are best trained together."""
     costliest = max(wanted, key=lambda trial: trial.cost).config
     n_seeds = sum(replace(trial.config, seed=costliest.seed) == costliest for trial in wanted)
-    images = objects.scale()
 
     @ray.remote(num_cpus=slots.threads, num_gpus=slots.gpus)
     def measured() -> int:
-        return best_pack(costliest, images, n_seeds, threads=slots.threads, device=slots.device)
+        from esbn_core.speed import best_pack
+
+        return best_pack(costliest, objects.scale(), n_seeds, threads=slots.threads, device=slots.device)
 
     try:
         return ray.get(measured.options(max_retries=0).remote())
@@ -74,6 +74,8 @@ def _measured_pack(wanted: Sequence[PlannedTrial], objects: Objects, slots: Slot
 
 
 def _trainable(config: dict[str, Any], packs: list[Pack], job: Job) -> None:
+    from study.worker import run_pack
+
     run_pack(job, packs[config[JOB]], tune.report)
 
 

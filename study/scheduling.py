@@ -22,9 +22,9 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from esbn_core.errors import ConfigError
+from study.job import MEMORY_SETTINGS, private, shares
 from study.progress import Display
 from study.store import Store
-from study.worker import MEMORY_SETTINGS, private, shares
 
 MOST_THREADS = 4  # for a pack, by default; more gain nothing
 RETRIES = 2  # of a job that raised an error, before it counts as failed

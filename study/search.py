@@ -12,6 +12,7 @@ from rich.console import Console
 from ablations import SearchSpace
 from esbn_core.objects import Objects, glyphs
 from study import rows
+from study.job import Job
 from study.lease import lease, of_search
 from study.plan import Suggestion
 from study.provenance import provenance
@@ -19,7 +20,6 @@ from study.scheduling import JOB, Resources, Retrying, connect, find_slots, fit,
 from study.search_progress import SearchProgress
 from study.store import Store, StoreError
 from study.suggestions import Suggestions
-from study.worker import Job, run_suggestion
 
 STORE_ERROR = f"{StoreError.__module__}.{StoreError.__name__}: "
 
@@ -79,6 +79,8 @@ def _run(suggestions: Suggestions, objects: Objects, held: str, resources: Resou
 
 
 def _trainable(config: Mapping[str, Any], job: Job) -> None:
+    from study.worker import run_suggestion
+
     run_suggestion(job, config["suggestion"], tune.report)
 
 

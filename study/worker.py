@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,59 +18,23 @@ import torch
 from esbn_core.checkpoint import CheckpointError
 from esbn_core.keys import record_keys
 from esbn_core.leaks import measure_leak
-from esbn_core.objects import Objects
 from esbn_core.tasks.build import build
 from esbn_core.tasks.problems import ProblemSets
 from esbn_core.train import PackResult, Position, TrialResult, train
 from study import rows
+from study.job import MEMORY_SETTINGS, Job, private, shares
 from study.plan import Pack, PlannedTrial, Suggestion
 from study.schema import TABLES
 from study.state import state
 from study.store import Store, StoreError
 
 REPORT_SECONDS = 1.0
-PACK_ON_CPU, PACK_ON_GPU = 4, 10  # a CPU gains nothing from larger packs; a GPU is idle without them
-
-MEMORY_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
-"""Environment of a worker process: glibc keeps freed blocks. Gradients of some MB would otherwise be mapped and
-page-faulted anew at every update."""
 
 
 def fresh_process() -> ProcessPoolExecutor:
     """A process like a worker's, to measure in: what is in `MEMORY_SETTINGS` is read when a process starts."""
     os.environ.update(MEMORY_SETTINGS)
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every pack of a run shares."""
-
-    results: str
-    lease: str
-    """Name of the run's lease, which every worker must find in the store."""
-    objects: Objects
-    provenance: dict[str, Any]
-    device: str
-    threads: int
-    checkpoint_seconds: float
-
-    def shared(self) -> dict[str, Any]:
-        """Columns that all trials of the run have in common."""
-        return {"images_hash": self.objects.digest(), "threads": self.threads, **self.provenance}
-
-
-def shares(store: Store, lease: str) -> bool:
-    """Whether this machine sees the store of the run; a folder of the same name on a disk of its own is not it."""
-    return not store.local or store.read_lease(lease) is not None
-
-
-def private(results: str, host: str) -> str:
-    """What to do about a machine that does not see the store."""
-    return (
-        f"results={results!r} on {host} is not the folder that this run was started with; --results must be storage "
-        "that every machine of the cluster sees, such as s3://bucket/folder or a folder mounted on all of them"
-    )
 
 
 def run_pack(job: Job, pack: Pack, report: Callable[[dict[str, Any]], None]) -> None:

@@ -12,11 +12,12 @@ from runs import Run
 
 from esbn_core.objects import glyphs
 from study.find import find_study
+from study.job import Job
 from study.launch import _Callback
 from study.plan import Pack, plan
 from study.progress import Progress
 from study.scheduling import RETRIES
-from study.worker import Job, run_pack
+from study.worker import run_pack
 
 pytestmark = pytest.mark.slow
 
