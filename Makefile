@@ -10,7 +10,8 @@ quickstart: .venv/installed
 	$(BIN)/esbn figures quickstart
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check

@@ -122,6 +122,7 @@ def test_training_does_not_grow_in_memory(arm: dict[str, Any]) -> None:
 
 def sizes_in_training(arm: dict[str, Any]) -> list[int]:
     """Bytes of this process at every tenth update."""
+    torch.set_num_threads(1)
     sizes: list[int] = []
 
     def note(position: Position) -> None:

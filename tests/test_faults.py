@@ -58,7 +58,7 @@ PLAIN = """
 name: plain
 question: Does S3 lose anything?
 grids:
-  - arms: [{updates: 12, n_test: 100, encoder: mlp}]
+  - arms: [{updates: 4, n_test: 100, encoder: random, hidden_size: 64}]
     conditions: {same_different: [95, 98]}
     seeds: 1
 """

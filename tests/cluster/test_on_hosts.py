@@ -114,8 +114,10 @@ def test_study_goes_on_when_a_network_is_cut_and_given_back(
 
 
 def test_study_goes_on_when_a_host_loses_power(
-    hosts: Hosts, laptop: Host, measured: Callable[[str, str], None]
+    hosts: Hosts, laptop: Host, measured: Callable[[str, str], None], pytestconfig: pytest.Config
 ) -> None:
+    if not pytestconfig.getoption("--long"):
+        pytest.skip("without --long; test_on_aws.py loses a machine in the same way")
     run = launch(hosts, laptop, "lost", "worker2")
     hosts.off("worker2")
     measured("hosts: power lost", f"its pack went on elsewhere {seconds_lost(run, 'worker2'):.1f} s later")
