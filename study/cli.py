@@ -113,6 +113,7 @@ TRAINING = (
     click.option(
         "--pack",
         "largest_pack",
+        metavar="N|auto",
         type=_PackSize(),
         help="Most networks trained together, or auto: measured first. Default: 4, on a GPU 10.",
     ),
@@ -156,9 +157,9 @@ def main() -> None:
     esbn run quickstart              train what is missing; run it again to go on after a stop
     esbn status                      how far the studies are
     esbn table quickstart            our accuracies beside the paper's
+    esbn topup quickstart --budget 9 extra seeds where verdicts are undecided; before they are read
     esbn verdict quickstart          which published values are reproduced
     esbn compare quickstart          which arms matter
-    esbn topup quickstart --budget 9 extra seeds where that is undecided
     esbn figures quickstart          the figures, as PNG, SVG and PDF
     esbn keys quickstart             whether keys behave like symbols, as numbers
     esbn audit quickstart            whether the test was held back and arms were treated alike
@@ -238,8 +239,8 @@ def plan_command(study: str, results: str, cost: bool, cluster: Path, **selectio
         metavar="[SEARCH]",
         is_flag=False,
         flag_value="learning_rate",
-        help="First search each arm at each condition for its best setting, then train that, too. SEARCH says what to "
-        "vary, a name from `esbn search --list` or a file; default: learning_rate.",
+        help="First search each arm at each condition for its best settings, then train those, too. SEARCH says what "
+        "to vary, a name from `esbn search --list` or a file; default: learning_rate. Write it after STUDY.",
     ),
     click.option("--suggestions", type=click.IntRange(1), help="With --tuned: how many to try, for every arm."),
     *TRAINING,
@@ -484,8 +485,10 @@ def export_command(bundle: Path, studies: tuple[str, ...], results: str, figures
 @main.command("import")
 @click.argument("source", type=click.Path(path_type=Path))
 @RESULTS
-@click.option("--origin", default="authors", show_default=True, help="Whose results the folder has.")
-@click.option("--encoder", default="conv", show_default=True, help="Encoder they were trained with; no file tells.")
+@click.option("--origin", default="authors", show_default=True, help="With a folder: whose results it has.")
+@click.option(
+    "--encoder", default="conv", show_default=True, help="With a folder: the encoder of its networks; no file tells."
+)
 def import_command(source: Path, results: str, origin: str, encoder: str) -> None:
     """Read SOURCE into the store: a file that `esbn export` wrote, or the folder `test` of the authors' code.
 
@@ -507,14 +510,27 @@ def import_command(source: Path, results: str, origin: str, encoder: str) -> Non
 
 
 @main.command()
-@click.option("--model", "models", multiple=True, default=["esbn"], show_default=True, help="Can be repeated.")
-@click.option("--task", "tasks", multiple=True, default=["distribution_of_three"], show_default=True)
-@click.option("--withheld", type=int, multiple=True, default=[95, 0], show_default=True)
-@click.option("--pack", "packs", type=click.IntRange(1), multiple=True, default=[1], show_default=True)
+@click.option(
+    "--model", "models", multiple=True, default=["esbn"], show_default=True, help="Can be repeated, as the next ones."
+)
+@click.option("--task", "tasks", multiple=True, default=["distribution_of_three"], show_default=True, help="Task.")
+@click.option("--withheld", type=int, multiple=True, default=[95, 0], show_default=True, help="Withheld objects, m.")
+@click.option(
+    "--pack",
+    "packs",
+    type=click.IntRange(1),
+    multiple=True,
+    default=[1],
+    show_default=True,
+    help="Networks trained together.",
+)
 @click.option("--precision", "precisions", multiple=True, default=["float32"], show_default=True, help="float32, bf16.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option(
-    "--jobs", type=click.IntRange(0), default=0, help="Also run so many jobs of one update, for the overhead."
+    "--jobs",
+    type=click.IntRange(0),
+    default=0,
+    help="Also run so many packs of one network and one update: what a pack costs besides its training.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, e.g. to append to a history.")
 def bench(
@@ -527,12 +543,12 @@ def bench(
     jobs: int,
     as_json: bool,
 ) -> None:
-    """Measure how fast this machine trains: updates a second, the gap to what it allows, and a slow implementation.
+    """Measure how fast this machine trains: updates a second, the gap to what it allows, and to a slow implementation.
 
     \b
     esbn bench
     esbn bench --model esbn --model lstm --precision float32 --precision bf16 --threads 2
-    esbn bench --pack 1 --pack 10 --pack 50          where packs stop to pay, on a GPU
+    esbn bench --pack 1 --pack 10 --pack 50          where larger packs stop paying, on a GPU
     esbn bench --jobs 60 --json >> bench.jsonl
     """
     from study.bench import measure, to_json, to_text
@@ -568,7 +584,7 @@ def query(
 
     \b
     esbn query accuracy
-    esbn query "select task, withheld, arm, avg(test_accuracy), count(*) from trials group by all"
+    esbn query "select arm, avg(test_accuracy) from trials where status = 'completed' and rehearsal is not true group by 1"
     esbn query "from curves join trials using (trial_id) where arm = 'baseline'" --format csv -o curves.csv
     """
     if schema:

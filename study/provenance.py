@@ -10,7 +10,7 @@ from typing import Any
 def provenance() -> dict[str, Any]:
     """Columns of the trials table that name code and packages; commit and dirty are None outside a checkout."""
     versions = {f"{name}_version": importlib.metadata.version(name) for name in ("torch", "numpy", "ray")}
-    status = _git("status", "--porcelain")
+    status = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "commit": _git("rev-parse", "HEAD"),
         "dirty": None if status is None else bool(status),

@@ -19,7 +19,7 @@ def _schema(doc: str, *columns: tuple[str, pa.DataType, str]) -> pa.Schema:
 
 _VERSIONS = (
     ("commit", _TEXT, "commit of this project; null outside a checkout"),
-    ("dirty", _FLAG, "whether the checkout had uncommitted changes"),
+    ("dirty", _FLAG, "whether files of the checkout had uncommitted changes; new files do not count"),
     *((f"{package}_version", _TEXT, f"version of {package}") for package in ("python", "torch", "numpy", "ray")),
 )
 
@@ -30,10 +30,10 @@ _VARIANT = (
     ("arm", _TEXT, "what the arm changes in the paper's ESBN; baseline: nothing"),
     ("seed", _INT, "seed; the same seed has the same split and problems in every arm"),
     ("model", _TEXT, "architecture, e.g. esbn"),
-    ("encoder", _TEXT, "conv, mlp or random"),
+    ("encoder", _TEXT, "conv, mlp, random or conv_unpadded"),
     ("tcn", _TEXT, "temporal context normalisation: none, sequence or segmented"),
     ("confidence", _TEXT, "ESBN: on, off or default_memory; null for other models"),
-    ("rehearsal", _FLAG, "whether training is cut short for a dry run; such rows never enter a table"),
+    ("rehearsal", _FLAG, "whether it is a rehearsal, cut short by --limit-updates; such rows never enter a table"),
 )
 
 TABLES = {

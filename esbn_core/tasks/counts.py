@@ -46,11 +46,6 @@ def identity_rules(k: int) -> int:
     return 72 * math.perm(k, 4)
 
 
-def identity_rules_unique(k: int) -> int:
-    """All different problems of the three rules."""
-    return 60 * math.perm(k, 4)
-
-
 @dataclass(frozen=True)
 class TaskSpec:
     """Shape of a task: steps T, choices C, and the smallest number of objects k a problem set needs."""
