@@ -584,7 +584,7 @@ def query(
 
     \b
     esbn query accuracy
-    esbn query "select arm, avg(test_accuracy) from trials where status = 'completed' and rehearsal is not true group by 1"
+    esbn query "select arm, avg(test_accuracy) from trials where rehearsal is not true group by arm"
     esbn query "from curves join trials using (trial_id) where arm = 'baseline'" --format csv -o curves.csv
     """
     if schema:
