@@ -181,7 +181,7 @@ def test_study_survives(
     strike, goes_on = FAULTS[fault]
     driver = run.start(*COMMAND)
     with suppress(subprocess.TimeoutExpired):
-        driver.wait(random.uniform(0, 0.7 * unbroken.seconds))
+        driver.wait(random.uniform(0, 0.5 * unbroken.seconds))
     ours = [pid for pid, _ in descendants(driver.pid)]
     struck = strike(run, driver)
     output, _ = driver.communicate(timeout=200)
