@@ -111,9 +111,7 @@ def _repeated(trials: pd.DataFrame) -> dict[int, str]:
 
 def _mixed(trials: pd.DataFrame) -> dict[int, str]:
     """Cells whose completed trials differ in more than the seed, and a sentence on it."""
-    completed = trials.loc[trials["status"] == "completed", ["cell", "config", "images_hash"]]
-    settings = completed.assign(config=completed["config"].str.replace(r'"seed": \d+', '"seed": 0', regex=True))
-    kinds = settings.drop_duplicates()
+    kinds = trials.loc[trials["status"] == "completed", ["cell", "config", "images_hash"]].drop_duplicates()
     kinds = kinds.loc[kinds.duplicated("cell", keep=False)]
     found = {}
     for number, of_cell in kinds.groupby("cell"):
@@ -132,10 +130,15 @@ def _with_keys(results: str) -> list[str]:
 
 
 def _every_trial(results: str, columns: list[str]) -> pd.DataFrame:
-    """These columns of all trials; no rows where there is no folder or no trial yet."""
+    """These columns of all trials, configs without their seeds; no rows where there is no folder or no trial yet."""
     if not has_rows(results, "trials"):
         return pd.DataFrame({column: [] for column in columns}, dtype=object)
-    trials = read(results, "trials", columns).to_pandas()
+    table = read(results, "trials", columns)
+    if "config" in columns:  # without their seeds, the configs of a store are few
+        seed = pc.ReplaceSubstringOptions(r'"seed": \d+', '"seed": 0')
+        configs = pc.call_function("replace_substring_regex", [table["config"]], seed)
+        table = table.set_column(columns.index("config"), "config", configs.combine_chunks().dictionary_encode())
+    trials = table.to_pandas()
     _refuse_empty(trials, "its study")
     return trials
 

@@ -60,7 +60,8 @@ def _plan(task: str, withheld: int, arm: str, seed: int) -> dict[str, Any]:
 
 
 def _trial(row: dict[str, Any], accuracy: float, now: datetime) -> dict[str, Any]:
-    config = {**row, **{f"setting_{i}": i / 7 for i in range(40)}}  # as long as a real one
+    settings = {name: value for name, value in row.items() if name != "trial_id"}
+    config = {**settings, **{f"setting_{i}": i / 7 for i in range(40)}}  # as long as a real one
     more = {"status": "completed", "test_accuracy": accuracy, "test_loss": 1 - accuracy, "config": json.dumps(config),
             "withheld_objects": list(range(10)), "started_at": now, "finished_at": now, "host": "here"}  # fmt: skip
     return {**{name: value for name, value in row.items() if name != "keys"}, **more}
