@@ -54,7 +54,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 def descendants(pid: int) -> Iterator[tuple[int, str]]:
     """Pids and command lines of a process's children, theirs, and so on."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     children: dict[int, list[tuple[int, str]]] = {}
     for child, parent, command in (line.split(maxsplit=2) for line in listed.splitlines()):
         children.setdefault(int(parent), []).append((int(child), command))
