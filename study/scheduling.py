@@ -61,7 +61,7 @@ def connect(resources: Resources, models: Iterable[Any]) -> None:
     """Connects to Ray until this process ends, and lets its workers know these models, those of the user's own too.
 
     Raises:
-        ConfigError: there is no such cluster.
+        ConfigError: there is no such cluster, or Ray does not start here.
     """
     if not ray.is_initialized():  # by the last of several searches or looks
         _init(resources)
@@ -85,8 +85,9 @@ def _init(resources: Resources) -> None:
         own = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
     try:
         ray.init(address=resources.address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
-    except ConnectionError as error:
-        raise ConfigError(f"address={resources.address!r} is no Ray cluster one can connect to: {error}") from None
+    except Exception as error:  # Ray raises bare ones, as when a process of its own dies at the start
+        cluster = f"address={resources.address!r} is no Ray cluster one can connect to"
+        raise ConfigError(f"{cluster if resources.address else 'Ray does not start here'}: {error}") from None
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # why a pack failed is in its rows, and said once
 
 
