@@ -28,6 +28,7 @@ from study.store import Store, StoreError
 
 LEASE_SECONDS = 60.0  # a lease that was not renewed for so long is dead
 RENEW_SECONDS = 10.0
+READINGS = 5  # of a lease that makes no sense, before it is taken for none
 CLAIM_SECONDS = 10.0  # how long the first of several claims waits for the others to give up
 
 
@@ -135,19 +136,32 @@ def _others(store: Store, name: str, own: Lease) -> list[tuple[str, Lease]]:
     return sorted(found, key=lambda pair: (not pair[1].running, pair[0]))
 
 
+def _read(store: Store, name: str) -> Lease | None:
+    """A lease, or None if it is gone.
+
+    A file of S3 that is written anew between the two requests of a reading, for its size and for its content, is read
+    cut off or with a byte too many. So what makes no sense is read again.
+    """
+    for _ in range(READINGS):
+        text = store.read_lease(name)
+        if text is None:
+            return None
+        try:
+            return Lease.parse(text)
+        except (ValueError, TypeError, KeyError):
+            time.sleep(0.1)
+    raise StoreError(f"leases/{name}.json of {store.uri} is not a lease; delete it")
+
+
 def _living(store: Store, name: str) -> Iterator[tuple[str, Lease]]:
     """All leases but this one of runs that are alive; dead ones are deleted."""
     written = store.leases()
     if name not in written:
         raise StoreError(f"{store.uri} does not list a file that was just written into it; is it being deleted?")
     for other in written.keys() - {name}:
-        text = store.read_lease(other)
-        if text is None:
+        held = _read(store, other)
+        if held is None:
             continue  # it has just ended
-        try:
-            held = Lease.parse(text)
-        except (ValueError, TypeError, KeyError):
-            raise StoreError(f"leases/{other}.json of {store.uri} is not a lease; delete it") from None
         age = (written[name] - written[other]).total_seconds()
         if age > LEASE_SECONDS or held.gone():
             store.drop_lease(other)

@@ -83,6 +83,21 @@ def test_killed_run_of_this_machine_frees_its_trials_at_once(store: Store, other
         assert set(store.leases()) == {name}
 
 
+def test_lease_that_is_written_while_it_is_read_is_read_again(
+    store: Store, other: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, whole = [], store.read_lease
+
+    def read(name: str) -> str | None:
+        texts.append(f"{whole(name)}" + "\0" * (not texts))  # as S3 gives the shorter of two versions
+        return texts[-1]
+
+    monkeypatch.setattr(store, "read_lease", read)
+    with pytest.raises(LeaseError, match=f"pid {other.pid} on "), lease(store, ["a"]):
+        pass
+    assert len(texts) > 1
+
+
 def test_one_of_several_runs_that_start_together_trains(store: Store) -> None:
     processes = [start(store, "a") for _ in range(3)]
     answers = [says(process) for process in processes]
