@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from ablations.declare import RESERVED
-from esbn_core import protocol
+from esbn_core import counts, protocol
 from esbn_core.config import PAPER, ModelConfig, TrialConfig
 from esbn_core.errors import ConfigError, require_at_least, require_flag
-from esbn_core.tasks import counts
 
 FIRST_SEED = 1_000
 """Seeds of a search start here, so that those of a study are fresh when it trains what the search has found."""

@@ -1,8 +1,8 @@
-"""Results of studies as frames, SQL answers, tables and figures; figures are in `analysis.figures`."""
+"""Results of studies as frames, SQL answers, tables and figures; figures are in `analysis.figures.study`."""
 
+from analysis.data.query import query
+from analysis.data.trials import load, load_study
 from analysis.errors import AnalysisError
-from analysis.load import load, load_study
-from analysis.query import query
-from analysis.tables import table
+from analysis.findings.accuracy import table
 
 __all__ = ["AnalysisError", "load", "load_study", "query", "table"]

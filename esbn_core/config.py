@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from esbn_core import protocol, rivals
+from esbn_core import baseline_configs as rivals
+from esbn_core import counts, protocol
 from esbn_core.errors import ConfigError, require_at_least, require_choice, require_flag
 from esbn_core.own_model import own_model
-from esbn_core.tasks import counts
 
 Encoder = Literal["conv", "mlp", "random", "conv_unpadded"]
 TCN = Literal["none", "sequence", "segmented"]

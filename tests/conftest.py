@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from s3 import SECRET
 
 torch.set_num_threads(1)
-SECRET = "this-is-the-secret-key"
 MEASURED = pytest.StashKey[Counter[str]]()
 
 
@@ -82,8 +82,3 @@ def _make_bucket(url: str, server: subprocess.Popen[bytes]) -> None:
         except OSError:
             assert server.poll() is None and time.monotonic() < deadline, "the S3 server does not start"
             time.sleep(0.1)
-
-
-def bucket_uri(s3: str, folder: str) -> str:
-    """A folder of the bucket as --results takes it."""
-    return f"s3://bucket/{folder}?endpoint_override={s3}&scheme=http&region=us-east-1"

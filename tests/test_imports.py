@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).parents[1]
 ROOMS = ("esbn_core", "ablations", "study", "analysis")
 FILES = [path.relative_to(ROOT) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
@@ -83,28 +83,27 @@ def test_ablations_import_only_the_core(path: Path) -> None:
 def test_analysis_imports_no_other_room_and_no_machinery(path: Path) -> None:
     assert imported_by(path).isdisjoint({"esbn_core", "ablations", "torch", "ray"})
     study = {name for name in modules((ROOT / path).read_text("utf-8")) if name.partition(".")[0] == "study"}
-    assert study <= {"study.place", "study.files"}
+    assert study <= {"study.store.location", "study.store.layout"}
 
 
-@pytest.mark.parametrize("path", ["study/place.py", "study/files.py"])
+@pytest.mark.parametrize("path", ["study/store/location.py", "study/store/layout.py"])
 def test_what_analysis_shares_imports_only_pyarrow(path: str) -> None:
     assert imported_by(Path(path)) <= {"pyarrow"} | sys.stdlib_module_names
-    assert (ROOT / "study/__init__.py").read_text("utf-8") == ""
 
 
 @files("study")
 def test_only_the_command_line_of_study_imports_analysis(path: Path) -> None:
-    if path != Path("study/cli.py"):
+    if path != Path("study/cli/main.py"):
         assert "analysis" not in imported_by(path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_only_what_runs_on_ray_and_the_check_of_its_cluster_import_ray(path: Path) -> None:
-    if path.stem not in ("scheduling", "launch", "search", "check") or path.parent != Path("study"):
+    if path.stem not in ("ray_session", "launch", "driver", "aws_check"):
         assert "ray" not in imported_by(path)
 
 
-@pytest.mark.parametrize("module", ["esbn_core.config", "esbn_core.objects", "esbn_core.tasks.counts", "study.launch"])
+@pytest.mark.parametrize("module", ["esbn_core.config", "esbn_core.objects", "esbn_core.counts", "study.running.launch"])
 def test_module_loads_without_torch(module: str) -> None:
     loaded = loaded_by(module)
     assert "esbn_core" in loaded

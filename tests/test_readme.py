@@ -10,15 +10,16 @@ from typing import Any
 import click
 import pytest
 from analysis_store import trial, write_study
+from repository import ROOT
 
 import analysis
-from study.cli import main
-from study.compact import compact
-from study.find import find_space, find_study
-from study.plan import plan
-from study.store import Store
+from study.cli.main import main
+from study.planning.declarations import find_space, find_study
+from study.planning.plan import plan
+from study.store.compact import compact
+from study.store.store import Store
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 PLACES = (r"^ {4}(esbn [a-z].*)$", r"`(esbn [a-z][^`]*)`", r"(?:&&|--) (esbn [a-z][^\"]*)")
 COMMANDS = sorted({command for place in PLACES for command in re.findall(place, README, flags=re.MULTILINE)})
 FILES = re.findall(r"```(?:yaml|python)\n# (\w+\.\w+)\n(.*?)```", README, flags=re.DOTALL)
@@ -72,7 +73,7 @@ def test_readme_ways_to_read_the_store_agree(tmp_path: Path, monkeypatch: pytest
 
 def test_readme_pictures_are_there() -> None:
     for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
-        assert (Path(__file__).parents[1] / path).is_file()
+        assert (ROOT / path).is_file()
 
 
 @pytest.mark.slow

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from esbn_core.baseline_configs import AbstractorConfig
+from esbn_core.counts import TaskSpec
 from esbn_core.errors import ConfigError
 from esbn_core.models.attention import FeedForward, LinearMap, dot_products, merge_heads, sinusoids, split_heads
 from esbn_core.models.core import Core
 from esbn_core.models.layers import Linear, draw
-from esbn_core.rivals import AbstractorConfig
 from esbn_core.seeding import Stream
-from esbn_core.tasks.counts import TaskSpec
 
 ACTIVATIONS = {
     "softmax": lambda scores_BHTT: torch.softmax(scores_BHTT, dim=-1),

@@ -10,7 +10,7 @@ from typing import overload
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from esbn_core import rivals
+from esbn_core import baseline_configs as rivals
 from esbn_core.config import ESBNConfig, TrialConfig
 from esbn_core.models.abstractor import Abstractor
 from esbn_core.models.context_norm import context_norm

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from esbn_core.baseline_configs import CoRelNetConfig
+from esbn_core.counts import TaskSpec
 from esbn_core.models.core import Core
 from esbn_core.models.layers import uniform_linear
-from esbn_core.rivals import CoRelNetConfig
 from esbn_core.seeding import Stream
-from esbn_core.tasks.counts import TaskSpec
 
 N_MAPS = {"tied": 1, "asymmetric": 2}
 """Variant -> learned maps of the embedding before normalisation."""

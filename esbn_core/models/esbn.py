@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from esbn_core.config import ESBNConfig
+from esbn_core.counts import TaskSpec
 from esbn_core.models.core import Core
 from esbn_core.models.layers import GATES, Linear, LSTMCell, draw
 from esbn_core.models.leak import Leak
 from esbn_core.models.retrieval import RETRIEVALS
 from esbn_core.seeding import Stream
-from esbn_core.tasks.counts import TaskSpec
 
 
 class Read(NamedTuple):

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from esbn_core.config import ESBNConfig
+from esbn_core.counts import TaskSpec
 from esbn_core.models.attention import LinearMap
 from esbn_core.models.layers import GATES, draw
 from esbn_core.seeding import Stream
-from esbn_core.tasks.counts import TaskSpec
 
 START = -4.0  # of a learned strength, before the sigmoid: it starts at 0.018
 

@@ -5,11 +5,11 @@ Legend: B problems, T steps, Z embedding, H hidden, C choices.
 
 from torch import Tensor
 
+from esbn_core.baseline_configs import LSTMConfig
+from esbn_core.counts import TaskSpec
 from esbn_core.models.core import Core
 from esbn_core.models.layers import GATES, Linear, LSTMCell, draw
-from esbn_core.rivals import LSTMConfig
 from esbn_core.seeding import Stream
-from esbn_core.tasks.counts import TaskSpec
 
 
 class LSTM(Core):

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from esbn_core.baseline_configs import MNMConfig
+from esbn_core.counts import TaskSpec
 from esbn_core.models.core import Core
 from esbn_core.models.layers import LSTMCell, uniform, uniform_gates, uniform_linear
-from esbn_core.rivals import MNMConfig
 from esbn_core.seeding import Stream
-from esbn_core.tasks.counts import TaskSpec
 
 N_LAYERS = 3
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from esbn_core.baseline_configs import NTMConfig
+from esbn_core.counts import TaskSpec
 from esbn_core.models.core import Core
 from esbn_core.models.layers import GATES, Linear, LSTMCell, draw
-from esbn_core.rivals import NTMConfig
 from esbn_core.seeding import Stream
-from esbn_core.tasks.counts import TaskSpec
 
 COSINE_FLOOR = 1e-8  # of the product of the two norms
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from esbn_core.baseline_configs import PrediNetConfig
+from esbn_core.counts import TaskSpec
 from esbn_core.models.attention import LinearMap, dot_products
 from esbn_core.models.core import Core
 from esbn_core.models.layers import Linear, draw, position_tag
-from esbn_core.rivals import PrediNetConfig
 from esbn_core.seeding import Stream
-from esbn_core.tasks.counts import TaskSpec
 
 
 class PrediNet(Core):

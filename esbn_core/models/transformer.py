@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from esbn_core.baseline_configs import TransformerConfig
+from esbn_core.counts import TaskSpec
 from esbn_core.models.attention import FeedForward, dot_products, merge_heads, sinusoids, split_heads
 from esbn_core.models.core import Core
 from esbn_core.models.layers import Linear, draw
-from esbn_core.rivals import TransformerConfig
 from esbn_core.seeding import Stream
-from esbn_core.tasks.counts import TaskSpec
 
 
 class Transformer(Core):

@@ -8,12 +8,12 @@ import itertools
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from esbn_core.baseline_configs import TRNConfig
+from esbn_core.counts import TaskSpec
 from esbn_core.models.core import Core
 from esbn_core.models.layers import Linear, draw, position_tag
 from esbn_core.models.relation_net import RelationSum
-from esbn_core.rivals import TRNConfig
 from esbn_core.seeding import Stream
-from esbn_core.tasks.counts import TaskSpec
 
 
 class TRN(Core):

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from esbn_core import counts
 from esbn_core.config import TaskConfig
 from esbn_core.seeding import rng
-from esbn_core.tasks import counts, distribution_of_three, identity_rules, rmts, same_different
+from esbn_core.tasks import distribution_of_three, identity_rules, rmts, same_different
 from esbn_core.tasks.problems import Problems, ProblemSets
 
 TASKS = {

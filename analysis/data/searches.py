@@ -1,0 +1,162 @@
+"""Searches as frames, and as Optuna studies for whatever reads those: importances here, optuna-dashboard elsewhere."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+import pandas as pd
+import pyarrow.compute as pc
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState, create_trial
+
+from analysis.data.trials import has_rows, read
+from analysis.errors import AnalysisError, choices
+
+STATES = {
+    "completed": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+    "running": TrialState.RUNNING,
+}
+
+
+class Search(NamedTuple):
+    """A search as the store has it."""
+
+    about: dict[str, Any]  # its row of searches
+    suggestions: pd.DataFrame  # by number, with the values of its parameters as a dict in `values`
+    rungs: pd.DataFrame  # suggestion, update, and the mean accuracy over seeds
+    parameters: dict[str, dict[str, Any]]  # low, high, log, choices and when of each
+    distributions: dict[str, BaseDistribution]  # the same, as Optuna has them
+
+
+def load_search(results: str, name: str) -> Search:
+    """A search with all its suggestions, whatever became of them; errors are those of `load_searches`."""
+    return load_searches(results, [name])[name]
+
+
+def load_searches(results: str, names: Sequence[str]) -> dict[str, Search]:
+    """Searches with all their suggestions, by name, from one reading of each table.
+
+    Raises:
+        AnalysisError: there is no such search or it has no suggestions yet; a file is torn.
+    """
+    there = read(results, "searches").to_pylist() if has_rows(results, "searches") else []
+    about = {row["search"]: row for row in there}
+    wanted = pc.field("search").isin(list(names))
+    suggestions = read(results, "suggestions", rows=wanted).to_pandas() if has_rows(results, "suggestions") else None
+    rungs = pd.DataFrame({"search": [], "suggestion": [], "update": [], "accuracy": []})
+    if has_rows(results, "rungs"):
+        rungs = read(results, "rungs", list(rungs), wanted).to_pandas()
+    found = {}
+    for name in names:
+        if name not in about:
+            raise AnalysisError(f"search={name!r} is not in results={results!r}; {choices(name, list(about))}")
+        if suggestions is None or not (mine := suggestions["search"] == name).any():
+            raise AnalysisError(f"search={name!r} has no suggestions yet; `esbn search {name}` makes them")
+        found[name] = _search(about[name], suggestions.loc[mine], rungs.loc[rungs["search"] == name])
+    return found
+
+
+def _search(about: dict[str, Any], suggestions: pd.DataFrame, rungs: pd.DataFrame) -> Search:
+    frame = suggestions.sort_values("suggestion", ignore_index=True)
+    frame["values"] = frame["parameters"].map(json.loads)
+    means = rungs.groupby(["suggestion", "update"], as_index=False).agg({"accuracy": "mean"})
+    distributions = {name: json_to_distribution(text) for name, text in json.loads(about["distributions"]).items()}
+    return Search(about, frame, means, json.loads(about["definition"])["parameters"], distributions)
+
+
+def measured(search: Search, update: int | None = None) -> pd.DataFrame:
+    """Suggestions with an accuracy to compare, in `score`: the last that each has reached, or the one at a rung.
+
+    Twins of earlier suggestions are left out, since they were not trained.
+
+    Raises:
+        AnalysisError: there are fewer than 2.
+    """
+    frame = search.suggestions
+    frame = frame.loc[frame["status"].isin(["completed", "pruned"]) & frame["same_as"].isna()]
+    if update is None:
+        frame = frame.assign(score=frame["accuracy"])
+    else:
+        at = search.rungs.loc[search.rungs["update"] == update].set_index("suggestion")["accuracy"]
+        frame = frame.assign(score=frame["suggestion"].map(at)).dropna(subset="score")
+    if len(frame) < 2 and update is None:
+        raise AnalysisError(f"{len(frame)} suggestions have been validated so far, and 2 are needed to compare any")
+    if len(frame) < 2:
+        there = ", ".join(map(str, sorted(search.rungs["update"].unique())))
+        raise AnalysisError(f"{len(frame)} suggestions were validated at update={update}; there are rungs at {there}")
+    return frame
+
+
+def as_optuna(search: Search, frame: pd.DataFrame) -> optuna.Study:
+    """An Optuna study in memory that holds suggestions as completed, with their `score` as value."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(
+        create_trial(value=score, params=values, distributions=_of(search, values))
+        for score, values in zip(frame["score"], frame["values"], strict=True)
+    )
+    return study
+
+
+def export_optuna(results: str, name: str, path: Path) -> None:
+    """Writes a search, finished or running, as an Optuna storage with one study of its name.
+
+    Args:
+        path: SQLite if it ends in .db, .sqlite or .sqlite3, else a journal. Nothing may be there yet.
+    Raises:
+        AnalysisError: there is no such search, or the file cannot be written.
+    """
+    search = load_search(results, name)
+    if path.exists():
+        raise AnalysisError(f"{path} is there already; name another file, or delete it first")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        path.touch()  # which says why it cannot be written, as no storage of Optuna does
+        study = optuna.create_study(study_name=name, direction="maximize", storage=_storage(path))
+        study.set_user_attr("definition", json.loads(search.about["definition"]))
+        study.add_trials(_trials(search))
+    except OSError as error:
+        raise AnalysisError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _storage(path: Path) -> optuna.storages.BaseStorage:
+    if path.suffix in (".db", ".sqlite", ".sqlite3"):
+        return optuna.storages.RDBStorage(f"sqlite:///{path}")
+    return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+
+
+def _trials(search: Search) -> Sequence[optuna.trial.FrozenTrial]:
+    found = []
+    for row in search.suggestions.to_dict("records"):
+        trained = row["suggestion"] if pd.isna(row["same_as"]) else row["same_as"]
+        rungs = search.rungs.loc[search.rungs["suggestion"] == trained]
+        trial = create_trial(
+            state=STATES[row["status"]],
+            value=row["accuracy"] if row["status"] == "completed" else None,
+            params=row["values"],
+            distributions=_of(search, row["values"]),
+            intermediate_values=dict(zip(rungs["update"].tolist(), rungs["accuracy"].tolist(), strict=True)),
+            user_attrs={
+                "arm": row["arm"],
+                "accuracies": [] if row["accuracies"] is None else list(row["accuracies"]),
+                **({} if pd.isna(row["failure"]) else {"failure": row["failure"]}),
+            },
+        )
+        trial.datetime_start = _naive(row["suggested_at"])
+        trial.datetime_complete = None if row["status"] == "running" else _naive(row["finished_at"])
+        found.append(trial)
+    return found
+
+
+def _naive(at: pd.Timestamp) -> Any:
+    """As Optuna has times: local, and without saying so."""
+    return at.to_pydatetime().astimezone().replace(tzinfo=None)
+
+
+def _of(search: Search, values: dict[str, Any]) -> dict[str, BaseDistribution]:
+    return {name: search.distributions[name] for name in values}

@@ -1,0 +1,148 @@
+"""The paper's Figures 3 to 10 from the trials of whatever study: which panels each has, and what is still missing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.data.curves import curves_of
+from analysis.data.published import PUBLISHED_N
+from analysis.data.trials import VARIANT, load_cells
+from analysis.errors import AnalysisError
+from analysis.figures import study as figures
+from analysis.figures.sheet import save, using
+
+_MODELS = (
+    "baseline",
+    "model=transformer",
+    "model=ntm",
+    "model=mnm",
+    "model=lstm",
+    "model=predinet",
+    "model=predinet,tcn=none",
+    "model=rn",
+)
+_ENCODERS = (
+    *("baseline", "encoder=mlp", "encoder=random"),
+    *("model=transformer", "model=transformer,encoder=mlp", "model=transformer,encoder=random"),
+)
+_CONFIDENCE = ("baseline", "confidence=off", "confidence=default_memory")
+_CONDITIONS = {
+    "same_different": (0, 50, 85, 95, 98),
+    "rmts": (0, 50, 85, 95),
+    "distribution_of_three": (0, 50, 85, 95),
+    "identity_rules": (0, 50, 85, 95),
+}
+_PREDINET = "PrediNet is without TCN on same/different, as in the paper."
+_NO_NUMBERS = "The paper prints no numbers for this figure."
+
+
+class PaperFigure(NamedTuple):
+    """A figure of the paper that is made of cells: arms at tasks and numbers of withheld objects."""
+
+    name: str
+    kind: str  # accuracy, bars (accuracy too) or curves
+    panels: dict[str, tuple[int, ...]]  # m by task
+    arms: tuple[str, ...]  # in the paper's order
+    notes: tuple[str, ...]
+
+    def cells(self) -> list[tuple[str, int, str]]:
+        """Task, withheld and arm of every cell."""
+        return [
+            (task, withheld, arm)
+            for task, conditions in self.panels.items()
+            for withheld in conditions
+            for arm in self.arms
+            if arm != _other_predinet(task)
+        ]
+
+
+def _other_predinet(task: str) -> str:
+    """The PrediNet that the paper does not plot: the one with TCN on same/different, the one without elsewhere."""
+    return "model=predinet" if task == "same_different" else "model=predinet,tcn=none"
+
+
+def _at_zero(*tasks: str) -> dict[str, tuple[int, ...]]:
+    return dict.fromkeys(tasks, (0,))
+
+
+FIGURES = (
+    PaperFigure("figure3", "accuracy", _CONDITIONS, _MODELS, (f"Paper: Tables 9 to 12. {_PREDINET}",)),
+    PaperFigure("figure4", "curves", _at_zero(*list(_CONDITIONS)[1:]), _MODELS, (_NO_NUMBERS,)),
+    PaperFigure("figure5", "curves", _at_zero("same_different"), _MODELS, (f"{_NO_NUMBERS} {_PREDINET}",)),
+    PaperFigure("figure6", "bars", _CONDITIONS, _ENCODERS, ("Paper: Tables 15 to 18.",)),
+    PaperFigure("figure7", "curves", _at_zero(*_CONDITIONS), _CONFIDENCE[:2], (_NO_NUMBERS,)),
+    PaperFigure("figure8", "curves", _at_zero("rmts"), _CONFIDENCE, (_NO_NUMBERS,)),
+)
+"""Figures 3 to 8. Whether Figures 4 and 7 are at m = 0 as Figures 5 and 8 are, and which tasks Figure 7 has besides
+rmts, is our reading: their captions were not to be had."""
+
+_KEYS = ("distribution_of_three", 95, "baseline")  # Figure 9
+
+
+def save_paper(
+    results: str, out: str | Path, style: str = "paper", tell: Callable[[str], None] = lambda line: None
+) -> list[Path]:
+    """Writes Figures 3 to 10 of the paper, as far as the store has something for them.
+
+    Trials of every study count, without rehearsals; a cell is whole with the paper's 10 networks. The names are figure3
+    to figure10, and key_similarity.
+
+    Args:
+        results: folder or URI that studies were run into.
+        out: local folder; made if it is not there.
+        style: paper or talk.
+        tell: is given a line for each thing that is missing, incomplete or left out.
+    Returns:
+        The paths of the files.
+    Raises:
+        AnalysisError: the store has nothing for any of the figures; a file is torn; ``out`` cannot be written.
+    """
+    cells = [cell for figure in FIGURES for cell in figure.cells()]
+    frame, rehearsed = load_cells(results, cells, PUBLISHED_N)
+    if not {"completed", "doubtful"} & set(frame["status"]):
+        raise AnalysisError(
+            f"results={results!r} holds nothing of Figures 3 to 10 yet; `esbn run quickstart` trains a part of them in"
+            " minutes, `esbn run paper` all, and rehearsals do not count"
+        )
+    paths: list[Path] = []
+    with using(style):
+        for figure in FIGURES:
+            paths += _save(figure, results, frame, rehearsed, Path(out), tell)
+        here = frame.loc[_among(frame, VARIANT, [_KEYS])]
+        for name, found, wants in (
+            ("figure9", figures.save_keys(results, here, Path(out), "figure9"), "`esbn run keys`"),
+            ("figure10", figures.save_objects(results, frame, Path(out), "figure10"), "any run"),
+        ):
+            if not found:
+                tell(f"{name}: not drawn, the store has nothing for it; {wants} makes it")
+            paths += found
+    return paths
+
+
+def _save(
+    figure: PaperFigure, results: str, frame: pd.DataFrame, rehearsed: pd.DataFrame, out: Path, tell: Callable
+) -> list[Path]:
+    here = frame.loc[_among(frame, VARIANT, figure.cells())]
+    curves = curves_of(results, here) if figure.kind == "curves" else None
+    if curves is not None:
+        here = figures.with_curves(here, curves)
+    conditions = [(task, m) for task, withheld in figure.panels.items() for m in withheld]
+    left_out = _among(rehearsed, ["task", "withheld"], conditions).sum()
+    rehearsals = [f"Rehearsals at these tasks and m, left out: {left_out}."] if left_out else []
+    for line in [*figures.lacks(here, figure.arms), *rehearsals]:
+        tell(f"{figure.name}: {line}")
+    if "completed" not in set(here["status"]):
+        tell(f"{figure.name}: not drawn; `esbn run paper` trains it")
+        return []
+    notes = [*figure.notes, *rehearsals]
+    if curves is None:
+        return save(figures.accuracy(here, figure.arms, notes, figure.kind == "bars"), out, figure.name)
+    return save(figures.curves(here, curves, figure.arms, notes), out, figure.name)
+
+
+def _among(frame: pd.DataFrame, columns: list[str], places: list[tuple]) -> np.ndarray:
+    """[N] bool, which rows of the frame have one of these places in the columns."""
+    return pd.MultiIndex.from_arrays([frame[column] for column in columns]).isin(places)

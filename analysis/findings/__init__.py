@@ -1,0 +1,1 @@
+"""Findings: frames in, frames out."""

@@ -1,0 +1,249 @@
+"""Whether a study held its test problems back and trained its arms alike, proven from what each trial stored.
+
+A trial stores which objects its problems show and a hash of the problems, found in the problems themselves. Only
+completed trials are audited, since only they enter a number. What a row does not say counts as not proven.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from analysis.data.trials import VARIANT, has_rows, load_study, read
+from analysis.errors import AnalysisError
+from analysis.findings.comparison import spans
+from analysis.tables.grid import Grid, render
+
+CURVE_STEP = 10  # updates between two points of a stored time course
+_DRAWN_BY = ("n_objects", "images", "n_train", "n_test", "sampling")  # settings that, with the seed, make the problems
+_STORED = ("withheld_objects", "train_objects", "test_objects", "repeated_problems", "tested_after", "started_at")
+_SHARED = ("withheld_objects", "images_hash", "problems_hash", "config")
+
+Row = dict[str, Any]
+
+
+class Check(NamedTuple):
+    """A claim, whether what is stored proves it, and what that is or where it fails."""
+
+    check: str
+    passed: bool
+    evidence: str
+
+
+def audit(results: str, study: str) -> pd.DataFrame:
+    """Checks the holdout of a study.
+
+    Args:
+        results: folder or URI the study was run into.
+        study: name of the study.
+    Returns:
+        The rows of `Check`.
+    Raises:
+        AnalysisError: no trial of the study has completed; or it is unknown or its files cannot be read.
+    """
+    frame = load_study(results, study)
+    if "completed" not in set(frame["status"]):
+        raise AnalysisError(f"study={study!r} has no completed trial yet, so there is nothing to audit; run it first")
+    return audit_on(results, frame)
+
+
+def audit_on(results: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The same from rows of `load_study`, of which some have completed."""
+    completed = frame.loc[frame["status"] == "completed"]
+    completed = completed.reindex(columns=list(dict.fromkeys([*completed, "updates", *_STORED, *_SHARED])))
+    trials: list[Row] = [{str(name): value for name, value in row.items()} for row in completed.to_dict("records")]
+    checks = [
+        *_holdout(trials),
+        *_recorded(results, trials),
+        _seeds(frame),
+        _alike(trials),
+        _planned_first(results, trials),
+        *_untuned(results, trials),
+    ]
+    return pd.DataFrame(checks, columns=list(Check._fields))
+
+
+def report(frame: pd.DataFrame, format: str) -> str:
+    """A frame of `audit` in one of `analysis.tables.grid.FORMATS`."""
+    rows = [
+        [row["check"], "passed" if row["passed"] else "FAILED", row["evidence"]] for row in frame.to_dict("records")
+    ]
+    return render([Grid(("check", "result", "evidence"), rows, (False, False, False))], _NOTES, [frame], format)
+
+
+_NOTES = (
+    "Checked on the completed trials, from the rows they stored: each lists the objects its training and test problems"
+    " show, found in these problems, and a hash of the problems. What a row does not say is not proven.",
+)
+
+
+def _holdout(trials: list[Row]) -> list[Check]:
+    held = [trial for trial in trials if trial["withheld"]]
+    return [
+        _each(
+            "No withheld object is in training",
+            held,
+            ("withheld_objects", "train_objects"),
+            lambda t: (
+                0 < len(t["train_objects"])
+                and {*t["train_objects"]}.isdisjoint(t["withheld_objects"])
+                and len(t["withheld_objects"]) == t["withheld"]
+            ),
+            "the m withheld objects are none of those that the training problems show",
+        ),
+        _each(
+            "Test problems show withheld objects only",
+            held,
+            ("withheld_objects", "test_objects"),
+            lambda t: 0 < len({*t["test_objects"]}) and {*t["test_objects"]} <= {*t["withheld_objects"]},
+            "each object that a test problem shows is withheld",
+        ),
+        _each(
+            "No test problem is a training problem",
+            trials,
+            ("repeated_problems",),
+            lambda t: t["repeated_problems"] == 0,
+            "none shows the images of a training problem in the same order",
+        ),
+    ]
+
+
+def _recorded(results: str, trials: list[Row]) -> list[Check]:
+    """A second witness: the problems that the keys table holds, step by step."""
+    wanted = {trial["trial_id"]: trial for trial in trials if trial.get("keys") is True}
+    if not wanted:
+        return []
+    if has_rows(results, "keys"):
+        here = pc.field("trial_id").isin(list(wanted))
+        shown = read(results, "keys", ["trial_id", "split", "object"], here).group_by(["trial_id", "split"])
+        for row in shown.aggregate([("object", "distinct")]).to_pylist():
+            wanted[row["trial_id"]] = {**wanted[row["trial_id"]], f"keys_{row['split']}": row["object_distinct"]}
+    return [
+        _each(
+            "Recorded keys show the same split",
+            [{"keys_train": None, "keys_test": None, **trial} for trial in wanted.values()],
+            ("keys_train", "keys_test", "train_objects", "test_objects"),
+            lambda t: all({*t[f"keys_{split}"]} == {*t[f"{split}_objects"]} for split in ("train", "test")),
+            "the objects of the recorded steps are those of the training and the test problems",
+        )
+    ]
+
+
+def _seeds(frame: pd.DataFrame) -> Check:
+    """Arms of a condition may differ in the number of their seeds, not in which come first."""
+    name, bad, n_conditions = "Arms are planned on the same seeds", [], 0
+    for _, of_condition in frame.groupby(["task", "withheld"], sort=False):
+        n_conditions += 1
+        seeds = sorted((set(of_arm) for _, of_arm in of_condition.groupby("arm")["seed"]), key=len)
+        if not all(fewer <= more for fewer, more in pairwise(seeds)):
+            bad.append("{}, m = {}".format(*of_condition[["task", "withheld"]].iloc[0]))
+    if bad:
+        return Check(name, False, f"not at {'; '.join(bad)}")
+    return Check(
+        name, True, f"at {_count(n_conditions, 'condition')}, the seeds of an arm contain those of any smaller one"
+    )
+
+
+def _alike(trials: list[Row]) -> Check:
+    """At one seed all arms have one split and one set of images; arms that draw problems alike have the same ones."""
+    name = "Arms share split, images and problems at each seed"
+    unknown = [trial for trial in trials if any(_null(trial[column]) for column in _SHARED)]
+    if unknown:
+        return Check(name, False, _silent(unknown, _SHARED))
+    at_seed: dict[tuple, set[tuple]] = {}
+    of_sizes: dict[tuple, set[str]] = {}
+    for trial in trials:
+        place = (trial["task"], trial["withheld"], trial["seed"])
+        at_seed.setdefault(place, set()).add((tuple(trial["withheld_objects"]), trial["images_hash"]))
+        settings = json.loads(trial["config"])
+        drawn = (*place, *(settings.get(name) for name in _DRAWN_BY))
+        of_sizes.setdefault(drawn, set()).add(trial["problems_hash"])
+    bad = dict.fromkeys(key[:3] for key, found in (*at_seed.items(), *of_sizes.items()) if len(found) > 1)
+    if bad:
+        return Check(name, False, f"not at {'; '.join(f'{task}, m = {m}, seed {seed}' for task, m, seed in bad)}")
+    more = len(of_sizes) - len(at_seed)
+    other = f"; {_count(more, 'more set')} of problems where an arm draws them otherwise" if more else ""
+    return Check(
+        name,
+        True,
+        f"one split and one hash of the problems at each of {_count(len(at_seed), 'place')} (task, m and seed){other}",
+    )
+
+
+def _planned_first(results: str, trials: list[Row]) -> Check:
+    plans = read(results, "plans", ["trial_id", "planned_at"]).to_pandas()
+    first = plans.groupby("trial_id")["planned_at"].min()
+    return _each(
+        "Trials were planned before they were trained",
+        trials,
+        ("started_at",),
+        lambda t: first[t["trial_id"]] <= t["started_at"],
+        "the first plan that asks for a trial, and names its settings, is older than the trial",
+    )
+
+
+def _untuned(results: str, trials: list[Row]) -> list[Check]:
+    last: dict[str, int] = {}
+    if has_rows(results, "curves"):
+        here = pc.field("trial_id").isin([trial["trial_id"] for trial in trials])
+        points = read(results, "curves", ["trial_id", "update"], here)
+        ends = points.group_by("trial_id").aggregate([("update", "max")])
+        last = dict(zip(ends["trial_id"].to_pylist(), ends["update_max"].to_pylist(), strict=True))
+    with_ends = [{**trial, "curve": last.get(trial["trial_id"])} for trial in trials]
+    return [
+        _each(
+            "Training went on to the planned update",
+            with_ends,
+            ("updates", "curve"),
+            lambda t: t["curve"] == (t["updates"] - 1) // CURVE_STEP * CURVE_STEP,
+            "the stored time course ends where the plan does, not earlier and not later",
+        ),
+        _each(
+            "Test problems were looked at after the last update",
+            trials,
+            ("updates", "tested_after"),
+            lambda t: t["tested_after"] == t["updates"],
+            "one test accuracy for each, measured when the planned number of updates had been made",
+        ),
+    ]
+
+
+def _each(name: str, trials: list[Row], needs: Sequence[str], holds: Callable[[Row], bool], evidence: str) -> Check:
+    """A check of every trial on its own."""
+    if not trials:
+        return Check(name, True, "no completed trial that this could concern")
+    unknown = [trial for trial in trials if any(_null(trial[column]) for column in needs)]
+    broken = [t for t in trials if not any(_null(t[column]) for column in needs) and not holds(t)]
+    if broken or unknown:
+        said = [f"not so in {_names(broken)}"] * bool(broken) + [_silent(unknown, needs)] * bool(unknown)
+        return Check(name, False, "; ".join(said))
+    return Check(name, True, f"{_count(len(trials), 'trial')}: {evidence}")
+
+
+def _silent(trials: list[Row], needs: Iterable[str]) -> str:
+    lack = [column for column in needs if any(_null(trial[column]) for trial in trials)]
+    return f"not stored ({', '.join(lack)}) in {_names(trials)}"
+
+
+def _names(trials: list[Row]) -> str:
+    """Trials by variant: ``"3 trials: rmts, m = 95, baseline, seeds 0-2"``, shortened after three variants."""
+    variants: dict[tuple, list[int]] = {}
+    for trial in trials:
+        variants.setdefault(tuple(trial[column] for column in VARIANT), []).append(int(trial["seed"]))
+    named = [
+        f"{task}, m = {m}, {arm}, seed{'s' * (len(seeds) > 1)} {spans(seeds)}"
+        for (task, m, arm), seeds in variants.items()
+    ]
+    rest = [f"and {len(named) - 3} more variants"] * (len(named) > 3)
+    return f"{_count(len(trials), 'trial')}: {'; '.join([*named[:3], *rest])}"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def _null(value: Any) -> bool:
+    return value is None or (not hasattr(value, "__len__") and pd.isna(value))

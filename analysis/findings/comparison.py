@@ -1,0 +1,223 @@
+"""The arms of a study against one of them: seed by seed, condition by condition, and over all conditions.
+
+A condition is a task and a number m of withheld objects. The same seed has the same withheld objects, problems and
+batches in every arm, so networks are compared in pairs.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.data.published import published
+from analysis.data.trials import load_study
+from analysis.errors import AnalysisError, choices
+from analysis.statistics.bootstrap import Estimate, improvement, interquartile_mean
+from analysis.statistics.interim import at_looks
+from analysis.statistics.tests import Paired, holm, more_pairs, paired, repeated
+
+ALPHA = 0.05  # level of each family of tests
+COMPLETED = "completed"
+NOT_PLANNED = "not planned"
+
+_PAIRED = ["n", "difference_points", "low_points", "high_points", "t", "p"]  # columns for the fields of `Paired`
+_NO_ESTIMATE = Estimate(np.nan, np.nan, np.nan)
+
+Condition = tuple[str, int]  # task and m
+
+
+class Seed(NamedTuple):
+    """One planned trial."""
+
+    status: str
+    accuracy: float  # fraction; NaN unless completed
+
+
+Arms = dict[str, dict[int, Seed]]  # of one condition: arm -> seed -> trial
+
+
+def load_arms(results: str, study: str, baseline: str) -> pd.DataFrame:
+    """The rows of `load_study`, once it is clear that there is something to compare.
+
+    Args:
+        results: folder or URI the study was run into.
+        study: name of the study.
+        baseline: arm that the others are compared with.
+    Raises:
+        AnalysisError: the study has no such arm, or no other; or it is unknown or its files cannot be read.
+    """
+    frame = load_study(results, study)
+    check_arms(frame, study, baseline)
+    return frame
+
+
+def check_arms(frame: pd.DataFrame, study: str, baseline: str) -> None:
+    """Raises `AnalysisError` if a study has no such arm, or no other."""
+    arms = set(frame["arm"])
+    if baseline not in arms:
+        raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
+    if len(arms) == 1:
+        raise AnalysisError(f"study={study!r} has no arm but {baseline!r}; compare a study with two or more")
+
+
+def conditions(frame: pd.DataFrame) -> dict[Condition, Arms]:
+    """Rows of `load_study` by condition, arm and seed; tasks and arms in planned order, m by size."""
+    cells: dict[Condition, Arms] = {}
+    columns = (frame[column] for column in ("task", "withheld", "arm", "seed", "status", "test_accuracy"))
+    for task, withheld, arm, seed, status, accuracy in zip(*columns, strict=True):
+        trial = Seed(status, float(accuracy) if status == COMPLETED else np.nan)
+        cells.setdefault((task, int(withheld)), {}).setdefault(arm, {})[int(seed)] = trial
+    tasks, arms = list(dict.fromkeys(frame["task"])), list(dict.fromkeys(frame["arm"]))
+    order = sorted(cells, key=lambda condition: (tasks.index(condition[0]), condition[1]))
+    return {at: {arm: cells[at][arm] for arm in arms if arm in cells[at]} for at in order}
+
+
+def pairs(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Paired differences of every arm from the baseline at every condition.
+
+    Args:
+        frame: rows of `load_study`.
+        baseline: arm that the others are compared with.
+    Returns:
+        A row per condition and arm: ``task``, ``withheld``, ``arm``; ``n`` (seeds completed in both) of ``planned``
+        (seeds planned in either); ``difference_points`` (arm minus baseline, mean over pairs) with ``low_points`` and
+        ``high_points`` (95 % t interval) and ``t`` as `inference.paired` has them; ``p`` likewise, but corrected by
+        `inference.repeated` where there are several ``looks``; ``p_holm`` (the family is all rows, those without a test
+        included); ``unpaired``, the seeds completed in one of the two only, in words; ``more_seeds``, the fewest after
+        which p would pass the strictest step of the correction, null if none (see `inference.more_pairs`).
+    """
+    found = [_pairs(conditions(seen), baseline) for seen in at_looks(frame)]
+    p_LC = np.stack([at_look["p"].to_numpy(float) for at_look in found])
+    looks = len(found)
+    rows = found[0] if looks == 1 else _pairs(conditions(frame), baseline)
+    level = ALPHA / max(len(rows), 1) / looks
+    more = [more_pairs(Paired(*values), level) for values in rows[_PAIRED].itertuples(index=False)]
+    p = repeated(p_LC, looks)
+    return rows.assign(p=p, p_holm=holm(p), looks=looks, more_seeds=pd.array(more, dtype="Int64"))
+
+
+def _pairs(cells: dict[Condition, Arms], baseline: str) -> pd.DataFrame:
+    """`pairs` as they are, without what corrects p."""
+    rows = []
+    for (task, withheld), arms in cells.items():
+        base = arms.get(baseline, {})
+        for arm, seeds in arms.items():
+            if arm == baseline:
+                continue
+            both = [seed for seed in seeds if seed in base and _completed(seeds, seed) and _completed(base, seed)]
+            found = paired([100 * (seeds[seed].accuracy - base[seed].accuracy) for seed in both])
+            rows.append((task, withheld, arm, len(seeds.keys() | base), *found, unpaired(seeds, base)))
+    return pd.DataFrame(rows, columns=["task", "withheld", "arm", "planned", *_PAIRED, "unpaired"])
+
+
+def _completed(seeds: dict[int, Seed], seed: int) -> bool:
+    return seed in seeds and seeds[seed].status == COMPLETED
+
+
+def unpaired(seeds: dict[int, Seed], base: dict[int, Seed]) -> str:
+    """Seeds completed in one arm only, ``"2 (failed in the arm), 3-9 (missing in the arm)"``; empty if none are."""
+    lacks: dict[str, list[int]] = {}
+    for here, other, name in ((base, seeds, "arm"), (seeds, base, "baseline")):
+        for seed in here:
+            if _completed(here, seed) and not _completed(other, seed):
+                status = other[seed].status if seed in other else NOT_PLANNED
+                lacks.setdefault(f"{status} in the {name}", []).append(seed)
+    return ", ".join(f"{spans(found)} ({lack})" for lack, found in lacks.items())
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Whole numbers in words, runs of three and more shortened: ``"0, 1, 4-9"``."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
+
+
+def over_conditions(differences: pd.DataFrame) -> pd.DataFrame:
+    """The paper's own comparison of arms: a paired t test over condition means, an arm a row.
+
+    Args:
+        differences: rows of `pairs` or of `published_differences`.
+    Returns:
+        ``arm``; ``n`` (conditions with a difference) of ``planned``; and ``difference_points`` (mean over conditions)
+        to ``p_holm`` as in `pairs`, the pairs being conditions here and the family the arms.
+    Source: the tests of encoders in the paper, over the 17 conditions of Tables 15-18.
+    """
+    rows = []
+    for arm in dict.fromkeys(differences["arm"]):
+        of_arm = differences.loc[differences["arm"] == arm, "difference_points"]
+        rows.append((arm, len(of_arm), *paired(of_arm.dropna().to_numpy(float))))
+    frame = pd.DataFrame(rows, columns=["arm", "planned", *_PAIRED])
+    return frame.assign(p_holm=holm(frame["p"].to_numpy(float)))
+
+
+def published_differences(baseline: str) -> pd.DataFrame:
+    """Arm minus baseline in the paper's means, in points: a row per task, withheld and arm that it has both of."""
+    paper = published()
+    rows = [
+        (task, withheld, arm, 100 * (value.mean - paper[task, withheld, baseline].mean))
+        for (task, withheld, arm), value in paper.items()
+        if arm != baseline and (task, withheld, baseline) in paper
+    ]
+    return pd.DataFrame(rows, columns=["task", "withheld", "arm", "difference_points"])
+
+
+def arms(cells: dict[Condition, Arms], differences: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """What each arm amounts to: at how many conditions it is worse or better, and how it does over all of them.
+
+    Args:
+        cells: from `conditions`.
+        differences: rows of `pairs` for them.
+        baseline: arm that the others are compared with.
+    Returns:
+        A row per arm: ``conditions`` (planned), ``compared`` (with two pairs or more), ``worse`` and ``better``
+        (``p_holm`` up to `ALPHA`), ``largest_points``, ``largest_task``, ``largest_withheld`` (the largest of these,
+        null if there is none), ``complete`` (conditions with every planned seed completed in both arms), and over
+        these, with a ``_low`` and a ``_high`` each: ``iqm`` and ``baseline_iqm`` (fractions), ``p_improvement``.
+    """
+    rows = []
+    for arm in dict.fromkeys(differences["arm"]):
+        here = differences.loc[differences["arm"] == arm]
+        told = here.loc[here["p_holm"] <= ALPHA]
+        worse, better = (int((sign * told["difference_points"] > 0).sum()) for sign in (-1, 1))
+        row = {"arm": arm, "conditions": len(here), "compared": int((here["n"] > 1).sum())}
+        rows.append({**row, "worse": worse, "better": better, **_largest(told), **_across(cells, arm, baseline)})
+    return pd.DataFrame(rows)
+
+
+def _largest(told: pd.DataFrame) -> dict[str, Any]:
+    columns = {"largest_points": "difference_points", "largest_task": "task", "largest_withheld": "withheld"}
+    if told.empty:
+        return dict.fromkeys(columns)
+    row = told.loc[told["difference_points"].abs().idxmax()]
+    return {name: row[column] for name, column in columns.items()}
+
+
+def _across(cells: dict[Condition, Arms], arm: str, baseline: str) -> dict[str, float]:
+    whole = [of for of in cells.values() if complete(of, arm) and complete(of, baseline)]
+    row: dict[str, float] = {"complete": len(whole)}
+    ours, base = (
+        [np.array([trial.accuracy for trial in of[name].values()]) for of in whole] for name in (arm, baseline)
+    )
+    found = {
+        "iqm": interquartile_mean(ours) if whole else _NO_ESTIMATE,
+        "baseline_iqm": interquartile_mean(base) if whole else _NO_ESTIMATE,
+        "p_improvement": improvement(ours, base) if whole else _NO_ESTIMATE,
+    }
+    for name, (value, low, high) in found.items():
+        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return row
+
+
+def complete(arms: Arms, arm: str) -> bool:
+    """Whether every planned seed of an arm, of which there is one at least, has completed at this condition."""
+    return arm in arms and all(trial.status == COMPLETED for trial in arms[arm].values())
+
+
+def left_out(cells: dict[Condition, Arms], arm: str, baseline: str) -> list[Condition]:
+    """The conditions an arm is planned at that are not complete in it and in the baseline."""
+    return [at for at, of in cells.items() if arm in of and not (complete(of, arm) and complete(of, baseline))]

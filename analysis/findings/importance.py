@@ -1,0 +1,113 @@
+"""How much each parameter of a search matters for accuracy, with intervals over resampled suggestions."""
+
+import json
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.importance import BaseImportanceEvaluator, FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
+
+from analysis.data.searches import Search, as_optuna, measured
+from analysis.errors import AnalysisError
+from analysis.tables.grid import MISSING, Grid, render
+
+RESAMPLES = 50
+EVALUATORS: dict[str, Callable[[], BaseImportanceEvaluator]] = {
+    "fanova": lambda: FanovaImportanceEvaluator(n_trees=32, seed=0),
+    "ped_anova": PedAnovaImportanceEvaluator,
+}
+MEANING = {
+    "fanova": "fANOVA (Hutter et al. 2014): share of the variance of accuracy, as a random forest predicts it over the"
+    " whole space, that a parameter explains by itself.",
+    "ped_anova": "PED-ANOVA (Watanabe et al. 2023): how far the values of a parameter in the best tenth of suggestions"
+    " are from those in all.",
+}
+
+
+def importances(search: Search, evaluator: str = "fanova", update: int | None = None) -> pd.DataFrame:
+    """Importance of each parameter, normalised to a sum of 1.
+
+    Args:
+        search: with at least 2 suggestions that were validated.
+        evaluator: one of `EVALUATORS`.
+        update: compare accuracies at this rung; None: the last that each suggestion has reached.
+    Returns:
+        A row per parameter, the most important first: parameter, importance, low and high (95 % percentile interval
+        over `RESAMPLES` bootstrap samples of the suggestions), n (suggestions that have it). The numbers are NaN where
+        a parameter is searched in only some of the suggestions.
+    Raises:
+        AnalysisError: all accuracies are the same, no parameter varies in all suggestions, or the evaluator is unknown.
+    """
+    if evaluator not in EVALUATORS:
+        raise AnalysisError(f"evaluator={evaluator!r} is unknown; choose one of {', '.join(EVALUATORS)}")
+    frame = measured(search, update)
+    if len(set(frame["score"])) == 1:
+        raise AnalysisError(
+            f"all {len(frame)} suggestions have accuracy {frame['score'].iloc[0]:.3f}, so nothing about them mattered; "
+            "compare them at an earlier rung with --update"
+        )
+    everywhere = [name for name in search.distributions if all(name in values for values in frame["values"])]
+    if not _tells(frame, everywhere):
+        raise AnalysisError("no parameter varies over all suggestions, so none can be compared over them")
+    draws = np.random.default_rng(0)
+    samples = [frame.iloc[draws.integers(len(frame), size=len(frame))] for _ in range(RESAMPLES)]
+    found = _importances(search, frame, evaluator, everywhere)
+    resampled = pd.DataFrame(
+        [_importances(search, sample, evaluator, everywhere) for sample in samples if _tells(sample, everywhere)],
+        columns=everywhere,
+    )
+    rows = [
+        {
+            "parameter": name,
+            "importance": found.get(name, np.nan),
+            "low": resampled[name].quantile(0.025) if name in found else np.nan,
+            "high": resampled[name].quantile(0.975) if name in found else np.nan,
+            "n": sum(name in values for values in frame["values"]),
+        }
+        for name in search.distributions
+    ]
+    return pd.DataFrame(rows).sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+
+
+def _tells(frame: pd.DataFrame, parameters: list[str]) -> bool:
+    """Whether suggestions differ both in accuracy and in the parameters that all of them have."""
+    settings = {json.dumps([values[name] for name in parameters]) for values in frame["values"]}
+    return len(set(frame["score"])) > 1 and len(settings) > 1
+
+
+def _importances(search: Search, frame: pd.DataFrame, evaluator: str, parameters: list[str]) -> dict[str, float]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = as_optuna(search, frame)
+        return optuna.importance.get_param_importances(study, evaluator=EVALUATORS[evaluator](), params=parameters)
+
+
+def report(search: Search, frame: pd.DataFrame, evaluator: str, update: int | None, format: str) -> str:
+    """The importances of a search as a table.
+
+    Args:
+        frame: rows of `importances`, with the same evaluator and update.
+    Raises:
+        AnalysisError: the format is unknown.
+    """
+    rows = []
+    for row in frame.to_dict("records"):
+        known = [f"{row['importance']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}"]
+        rows.append([row["parameter"], *([MISSING] * 2 if pd.isna(row["importance"]) else known), str(row["n"])])
+    grid = Grid(("parameter", "importance", "95 % interval", "n"), rows, (False, True, True, True))
+    return render([grid], notes(search, evaluator, update), [frame], format)
+
+
+def notes(search: Search, evaluator: str, update: int | None) -> list[str]:
+    """What the importances of a search are of."""
+    frame = measured(search, update)
+    counts = ", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items())
+    at = "the last rung that each reached" if update is None else f"update {update}"
+    return [
+        MEANING[evaluator] + " Normalised to a sum of 1.",
+        f"Of validation accuracy at {at}, means over {len(search.about['seeds'])} seeds, of n suggestions ({counts})."
+        f" Interval: percentiles of {RESAMPLES} bootstrap samples of the suggestions. {MISSING}: searched in some"
+        " suggestions only.",
+    ]

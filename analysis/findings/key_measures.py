@@ -1,0 +1,139 @@
+"""Whether keys behave like symbols, over all networks of a study: the numbers behind Figure 9.
+
+Legend: P problems, T steps, K key, N networks.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from analysis.data.trials import VARIANT, load_keys, load_study
+from analysis.errors import AnalysisError
+from analysis.findings import key_geometry
+from analysis.statistics.summary import summarise
+from analysis.tables.grid import MISSING, Grid, render
+
+RIDGE = 1e-3  # of the mean square of a key's entries, added to the normal equations of the decoder
+BY_CONSTRUCTION = 2  # steps at which the controller has seen nothing of the images, so the keys are the same
+
+
+def by_step(results: str, study: str) -> pd.DataFrame:
+    """The measures of every network of a study with stored keys, step by step.
+
+    Returns:
+        A row per trial and step t with the columns of the variant, ``seed`` and
+        distance: between the mean key of training and of test problems;
+        spread: root mean square distance of the test problems' keys from their mean;
+        between: mean distance of the step's mean key from those of the other steps;
+        overlap: between / distance, how much further apart steps are than training and test (infinite if these agree);
+        decoded: fraction of the test problems' keys of this step whose step a linear decoder, fitted to the keys of
+        the training problems, names right;
+        retrieved: median |r - k_t| / |k_t| over the test problems' reads of this step's entry, where there are any.
+    Raises:
+        AnalysisError: the study is unknown, none of its trials has stored keys, or a file is torn.
+    """
+    frame = load_study(results, study)
+    if _with_keys(frame).empty:
+        raise AnalysisError(f"study={study!r} has no trial with stored keys yet; `esbn run keys` makes some")
+    return by_step_on(results, frame)
+
+
+def by_step_on(results: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The same from rows of `load_study`."""
+    frames = []
+    for row in _with_keys(frame).to_dict("records"):
+        keys = load_keys(results, row["trial_id"])
+        if len(keys):  # a trial can be there while its keys are still to be recorded
+            measured = measures(key_geometry.trace(keys))
+            frames.append(measured.assign(**{name: row[name] for name in (*VARIANT, "seed")}))
+    if not frames:
+        raise AnalysisError("no trial of the study has stored keys yet; run it again, which records them")
+    return pd.concat(frames, ignore_index=True)
+
+
+def _with_keys(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.loc[(frame["status"] == "completed") & frame["keys"]]
+
+
+def measures(trace: key_geometry.Trace) -> pd.DataFrame:
+    """The measures of one network, a row per step; the columns are those of `by_step`."""
+    train_PTK, test_PTK = (trace.keys[trace.train == split].astype(float) for split in (True, False))
+    means_TK, test_means_TK = train_PTK.mean(axis=0), test_PTK.mean(axis=0)
+    centres_TK = (means_TK + test_means_TK) / 2
+    apart_TT = np.linalg.norm(centres_TK[:, None] - centres_TK, axis=2)
+    n_steps = len(apart_TT)
+    distance_T = np.linalg.norm(means_TK - test_means_TK, axis=1)
+    between_T = apart_TT.sum(axis=1) / (n_steps - 1)
+    with np.errstate(divide="ignore"):
+        overlap_T = between_T / distance_T
+    recalled = key_geometry.reads(trace)
+    error_R = np.linalg.norm(recalled.read - recalled.key, axis=1) / np.linalg.norm(recalled.key, axis=1)
+    retrieved = {t: np.median(error_R[(recalled.role == t) & ~recalled.train]) for t in key_geometry.ROLES}
+    return pd.DataFrame(
+        {
+            "step": np.arange(1, n_steps + 1),
+            "distance": distance_T,
+            "spread": np.sqrt(np.square(test_PTK - test_means_TK).sum(axis=2).mean(axis=0)),
+            "between": between_T,
+            "overlap": overlap_T,
+            "decoded": (_decoder(train_PTK)(test_PTK) == np.arange(n_steps)).mean(axis=0),
+            "retrieved": [retrieved.get(t, np.nan) for t in range(1, n_steps + 1)],
+        }
+    )
+
+
+def similarity(trace: key_geometry.Trace) -> np.ndarray:
+    """[T, T] cosine between the mean key of training problems at one step and that of test problems at another.
+
+    Both are taken from the mean over all steps of the training problems, which all keys share.
+    """
+    means_STK = np.stack([trace.keys[trace.train == split].mean(axis=0, dtype=float) for split in (True, False)])
+    means_STK = means_STK - means_STK[0].mean(axis=0)
+    train_TK, test_TK = means_STK / np.linalg.norm(means_STK, axis=2, keepdims=True)
+    return train_TK @ test_TK.T
+
+
+def _decoder(keys_PTK: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A ridge regression of the step, one-hot, on the key and a constant: [P, T, K] -> the likeliest step, from 0."""
+
+    def design(x_PTK: np.ndarray) -> np.ndarray:
+        x_NK = x_PTK.reshape(-1, x_PTK.shape[-1])
+        return np.column_stack([x_NK, np.ones(len(x_NK))])
+
+    x_NK, steps_N = design(keys_PTK), np.tile(np.arange(keys_PTK.shape[1]), len(keys_PTK))
+    penalty_KK = RIDGE * np.square(x_NK).mean() * len(x_NK) * np.eye(x_NK.shape[1])
+    weights_KT = np.linalg.solve(x_NK.T @ x_NK + penalty_KK, x_NK.T @ np.eye(keys_PTK.shape[1])[steps_N])
+    return lambda x_PTK: (design(x_PTK) @ weights_KT).argmax(axis=1).reshape(x_PTK.shape[:2])
+
+
+def report(frame: pd.DataFrame, format: str) -> str:
+    """A frame of `by_step` as a table: mean and standard error over networks at each step."""
+    rows = []
+    for _, cell in frame.groupby([*VARIANT, "step"], sort=False):
+        task, withheld, arm, step = cell[[*VARIANT, "step"]].iloc[0].tolist()
+        apart = [_mean(cell[name].tolist(), 3) for name in ("distance", "spread", "between")]
+        overlap = MISSING if np.isinf(cell["overlap"]).all() else f"{cell['overlap'].median():,.0f}"
+        ends = (_mean((100 * cell["decoded"]).tolist(), 1), _mean(cell["retrieved"].dropna().tolist(), 4))
+        rows.append([task, str(withheld), arm, str(len(cell)), str(step), ends[0], *apart, overlap, ends[1]])
+    header = ("task", "m", "arm", "n", "step", "decoded (%)", "train to test", "spread", "to other steps", "overlap")
+    grid = Grid((*header, "retrieved"), rows, (False, True, False, *[True] * 8))
+    return render([grid], _NOTES, [frame], format)
+
+
+_NOTES = (
+    "Mean ± standard error over networks (ddof 1). decoded: test keys whose step a linear decoder fitted to training"
+    " keys names right. train to test: distance of the mean keys; spread: of test keys around their mean; to other"
+    " steps: mean distance of the mean keys. overlap: to other steps over train to test, median of networks; a dash"
+    " where training and test agree exactly. retrieved: median |r - k| / |k| of test reads of the entry of this step.",
+    f"Steps 1 to {BY_CONSTRUCTION} agree between training and test by construction, since the controller has seen no"
+    f" image then; step {BY_CONSTRUCTION + 1} can differ through one number alone, the confidence of its read. The key"
+    " of the last step is never read, so nothing trains it.",
+)
+
+
+def _mean(values: list[float], digits: int) -> str:
+    n, mean, sem = summarise(values)
+    if not n:
+        return MISSING
+    return f"{mean:.{digits}f}" + ("" if np.isnan(sem) else f" ± {sem:.{digits}f}")

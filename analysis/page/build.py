@@ -1,0 +1,191 @@
+"""The report of a study: one web page with nothing outside it, which says what `esbn` prints, in the same words.
+
+The folder assets/ holds its template, style and script, and what it brings along, as npm has them:
+plotly.js-basic-dist-min 4.1.1 (MIT), which draws, and sortable-tablesort 4.1.7 (public domain), which sorts tables.
+"""
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis.arms import BASELINE
+from analysis.data import curves as time_courses
+from analysis.data.trials import VARIANT, has_rows, load_keys, load_study, read
+from analysis.errors import AnalysisError, choices
+from analysis.figures.palette import styles
+from analysis.findings import accuracy, audit, key_geometry, topup
+from analysis.findings import key_measures as symbols
+from analysis.findings.accuracy import variants
+from analysis.findings.comparison import check_arms, pairs
+from analysis.findings.reproduction import verdicts_on
+from analysis.page import figures as page_figures
+from analysis.page import tables as page_tables
+from analysis.statistics import interim as looks
+from analysis.tables import accuracy as tables
+from analysis.tables import comparison as compare_report
+from analysis.tables import reproduction as verdict_report
+from analysis.tables.grid import Grid, render
+
+
+def write(results: str, study: str, out: str | Path, command: str | None = None, baseline: str = BASELINE) -> Path:
+    """Writes the report of a study as ``out``/index.html; equal stores give equal pages.
+
+    Args:
+        results: folder or URI the study was run into.
+        study: name of the study.
+        out: local folder; made if it is not there.
+        command: what `esbn run` takes for the study, a name or a file; None: its name.
+        baseline: arm that the others are compared with.
+    Raises:
+        AnalysisError: no trial of the study has completed; study or baseline is unknown; a file is torn; or ``out``
+            cannot be written.
+    """
+    page = html(results, study, command or study, baseline)
+    path = Path(out) / "index.html"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise AnalysisError(f"out={str(out)!r} cannot be written: {error}; name another folder") from None
+    return path
+
+
+def html(results: str, study: str, command: str, baseline: str) -> str:
+    """The page itself; arguments and errors are those of `write`."""
+    frame = load_study(results, study)
+    completed = frame.loc[frame["status"] == "completed"]
+    if completed.empty:
+        raise AnalysisError(f"study={study!r} has no completed trial yet, so there is nothing to report; run it first")
+    arms = list(dict.fromkeys(frame["arm"]))
+    if baseline not in (BASELINE, *arms):  # a study need not have the default
+        raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
+    rows, style_of = variants(frame), styles(arms)
+    judged = verdicts_on(frame) if any(row.source for row in rows) else pd.DataFrame()
+    checks = audit.audit_on(results, frame)
+    networks = _key_spaces(results, completed)
+    drawn = {
+        "legend": page_figures.legend(style_of),
+        "accuracy": page_figures.accuracy(rows, style_of, judged),
+        "comparison": page_figures.comparison(pairs(frame, baseline), style_of, baseline),
+        "courses": page_figures.courses(
+            time_courses.mean_courses(completed, time_courses.curves_of(results, completed)), style_of
+        ),
+        "keys": list(networks.values()),
+    }
+    colors = {look.color for look in style_of.values()} | set(page_figures.STEP_COLORS)
+    environment = Environment(
+        loader=PackageLoader("analysis.page", "assets"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("template.html").render(
+        asset=lambda name: Markup(_asset(name)),
+        study=study,
+        baseline=baseline,
+        question=_said(frame, "question"),
+        source=_said(frame, "source"),
+        counts={status: frame["status"].tolist().count(status) for status in ("completed", "failed", "missing")},
+        verdict_counts=Counter(judged["verdict"]) if len(judged) else {},
+        checks_passed=(sum(checks["passed"].tolist()), len(checks)),
+        coverage=_rendered([page_tables.coverage(rows)], tables.incomplete(rows)),
+        failures=_rendered([page_tables.failures(frame)]),
+        accuracy_table=Markup(tables.report(accuracy.table_on(frame), "html")),
+        verdicts=Markup(verdict_report.report(judged, "html")) if len(judged) else None,
+        comparison=_printed(lambda: _compared(frame, study, baseline)),
+        symbols=_printed(lambda: symbols.report(symbols.by_step_on(results, frame), "html")) if networks else None,
+        steps=sorted({trace["meta"]["key"] for figure in networks.values() for trace in figure["data"]}),
+        shown_problems=page_figures.PROBLEMS,
+        networks=list(networks),
+        protocol=_rendered(page_tables.protocol(completed)),
+        audit=Markup(audit.report(checks, "html")),
+        trials=_rendered([page_tables.trials(frame)]),
+        provenance=_rendered([page_tables.provenance(completed)]),
+        cost=_rendered([page_tables.cost(frame)], page_tables.cost_notes(frame)),
+        commands=_commands(command, results, frame, baseline),
+        bins=time_courses.BINS,
+        drawn=drawn,
+        dark={color: page_figures.on_dark(color) for color in sorted(colors)},
+        generator=f"esbn-study {version('esbn-study')}",
+    )
+
+
+def _asset(name: str) -> str:
+    return Path(__file__).parent.joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _rendered(grids: Sequence[Grid], notes: Sequence[str] = ()) -> Markup:
+    """Tables that have rows, and notes."""
+    return Markup(render([grid for grid in grids if grid.rows], notes, [], "html"))
+
+
+def _printed(report: Callable[[], str]) -> Markup:
+    """What a report prints, or why it has nothing to print."""
+    try:
+        return Markup(report())
+    except AnalysisError as error:
+        return Markup("<p>{}.</p>").format(error)
+
+
+def _compared(frame: pd.DataFrame, study: str, baseline: str) -> str:
+    check_arms(frame, study, baseline)
+    return compare_report.by_seed(frame, baseline, "html")
+
+
+def _said(frame: pd.DataFrame, column: str) -> str:
+    """What the plan says of the study."""
+    said = frame[column].dropna().tolist() if column in frame else []
+    return str(said[-1]) if said else ""
+
+
+def _commands(command: str, results: str, frame: pd.DataFrame, baseline: str) -> list[str]:
+    """What makes this page again, from a checkout of this project."""
+    commits = frame["commit"].dropna().unique() if "commit" in frame else []
+    place = f"{shlex.quote(command)} --results {shlex.quote(results)}"
+    base = "" if baseline == BASELINE else f" --baseline {shlex.quote(baseline)}"
+    return [
+        *(f"git checkout {shlex.quote(str(commit))}" for commit in commits[:1]),
+        "make .venv/installed && source .venv/bin/activate",
+        _training(command, place, frame),
+        f"esbn verdict {place}",
+        f"esbn compare {place}{base}",
+        f"esbn audit {place}",
+        f"esbn report {place}{base}",
+    ]
+
+
+def _training(command: str, place: str, frame: pd.DataFrame) -> str:
+    if "search" in frame and len(frame["search"].dropna()):  # the tuned arms of a study
+        return f"esbn run {place.replace(shlex.quote(command), shlex.quote(command.removesuffix('-tuned')), 1)} --tuned"
+    if (n_looks := looks.number(frame)) > 1:
+        return f"esbn topup {place} --budget {topup.bought(frame)} --looks {n_looks}    # with the --for it had"
+    seeds = frame.groupby(VARIANT)["seed"].nunique().unique()
+    return f"esbn run {place} --seeds {seeds[0]}" if len(seeds) == 1 else f"esbn run {place}"
+
+
+def _key_spaces(results: str, completed: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """A figure for each network with stored keys of a task whose reads it can show, by the network's name."""
+    wanted = completed.loc[completed["keys"].eq(True) & (completed["task"] == "distribution_of_three")]
+    if wanted.empty or not has_rows(results, "keys"):
+        return {}
+    names = _object_names(results)
+    figures = {}
+    for row in wanted.to_dict("records"):
+        keys = load_keys(results, row["trial_id"])
+        if len(keys):
+            name = f"{page_figures.title(row['task'])}, m = {row['withheld']}, {row['arm']}, seed {row['seed']}"
+            figures[name] = page_figures.key_space(key_geometry.trace(keys), names.get(str(row.get("images_hash")), {}))
+    return figures
+
+
+def _object_names(results: str) -> dict[str, dict[int, str]]:
+    if not has_rows(results, "objects"):
+        return {}
+    names: dict[str, dict[int, str]] = {}
+    for row in read(results, "objects", ["images_hash", "object", "name"]).to_pylist():
+        names.setdefault(row["images_hash"], {})[row["object"]] = row["name"]
+    return names

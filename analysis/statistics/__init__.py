@@ -1,0 +1,1 @@
+"""Statistics on arrays: summaries, tests, bootstrap intervals, interim looks."""

@@ -1,0 +1,1 @@
+"""Findings as text, Markdown, LaTeX, HTML and CSV."""

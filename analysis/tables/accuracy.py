@@ -1,0 +1,78 @@
+"""A study's test accuracies, variant by variant, beside the published ones."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.data.published import PUBLISHED_N
+from analysis.findings.accuracy import Variant
+from analysis.tables.grid import MISSING, Grid, render
+
+ERRORS = (
+    "±: standard error of the mean over seeds (sample standard deviation, ddof 1, over √n); n: completed/planned"
+    f" trials. Paper: n = {PUBLISHED_N}."
+)
+
+HEADER = ("task", "m", "arm", "n", "failed", "ours (%)", "paper (%)")  # of `cells`
+RIGHT = (False, True, False, True, True, True, True)
+
+_HEADER, _RIGHT = (*HEADER, "difference", "source"), (*RIGHT, True, False)
+
+
+def report(frame: pd.DataFrame, format: str) -> str:
+    """A study's `table` in percent, with notes on errors and on what is incomplete.
+
+    Args:
+        frame: rows of `table`.
+        format: text, markdown, latex, html or csv (the frame itself).
+    Raises:
+        AnalysisError: the format is none of these.
+    """
+    rows = rows_of(frame)
+    notes = [f"{ERRORS} Difference: ours minus paper, in percentage points.", *incomplete(rows)]
+    return render([Grid(_HEADER, [_cells(row) for row in rows], _RIGHT)], notes, [frame], format)
+
+
+def rows_of(frame: pd.DataFrame) -> list[Variant]:
+    """The rows of a frame that has the columns of `table`, and maybe more."""
+    return [Variant(*row) for row in zip(*(frame[column] for column in Variant._fields), strict=True)]
+
+
+def cells(row: Variant) -> list[str]:
+    """What a variant is, how many of its trials are there, and both accuracies in percent."""
+    return [
+        row.task,
+        str(row.withheld),
+        row.arm,
+        f"{row.n}/{row.planned}",
+        str(row.failed),
+        percent(row.mean, row.sem),
+        percent(row.published_mean, row.published_sem),
+    ]
+
+
+def _cells(row: Variant) -> list[str]:
+    return [
+        *cells(row),
+        MISSING if math.isnan(row.difference_points) else f"{row.difference_points:+.1f}",
+        row.source if isinstance(row.source, str) else MISSING,  # pandas may hold None as NaN
+    ]
+
+
+def percent(mean: float, sem: float) -> str:
+    """A fraction and its error in percent with one decimal: ``"99.7 ± 0.1"``; a dash for what is NaN."""
+    if math.isnan(mean):
+        return MISSING
+    error = MISSING if math.isnan(sem) else f"{100 * sem:.1f}"
+    return f"{100 * mean:.1f} ± {error:>3}"  # three wide, so that ± stand below each other
+
+
+def incomplete(rows: Sequence[Variant]) -> list[str]:
+    """Notes on the variants that are not trained yet and on those with fewer completed trials than planned."""
+    notes = []
+    untouched = [row for row in rows if row.missing == row.planned]
+    if untouched:
+        notes.append(f"Not trained yet: {len(untouched)} of {len(rows)} variants.")
+    partial = [row for row in rows if row.n < row.planned and row not in untouched]
+    return notes + [f"Incomplete: {row.task}, m = {row.withheld}, {row.arm}: {row.lack}." for row in partial]

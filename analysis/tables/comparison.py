@@ -1,0 +1,193 @@
+"""How comparisons of arms are printed."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from analysis.findings.comparison import (
+    ALPHA,
+    Arms,
+    Condition,
+    arms,
+    conditions,
+    left_out,
+    over_conditions,
+    pairs,
+    published_differences,
+)
+from analysis.statistics.bootstrap import RESAMPLES
+from analysis.statistics.interim import at_looks, number
+from analysis.statistics.interim import notes as look_notes
+from analysis.tables.grid import MISSING, Grid, interval, p_value, render
+
+_TIES = (
+    "If all differences are equal there is no t: the interval is a point, and p is 1 if they are 0, else 2/2^n, that of"
+    " the exact sign-flip test."
+)
+
+_FIRST_LOOK = (
+    "Only the seeds of the first look are counted, whose number was set before; later ones were added where those left"
+    " a question open."
+)
+
+
+def by_seed(frame: pd.DataFrame, baseline: str, format: str) -> str:
+    """Every arm against the baseline at every condition, what that says of each arm, and both over all conditions.
+
+    Args:
+        frame: rows of `compare.load_arms`.
+        baseline: arm that the others are compared with.
+        format: text, markdown, latex, html or csv (the rows of `compare.pairs`, then those of `compare.arms`).
+    Raises:
+        AnalysisError: the format is none of these.
+    """
+    cells, differences = conditions(frame), pairs(frame, baseline)
+    of_arms = arms(cells, differences, baseline)
+    grids = [_pairs_grid(differences), _arms_grid(of_arms), _across_grid(of_arms)]
+    notes = [
+        *_pair_notes(differences, baseline),
+        *look_notes(number(frame)),
+        _matter(of_arms),
+        *_unpaired(differences),
+        _across_note(baseline),
+        *_left_out(cells, of_arms, baseline),
+    ]
+    return render(grids, notes, [differences, of_arms], format)
+
+
+def by_condition(frame: pd.DataFrame, baseline: str, format: str) -> str:
+    """Every arm against the baseline by the paper's t test over condition means, beside the same from its tables.
+
+    Args and Raises: as `by_seed`; csv is the rows of `compare.over_conditions` and the paper's t and n.
+    """
+    first, *later = at_looks(frame)
+    differences = pairs(first, baseline)
+    paper = over_conditions(published_differences(baseline)).rename(columns={"t": "paper_t", "n": "paper_n"})
+    tests = over_conditions(differences).merge(paper[["arm", "paper_t", "paper_n"]], on="arm", how="left")
+    header = ("arm", "conditions", "difference [95 %]", "t", "p", "p (Holm)", "t of the paper", "its conditions")
+    grid = Grid(header, [_condition_cells(row) for row in tests.to_dict("records")], (False, *[True] * 7))
+    notes = [*_condition_notes(tests, baseline), *[_FIRST_LOOK] * bool(later), *_unpaired(differences)]
+    return render([grid], notes, [tests], format)
+
+
+def _pairs_grid(differences: pd.DataFrame) -> Grid:
+    header = ("task", "m", "arm", "pairs", "difference [95 %]", "p", "p (Holm)")
+    rows = [
+        [row["task"], str(row["withheld"]), row["arm"], f"{row['n']}/{row['planned']}", *_tested(row)]
+        for row in differences.to_dict("records")
+    ]
+    return Grid(header, rows, (False, True, False, True, True, True, True))
+
+
+def _tested(row: dict[Any, Any]) -> list[str]:
+    difference = interval(row["difference_points"], row["low_points"], row["high_points"])
+    return [difference, p_value(row["p"]), p_value(row["p_holm"])]
+
+
+def _arms_grid(of_arms: pd.DataFrame) -> Grid:
+    header = ("arm", "compared", "worse", "better", "largest difference", "at")
+    rows = []
+    for row in of_arms.to_dict("records"):
+        told = row["worse"] + row["better"]
+        largest = f"{row['largest_points']:+.1f}" if told else MISSING
+        place = f"{row['largest_task']}, m = {row['largest_withheld']:.0f}" if told else MISSING
+        counts = f"{row['compared']}/{row['conditions']}"
+        rows.append([row["arm"], counts, str(row["worse"]), str(row["better"]), largest, place])
+    return Grid(header, rows, (False, True, True, True, True, False))
+
+
+def _across_grid(of_arms: pd.DataFrame) -> Grid:
+    header = ("arm", "complete", "IQM (%) [95 %]", "IQM of the baseline (%) [95 %]", "P(improvement) [95 %]")
+    rows = [
+        [
+            row["arm"],
+            f"{row['complete']}/{row['conditions']}",
+            _estimate(row, "iqm", 100, 1),
+            _estimate(row, "baseline_iqm", 100, 1),
+            _estimate(row, "p_improvement", 1, 2),
+        ]
+        for row in of_arms.to_dict("records")
+    ]
+    return Grid(header, rows, (False, True, True, True, True))
+
+
+def _estimate(row: dict[Any, Any], name: str, scale: float, decimals: int) -> str:
+    value, low, high = (scale * row[column] for column in (name, f"{name}_low", f"{name}_high"))
+    return MISSING if math.isnan(value) else f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def _condition_cells(row: dict[Any, Any]) -> list[str]:
+    paper = [MISSING, MISSING] if math.isnan(row["paper_n"]) else [_t(row["paper_t"]), f"{row['paper_n']:.0f}"]
+    difference, p, corrected = _tested(row)
+    return [row["arm"], f"{row['n']}/{row['planned']}", difference, _t(row["t"]), p, corrected, *paper]
+
+
+def _t(t: float) -> str:
+    return MISSING if math.isnan(t) else f"{t:+.2f}"
+
+
+def _pair_notes(differences: pd.DataFrame, baseline: str) -> list[str]:
+    return [
+        "Pairs: trials of one task, m and seed, which have the same problems and batches, completed in the arm and in"
+        f" {baseline}; of the seeds planned in either. Difference: arm minus {baseline}, in points, mean over pairs"
+        " with a 95 % t interval (pairs - 1 degrees of freedom) that is not corrected.",
+        f"p: paired t test, two-sided. {_TIES} Holm: corrected once over the family of all {len(differences)} rows,"
+        f" trained or not. worse, better: conditions with p (Holm) ≤ {ALPHA}; largest difference: of these. compared:"
+        " conditions with two pairs or more.",
+    ]
+
+
+def _matter(of_arms: pd.DataFrame) -> str:
+    told = of_arms["worse"] + of_arms["better"] > 0
+    groups = {
+        f"Arms that matter, as some condition tells them from the baseline at {ALPHA}": told,
+        "Compared, and not told from it": ~told & (of_arms["compared"] > 0),
+        "Not compared, as no condition has two pairs": of_arms["compared"] == 0,
+    }
+    named = {what: "; ".join(of_arms.loc[chosen, "arm"]) for what, chosen in groups.items()}
+    return " ".join(f"{what}: {names}." for what, names in named.items() if names)
+
+
+def _unpaired(differences: pd.DataFrame) -> list[str]:
+    lone = differences.loc[differences["unpaired"] != ""]
+    return [
+        f"Without a partner: {row['task']}, m = {row['withheld']}, {row['arm']}: seeds: {row['unpaired']}."
+        for row in lone.to_dict("records")
+    ]
+
+
+def _across_note(baseline: str) -> str:
+    return (
+        "Over conditions, which count as the tasks of Agarwal et al. 2021: IQM, mean of the middle half of all"
+        " accuracies, networks x conditions, not normalised by chance; P(improvement), probability that a network of"
+        f" the arm beats one of {baseline} at the same condition, ties counting half. Stratified bootstrap: networks"
+        f" drawn anew within each condition and arm, {RESAMPLES:,} resamples, percentiles. Only conditions with every"
+        " planned seed completed in both arms, so the baseline's IQM is of the same conditions as the arm's."
+    )
+
+
+def _left_out(cells: dict[Condition, Arms], of_arms: pd.DataFrame, baseline: str) -> list[str]:
+    """The conditions that are not in the IQM, arms that lack the same put together."""
+    lacking: dict[str, list[str]] = {}
+    for arm in of_arms["arm"]:
+        if places := left_out(cells, arm, baseline):
+            lacking.setdefault(_places(places), []).append(arm)
+    return [f"Not complete, and left out of the IQM: {places} ({'; '.join(lack)})." for places, lack in lacking.items()]
+
+
+def _places(conditions: list[Condition]) -> str:
+    of_task: dict[str, list[str]] = {}
+    for task, withheld in conditions:
+        of_task.setdefault(task, []).append(str(withheld))
+    return "; ".join(f"{task}, m = {', '.join(withheld)}" for task, withheld in of_task.items())
+
+
+def _condition_notes(frame: pd.DataFrame, baseline: str) -> list[str]:
+    return [
+        f"Difference: arm minus {baseline}, in points, mean over conditions (task and m) of the mean over the seeds"
+        f" completed in both, with a 95 % t interval (conditions - 1 degrees of freedom) that is not corrected."
+        " conditions: those with such a seed, of those planned.",
+        f"t, p: paired t test over conditions, two-sided, as the paper compares encoders. {_TIES} Holm: corrected once"
+        f" over the family of all {len(frame)} arms. t of the paper: the same from the means in its tables.",
+    ]

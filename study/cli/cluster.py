@@ -1,0 +1,109 @@
+"""`esbn cluster`: what a Ray cluster needs before a study can run on it."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+console = Console(highlight=False, markup=False, soft_wrap=True)
+
+
+@click.group()
+def cluster() -> None:
+    """Prepare a Ray cluster: on AWS by cluster.yaml, or on machines that you have.
+
+    \b
+    esbn cluster roles --results s3://BUCKET/results     once an account: what the machines may do
+    esbn cluster check --results s3://BUCKET/results     what is missing, before any money is spent
+    ray up -y cluster.yaml
+    """
+
+
+CLUSTER = click.argument(
+    "source", metavar="[CLUSTER.YAML]", type=click.Path(dir_okay=False, path_type=Path), default=Path("cluster.yaml")
+)
+BUCKET = click.option("--results", required=True, help="Where results will be: s3://bucket/folder.")
+
+
+@cluster.command("check")
+@CLUSTER
+@BUCKET
+def check_command(source: Path, results: str) -> None:
+    """Say what CLUSTER.YAML still needs on AWS: file, token, results, credentials, profiles, quota, and its price.
+
+    Makes nothing but a file in the results, which it deletes again. Exits with 1 if anything is missing; what it may
+    not ask is unknown.
+
+    \b
+    esbn cluster check --results s3://BUCKET/results && ray up -y cluster.yaml
+    """
+    from study.cluster.aws_check import check
+
+    missing = False
+    for finding in check(source, results):
+        missing |= finding.state == "missing"
+        style = {"ok": "green", "missing": "red", "unknown": "yellow"}[finding.state]
+        console.print(Text.assemble((f"{finding.state:8}", style), (f"{finding.what:22}", "bold"), finding.text))
+    raise SystemExit(int(missing))
+
+
+@cluster.command("roles")
+@CLUSTER
+@BUCKET
+@click.option("--print", "only_print", is_flag=True, help="Only print the policies, for an administrator.")
+def roles_command(source: Path, results: str, only_print: bool) -> None:
+    """Make the instance profiles that CLUSTER.YAML names, so that its machines need no keys; again to update them.
+
+    All machines may read and write the bucket of --results. The head may also start machines with the workers' role,
+    and stop those of its own cluster.
+    """
+    from study.cluster.aws_roles import TRUST, bucket_of, make, policies
+    from study.cluster.config_file import read
+
+    found, bucket = read(source), bucket_of(results)
+    if only_print:
+        click.echo(json.dumps({"trust": TRUST, "policies": policies(found, bucket, "ACCOUNT")}, indent=2))
+        return
+    make(found, bucket)
+    for profile in policies(found, bucket, ""):
+        click.echo(profile)
+
+
+@cluster.command("local")
+@click.option("--head", required=True, help="Address of the machine that runs the driver.")
+@click.option("--worker", "workers", multiple=True, required=True, help="Address of another machine. Can be repeated.")
+@click.option("--user", default="root", show_default=True, help="Who logs in to them by ssh.")
+@click.option("--key", default="~/.ssh/id_ed25519", show_default=True, help="That user's private key, on this machine.")
+@click.option(
+    "--cluster",
+    "source",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("cluster.yaml"),
+    show_default=True,
+    help="The cluster file whose setup to keep.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("local.yaml"),
+    show_default=True,
+    help="The cluster file to write.",
+)
+def local(head: str, workers: tuple[str, ...], user: str, key: str, source: Path, output: Path) -> None:
+    """Write a cluster file for machines that you have, from the one for AWS.
+
+    \b
+    esbn cluster local --head 10.0.0.2 --worker 10.0.0.3 --worker 10.0.0.4 --user ubuntu
+    RAY_UP_enable_autoscaler_v2=0 ray up -y local.yaml
+    """
+    from study.cluster.local import on_premises
+
+    text = on_premises(source, head, workers, user, key, output.name)
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"output={str(output)!r} cannot be written: {error.strerror}") from None
+    click.echo(output)

@@ -1,0 +1,1 @@
+"""Ray clusters: cluster files, what AWS still lacks, roles, prices."""

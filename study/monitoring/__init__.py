@@ -1,0 +1,1 @@
+"""Status of a store, cost of a plan, speed of a machine."""

@@ -1,0 +1,135 @@
+"""`esbn bench`: how fast this machine trains, beside the slow implementation and what the machine allows."""
+
+import dataclasses
+import itertools
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import torch
+from rich.console import Console, Group
+from rich.table import Table
+
+from ablations import Grid, Study
+from esbn_core.bench import Ceilings, Row, bench, measure_ceilings
+from esbn_core.config import PAPER
+from esbn_core.objects import glyphs
+from study.monitoring.cost import machine
+from study.monitoring.status import busy_seconds, by_worker
+from study.planning.plan import plan
+from study.running.launch import launch
+from study.running.provenance import provenance
+from study.running.ray_session import Resources
+from study.running.worker import fresh_process
+from study.store.lease import lease
+from study.store.store import Store
+
+COLUMNS = {
+    "model": "{model}",
+    "task": "{task}",
+    "m": "{withheld}",
+    "pack": "{pack}",
+    "precision": "{precision}",
+    "updates/s": "{network_updates_per_second:.1f}",
+    "ms": "{ms:.1f}",
+    "floor ms": "{floor_ms:.1f}",
+    "gap": "{gap:.1f}",
+    "slow/ours": "{slow}",
+    "test us": "{test_us:.0f}",
+    "build ms": "{build_ms:.1f}",
+}
+
+
+class Benchmark(NamedTuple):
+    """Rows, what they were measured on, and the seconds of harness per job if asked for."""
+
+    rows: list[Row]
+    ceilings: dict[str, Ceilings]
+    """By precision."""
+    about: dict[str, Any]
+    job_seconds: float | None
+
+
+def measure(
+    arms: Sequence[dict[str, Any]],
+    *,
+    packs: Sequence[int],
+    precisions: Sequence[str],
+    threads: int,
+    jobs: int,
+    tell: Callable[[str], None],
+) -> Benchmark:
+    """Measures every arm (flat settings, task and withheld included) at every pack size and precision."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    images, rows = glyphs().scale(), []
+    configs = [PAPER.with_(**arm, precision=p).resolve() for arm, p in itertools.product(arms, precisions)]
+    with fresh_process() as process:
+        ceilings = {p: process.submit(measure_ceilings, device, threads, p).result() for p in precisions}
+        for config, size in itertools.product(configs, packs):
+            tell(f"{config.model.name}, {config.task.name}, m = {config.task.withheld}, pack of {size}")
+            known = {"device": device, "ceilings": ceilings[config.train.precision]}
+            rows.append(process.submit(bench, config, images, pack_size=size, threads=threads, **known).result())
+    about = {"machine": machine(), "threads": threads, "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **provenance()}
+    return Benchmark(rows, ceilings, about, job_seconds(jobs) if jobs else None)
+
+
+def job_seconds(n_jobs: int) -> float:
+    """Seconds of a worker for a pack of one network that trains one update, what lies between two packs included.
+
+    A real run on Ray, into a folder that is thrown away: networks of different sizes, so that none shares a pack.
+    """
+    arms = [
+        {"model": "corelnet", "encoder": "random", "updates": 1, "n_test": 20, "hidden_size": 10 + i}
+        for i in range(n_jobs)
+    ]
+    grid = Grid(arms=arms, conditions={"same_different": (98,)}, seeds=1)
+    trials = plan(Study(name="jobs", question="What does a job cost?", grids=[grid]))
+    with tempfile.TemporaryDirectory(prefix="esbn-bench-") as folder:
+        store = Store(folder)
+        store.prepare()
+        ids = {t.trial_id for t in trials}
+        with lease(store, ids) as held:
+            launch(trials, ids, [], glyphs(), store, held, Resources(), Console(quiet=True))
+        workers = by_worker(store.read("trials", ["worker", "started_at", "finished_at"]).to_pylist())
+    return sum(busy_seconds(rows) for rows in workers) / sum(len(rows) for rows in workers)
+
+
+def to_json(found: Benchmark) -> str:
+    """All of a benchmark, for a history kept by redirecting it."""
+    rows = [{**dataclasses.asdict(row), "gap": row.gap} for row in found.rows]
+    ceilings = {precision: dataclasses.asdict(c) for precision, c in found.ceilings.items()}
+    return json.dumps({**found.about, "ceilings": ceilings, "job_seconds": found.job_seconds, "rows": rows}, indent=1)
+
+
+def to_text(found: Benchmark) -> Group:
+    """A benchmark as a table with its reading, to be printed by rich."""
+    table = Table(*COLUMNS, box=None)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in found.rows:
+        slow = [f"{ratio:.1f}" for ratio in (row.slow_ratio, row.slow_ratio_library_convolution) if ratio is not None]
+        derived = {
+            "ms": 1e3 * row.update_seconds,
+            "floor_ms": 1e3 * max(row.arithmetic_seconds, row.memory_seconds),
+            "gap": row.gap,
+            "slow": " / ".join(slow) or "-",
+            "test_us": 1e6 * row.test_seconds_per_problem,
+            "build_ms": 1e3 * row.build_seconds,
+        }
+        table.add_row(*(form.format(**dataclasses.asdict(row), **derived) for form in COLUMNS.values()))
+    best = ", ".join(
+        f"{precision} {c.flops_per_second / 1e9:.0f} GFLOP/s, {c.bytes_per_second / 1e9:.0f} GB/s"
+        for precision, c in found.ceilings.items()
+    )
+    lines = [
+        f"\n{found.about['machine']}, threads: {found.about['threads']}, {found.about['at']}. Ceilings: {best}.",
+        "updates/s: of all networks of the pack together; ms: one update of the pack. Floor: its products at the\n"
+        "rate of a large square product, or its weights, gradients and moments at the rate of a copy, whichever takes\n"
+        "longer; gap: measured over floor. slow/ours: the step-by-step reference over ours, one network each, in this\n"
+        "run / the same with the library's convolution.",
+    ]
+    if found.job_seconds is not None:
+        lines.append(f"Harness: {1e3 * found.job_seconds:.0f} ms of a process per job of one update.")
+    return Group(table, *lines)

@@ -1,0 +1,50 @@
+"""What the store says about a plan: which trials are done, which failed, which packs have begun."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from study.planning.plan import PlannedTrial
+from study.store.store import Store
+
+
+@dataclass(frozen=True)
+class State:
+    """A plan, sorted by what the store holds of it."""
+
+    completed: list[PlannedTrial]
+    failed: list[PlannedTrial]
+    missing: list[PlannedTrial]
+    """Not there, or there without its curve or the keys the study wants."""
+
+
+def state(trials: Sequence[PlannedTrial], store: Store) -> State:
+    """Looks a plan's trials up in the store; raises `StoreError` where a file of theirs is not whole."""
+    table = store.read("trials", ["trial_id", "status"], names={t.trial_id for t in trials})
+    status = dict(zip(*(table[name].to_pylist() for name in ("trial_id", "status")), strict=True))
+    with_curve, with_keys = store.names("curves"), store.names("keys")
+    sorted_by: dict[str, list[PlannedTrial]] = {"completed": [], "failed": [], "missing": []}
+    for trial in trials:
+        whole = trial.trial_id in with_curve and (not trial.keys or trial.trial_id in with_keys)
+        known = status.get(trial.trial_id, "missing")
+        sorted_by["missing" if known == "completed" and not whole else known].append(trial)
+    return State(**sorted_by)
+
+
+def begun(trials: Sequence[PlannedTrial], todo: Collection[str], store: Store) -> list[list[PlannedTrial]]:
+    """The packs of this plan that have a checkpoint, each in its own order; the furthest first, and none overlap.
+
+    Args:
+        trials: all of the plan.
+        todo: ids of the trials to train. A pack counts if it holds some of them and else only completed ones, as
+            after a kill between the rows of its trials.
+    """
+    planned = {t.trial_id: t for t in trials}
+    positions = [position for pack_id in store.checkpoints() if (position := store.checkpoint_position(pack_id))]
+    done = {t.trial_id for t in state(trials, store).completed}
+    packs, left = [], set(todo)
+    for position in sorted(positions, key=lambda position: (-position["update"], position["trial_ids"])):
+        ids = set(position["trial_ids"])
+        if ids & left and ids <= left | done:
+            packs.append([planned[trial_id] for trial_id in position["trial_ids"]])
+            left -= ids
+    return packs

@@ -1,0 +1,58 @@
+"""The variants of a study with the looks and the extra seeds that its plans in the store give them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from esbn_core.errors import ConfigError
+from study.planning.plan import Looks, PlannedTrial, Variant
+from study.planning.rows import planned
+from study.store.store import Store
+
+LOOKS = 3  # by default
+
+
+def with_looks(declared: Sequence[Variant], study: str, store: Store, looks: int | None) -> list[Variant]:
+    """The declared variants with all seeds that are planned for them so far, and with looks.
+
+    The first look is at the seeds that were planned when looks first were; each other one adds as many. What is planned
+    already is in the store, so a study that was stopped goes on with the same looks and the same extra seeds.
+
+    Args:
+        declared: variants of the study.
+        study: its name.
+        store: holds its plans.
+        looks: how many to plan; None: as many as are planned, or else `LOOKS`.
+    Raises:
+        ConfigError: another number of looks is planned, or too few seeds for a first look.
+        StoreError: the plans cannot be read.
+    """
+    columns = ["study", "task", "withheld", "arm", "seed", "rehearsal", "looks", "seeds_per_look"]
+    rows = [row for row in store.read("plans", columns).to_pylist() if row["study"] == study and not row["rehearsal"]]
+    numbers = {row["looks"] for row in rows if row["looks"]}
+    if numbers and looks not in (None, *numbers):
+        raise ConfigError(
+            f"looks={looks} cannot be had: {study} has {min(numbers)} looks planned, and their number may not depend on"
+            " what they showed; leave --looks out"
+        )
+    number = min(numbers, default=looks or LOOKS)
+    found = []
+    for variant in declared:
+        mine = [row for row in rows if (row["task"], row["withheld"], row["arm"]) == variant.cell]
+        seeds = max((row["seed"] + 1 for row in mine), default=variant.seeds)
+        first = max((row["seeds_per_look"] or 0 for row in mine), default=0)
+        if seeds < 2:
+            where = "{}, m = {}, {}".format(*variant.cell)
+            raise ConfigError(
+                f"{where} has 1 seed planned, and a test needs 2; run {study} with --seeds 2 or more first"
+            )
+        found.append(replace(variant, seeds=seeds, looks=Looks(number, first or seeds)))
+    return found
+
+
+def planned_rows(trials: Sequence[PlannedTrial], store: Store) -> list[dict[str, Any]]:
+    """The columns of ``plans`` for trials that need not be planned yet, with their status and accuracy so far."""
+    table = store.read("trials", ["trial_id", "status", "test_accuracy"], names={trial.trial_id for trial in trials})
+    ended = {row["trial_id"]: row for row in table.to_pylist()}
+    missing = {"status": "missing", "test_accuracy": None}
+    return [{**planned(trial), **ended.get(trial.trial_id, missing)} for trial in trials]

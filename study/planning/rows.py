@@ -1,0 +1,80 @@
+"""What is known of a trial without training it, as columns of the store's tables."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ablations import Study
+from esbn_core.objects import Objects
+from study.planning.plan import PlannedTrial
+from study.store.store import Store
+
+
+def identity(trial: PlannedTrial) -> dict[str, Any]:
+    """The columns that say which trial a row is about; those the tables `trials` and `plans` share."""
+    config = trial.config
+    return {
+        "trial_id": trial.trial_id,
+        "task": config.task.name,
+        "withheld": config.task.withheld,
+        "arm": trial.arm,
+        "seed": config.seed,
+        "model": config.model.name,
+        "encoder": config.encoder,
+        "tcn": config.tcn,
+        "confidence": getattr(config.model, "confidence", None),
+        "rehearsal": config.rehearsal,
+    }
+
+
+def settings(trial: PlannedTrial) -> dict[str, Any]:
+    """The columns of `trials` that follow from its config."""
+    config = trial.config
+    return {
+        **identity(trial),
+        "learning_rate": config.train.learning_rate,
+        "batch_size": config.train.batch_size,
+        "updates": config.train.updates,
+        "precision": config.train.precision,
+        "config": json.dumps(config.flat(), sort_keys=True),
+        "n_objects": config.task.n_objects,
+        "images": config.task.images,
+    }
+
+
+def planned(trial: PlannedTrial) -> dict[str, Any]:
+    """The columns of `plans` that do not name its study."""
+    looks = {"looks": trial.looks.number, "seeds_per_look": trial.looks.seeds} if trial.looks else {}
+    asked = {"updates": trial.config.train.updates, "keys": trial.keys, "search": trial.search}
+    return {**identity(trial), **asked, **looks}
+
+
+def write_failure(store: Store, trial: PlannedTrial, failure: str, **columns: Any) -> None:
+    """Writes the row of a trial that ended without a result."""
+    row = {**settings(trial), **columns, "status": "failed", "failure": failure, "finished_at": datetime.now(UTC)}
+    store.write("trials", trial.trial_id, [row])
+
+
+def write_plan(store: Store, study: Study, trials: Sequence[PlannedTrial]) -> None:
+    """Writes what a study asks for; the same plan lands in the same file."""
+    identities = " ".join(f"{t.trial_id}{t.arm}{t.keys}{t.looks or ''}{t.search or ''}" for t in trials)
+    about = {"study": study.name, "question": study.question, "source": study.source, "planned_at": datetime.now(UTC)}
+    rows = [{**about, **planned(t)} for t in trials]
+    name = f"{study.name}-{hashlib.sha256(identities.encode()).hexdigest()[:16]}"
+    if name not in store.names("plans"):
+        store.write("plans", name, rows)
+
+
+def write_objects(store: Store, objects: Objects) -> None:
+    """Writes the images, once per set of images."""
+    digest = objects.digest()
+    if digest in store.names("objects"):
+        return
+    named = zip(objects.names, objects.pixels_NHW, strict=True)
+    rows = [
+        {"images_hash": digest, "object": i, "name": name, "pixels": pixels.ravel().tolist()}
+        for i, (name, pixels) in enumerate(named)
+    ]
+    store.write("objects", digest, rows)

@@ -1,0 +1,1 @@
+"""Runs: training the missing trials of a study on Ray Tune."""

@@ -1,0 +1,44 @@
+"""What the driver tells its workers; no module of the driver imports torch, which takes longer than the rest of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from esbn_core.objects import Objects
+from study.store.store import Store
+
+PACK_ON_CPU, PACK_ON_GPU = 4, 10  # a CPU gains nothing from larger packs; a GPU is idle without them
+
+MEMORY_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+"""Environment of a worker process: glibc keeps freed blocks. Gradients of some MB would otherwise be mapped and
+page-faulted anew at every update."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every pack of a run shares."""
+
+    results: str
+    lease: str
+    """Name of the run's lease, which every worker must find in the store."""
+    objects: Objects
+    provenance: dict[str, Any]
+    device: str
+    threads: int
+    checkpoint_seconds: float
+
+    def shared(self) -> dict[str, Any]:
+        """Columns that all trials of the run have in common."""
+        return {"images_hash": self.objects.digest(), "threads": self.threads, **self.provenance}
+
+
+def shares(store: Store, lease: str) -> bool:
+    """Whether this machine sees the store of the run; a folder of the same name on a disk of its own is not it."""
+    return not store.local or store.read_lease(lease) is not None
+
+
+def private(results: str, host: str) -> str:
+    """What to do about a machine that does not see the store."""
+    return (
+        f"results={results!r} on {host} is not the folder that this run was started with; --results must be storage "
+        "that every machine of the cluster sees, such as s3://bucket/folder or a folder mounted on all of them"
+    )

@@ -1,0 +1,1 @@
+"""Hyperparameter searches, and the tuned form of a study."""

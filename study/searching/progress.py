@@ -1,0 +1,72 @@
+"""Progress of a search on the terminal."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from study.running.progress import Display, duration
+from study.searching.suggestions import ENDED, Suggestions
+
+
+class SearchProgress(Display):
+    """Counts suggestions by what became of them, guesses the time left, and tells what each came to."""
+
+    def __init__(self, suggestions: Suggestions, console: Console):
+        super().__init__(console)
+        self._suggestions = suggestions
+        self._told = {row["suggestion"] for row in suggestions.rows if row["status"] in ENDED}
+        self._before = len(self._told)
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self._tell()
+
+    def started(self, i: int) -> None:
+        """Suggestion i has got its worker."""
+        super().started(i)
+        self._tell()
+
+    def ended(self, i: int, error: str | None = None) -> None:
+        """Suggestion i is over; its row says how."""
+        super().ended(i)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Prints the suggestions that have ended since the last time, twins of others included."""
+        for row in self._suggestions.rows:
+            if row["status"] in ENDED and row["suggestion"] not in self._told:
+                self._told.add(row["suggestion"])
+                self._console.print(f"  {outcome(row)}", highlight=False, markup=False)
+
+    def _headline(self) -> str:
+        wanted, states = self._suggestions.space.suggestions, [row["status"] for row in self._suggestions.rows]
+        ended = sum(states.count(state) for state in ENDED)
+        seconds = time.monotonic() - self._began
+        left = max(0, wanted - ended) * seconds / (ended - self._before) if ended > self._before else None
+        clock = "working out the time left" if left is None else f"about {duration(left)} left"
+        counts = ", ".join(f"{states.count(state)} {state}" for state in ENDED)
+        return f"suggestions: {counts}, {len(self._running)} running, {wanted - len(states)} to come; {clock}"
+
+    def _line(self, i: int, report: dict[str, Any]) -> str:
+        row = self._suggestions.rows[i]
+        return f"{i}: {values(row)}: update {report.get('update', 0)}/{row['updates']}"
+
+
+def outcome(row: Mapping[str, Any]) -> str:
+    """What a suggestion came to, in a line."""
+    if row["status"] == "failed":
+        return f"{row['suggestion']}: {values(row)}: failed: {row['failure']}"
+    twin = "" if row["same_as"] is None else f" (the same trials as {row['same_as']})"
+    spread = "" if row["spread"] is None else f" (sd {100 * row['spread']:.1f} over {len(row['accuracies'])} seeds)"
+    at = f"pruned at update {row['update']}" if row["status"] == "pruned" else row["status"]
+    accuracy = f"validation accuracy {100 * row['accuracy']:.1f} %{spread}"
+    return f"{row['suggestion']}: {values(row)}: {at}: {accuracy}{twin}"
+
+
+def values(row: Mapping[str, Any]) -> str:
+    """The values of a suggestion, in words."""
+    parameters = json.loads(row["parameters"])
+    return ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in parameters.items())

@@ -1,0 +1,98 @@
+"""The tuned form of a study: every arm searched alike, then planned again with the settings that did best.
+
+The searches and the plan are rows of the store like any other, so a tuned study that was stopped goes on from them. It
+is a study of its own, STUDY-tuned: the same conditions and seeds, and of each arm the settings its search has found.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ablations import SearchSpace, Study
+from esbn_core.config import PAPER
+from esbn_core.errors import ConfigError
+from study.planning.plan import Variant
+from study.store.store import Store
+
+_BUDGET = ("parameters", "seeds", "suggestions")  # what is the same for all arms
+
+
+def tuned_study(study: Study) -> Study:
+    """The study that the tuned arms are planned in."""
+    return replace(study, name=f"{study.name}-tuned", question=f"{study.question} Every arm at its best setting.")
+
+
+def spaces(declared: Sequence[Variant], study: str, space: SearchSpace) -> list[SearchSpace]:
+    """The search of each variant: what `space` varies and spends, at the arm and condition of the variant.
+
+    Raises:
+        ConfigError: an arm has no such setting, or fixes it; all arms are searched alike or none is.
+    """
+    found = []
+    for variant in declared:
+        task, withheld, arm = variant.cell
+        try:
+            found.append(
+                replace(
+                    space,
+                    name=f"{study}-tuned-{task}-{withheld}-{re.sub(r'[^a-zA-Z0-9_]+', '-', arm)}",
+                    question=f"Which settings does {arm} do best with at {task}, m = {withheld}?",
+                    task=task,
+                    withheld=withheld,
+                    arm=variant.changes,
+                )
+            )
+        except ConfigError as error:
+            raise ConfigError(
+                f"search={space.name!r} cannot tune the arm {arm} at {task}, m = {withheld}: {error}; choose others "
+                "with --arm, --task or --withheld, or name a search that suits all"
+            ) from None
+    return found
+
+
+def refuse_another_budget(store: Store, study: str, wanted: Sequence[SearchSpace]) -> None:
+    """Raises `ConfigError` if arms of this study were searched with other parameters, seeds or suggestions, or with
+    other validation at the same condition."""
+    now = _spent({**wanted[0].definition(), "suggestions": wanted[0].suggestions})
+    apart = {(space.task, space.withheld): space.n_apart for space in wanted}
+    for row in store.read("searches", ["search", "definition", "suggestions"]).to_pylist():
+        if not row["search"].startswith(f"{study}-tuned-"):
+            continue
+        definition = json.loads(row["definition"])
+        before = _spent({**definition, "suggestions": row["suggestions"]})
+        changed = [name for name in _BUDGET if before[name] != now[name]]
+        if (
+            apart.get((definition["task"], definition["withheld"]), definition["validation"])
+            != definition["validation"]
+        ):
+            changed.append("validation")
+        if changed:
+            raise ConfigError(
+                f"{study} is tuned with other {', '.join(changed)} in {store.uri} ({row['search']}); arms are compared "
+                "at one budget, chosen before the test, so use the same again, or another --results"
+            )
+
+
+def _spent(definition: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps({name: definition[name] for name in _BUDGET}))
+
+
+def tuned(variant: Variant, space: SearchSpace, best: Mapping[str, Any] | None) -> Variant:
+    """The variant with the settings that its search has found; trained already if those are its own.
+
+    Args:
+        best: row of the best suggestion; None if none was completed.
+    Raises:
+        ConfigError: none was.
+    """
+    if best is None:
+        raise ConfigError(
+            f"search {space.name} has no completed suggestion, so {variant.arm} has no best setting and nothing is "
+            "tested; `esbn query` on the table suggestions tells why, and --arm leaves the arm out"
+        )
+    changes = {**variant.changes, **json.loads(best["parameters"])}
+    config = PAPER.with_(task=space.task, withheld=space.withheld, **changes).resolve()
+    arm = variant.arm if config == variant.config else best["arm"]
+    return replace(variant, config=config, arm=arm, seeds_with_keys=0, search=space.name)

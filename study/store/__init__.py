@@ -1,0 +1,1 @@
+"""The result store: Parquet files, checkpoints and leases under one folder or bucket."""

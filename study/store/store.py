@@ -1,0 +1,243 @@
+"""The result store: Parquet files that are written once, and checkpoints, under one folder or bucket.
+
+    RESULTS/<table>/<name>.parquet       one immutable file per trial (or plan) and table
+    RESULTS/<table>/merged/              many of those in one, after a compaction: study/store/layout.py
+    RESULTS/checkpoints/<pack>.safetensors
+    RESULTS/leases/<run>.json            who trains what at the moment: study/store/lease.py
+
+A trial counts as done once its row in ``trials`` exists, which is written last. Names are deterministic, so a trial
+that is run twice overwrites itself. Files of a folder are written aside and renamed, objects of a bucket appear whole,
+so a reader never meets half a file. Any number of processes may write different trials at the same time.
+"""
+
+import json
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from study.store.layout import KEY, MERGED, NAMES, Files, find, gone, listed
+from study.store.location import PlaceError, first_line, open_place
+from study.store.schema import TABLES
+
+ROW_GROUP = 16 * 2**20  # bytes; a reader of the large keys table decodes one group at a time
+REQUESTS = 16  # that delete files of a bucket, where each takes a while
+
+
+class StoreError(Exception):
+    """The store cannot be read or written; the message names the file and what to do."""
+
+
+class Store:
+    """A result store at a local path or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``."""
+
+    def __init__(self, results: str):
+        try:
+            self.fs, self.root, self.uri = place = open_place(results)
+        except PlaceError as error:
+            raise StoreError(str(error)) from None
+        self.local = place.local
+
+    def prepare(self) -> None:
+        """Creates the folders and proves that they can be written; raises `StoreError` if not."""
+        try:
+            for folder in (*TABLES, "checkpoints", "leases"):
+                self.fs.create_dir(f"{self.root}/{folder}", recursive=True)
+            probe = f".probe-{uuid.uuid4().hex}"
+            self._put(probe, b"")
+            self.fs.delete_file(f"{self.root}/{probe}")
+        except (StoreError, OSError, pa.ArrowInvalid) as error:
+            raise StoreError(
+                f"results={self.uri!r} cannot be written ({first_line(error)}); name another place with --results"
+            ) from None
+
+    def write(self, table: str, name: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
+        """Writes one file of a table whole or not at all; columns left out are null, unknown ones are refused."""
+        self._put(f"{table}/{name}.parquet", parquet(_table(rows, TABLES[table])))
+
+    def write_merged(self, table: str, names: Collection[str], rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
+        """Writes the rows of many names as one file, which stands for all merged files of these names there are.
+
+        Args:
+            names: in ``rows.trial_id``, or without any row.
+        """
+        try:
+            self.fs.create_dir(f"{self.root}/{table}/{MERGED}", recursive=True)
+        except OSError as error:
+            raise StoreError(f"{self.root}/{table} cannot be written: {first_line(error)}") from None
+        generation = 1 + max((file.generation for file in self.files(table).merged), default=0)
+        content = parquet(_table(rows, TABLES[table]).sort_by(KEY), names)
+        self._put(f"{table}/{MERGED}/{generation:08d}-{uuid.uuid4().hex[:8]}.parquet", content)
+
+    def files(self, table: str) -> Files:
+        """The files of a table that count."""
+        try:
+            return find(self.fs, f"{self.root}/{table}")
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(f"table {table} of {self.uri} cannot be listed: {first_line(error)}") from None
+
+    def names(self, table: str) -> set[str]:
+        """Names that a table has rows of; opens the footers of merged files and nothing else."""
+        return self.files(table).names
+
+    def read(self, table: str, columns: Sequence[str] | None = None, names: Collection[str] | None = None) -> pa.Table:
+        """Reads a table, or only the rows of some names; raises `StoreError` naming a file that is not whole."""
+        while True:
+            files = self.files(table)
+            try:
+                return self._rows(table, files, files.names if names is None else set(names), columns)
+            except (pa.ArrowInvalid, OSError) as error:
+                if _versions(files) <= _versions(self.files(table)):  # else one was replaced meanwhile: look again
+                    paths = [path for path, _, _ in sorted(_versions(files))]
+                    raise StoreError(
+                        self._torn(paths) or f"table {table} of {self.uri} cannot be read: {first_line(error)}"
+                    ) from None
+
+    def _rows(self, table: str, files: Files, names: set[str], columns: Sequence[str] | None) -> pa.Table:
+        chosen: list[tuple[list[str], pc.Expression | None]] = [
+            ([info.path for name, info in files.single.items() if name in names], None)
+        ]
+        for file in files.merged:
+            if here := file.names & names:
+                whole = here == file.names and not file.stale
+                chosen.append(([file.info.path], None if whole else pc.field(KEY).isin(sorted(here))))
+        parts = [
+            ds.dataset(paths, schema=TABLES[table], format="parquet", filesystem=self.fs).to_table(
+                columns=list(columns) if columns else None, filter=rows
+            )
+            for paths, rows in chosen
+        ]
+        return pa.concat_tables(parts)
+
+    def drop_files(self, table: str, infos: Collection[pafs.FileInfo]) -> None:
+        """Deletes files of a table unless they have been written again since they were listed."""
+        there = _versions(self.files(table))
+        paths = [info.path for info in infos if _version(info) in there]
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            list(pool.map(self._remove, paths))
+
+    def save_checkpoint(self, pack_id: str, data: bytes) -> None:
+        """Replaces the checkpoint of a pack."""
+        self._put(f"checkpoints/{pack_id}.safetensors", data)
+
+    def load_checkpoint(self, pack_id: str) -> bytes | None:
+        """The last checkpoint of a pack, or None."""
+        return self._get(f"checkpoints/{pack_id}.safetensors")
+
+    def checkpoint_position(self, pack_id: str) -> dict[str, Any] | None:
+        """How far a checkpoint is, read without its tensors; None if it is gone or not whole."""
+        try:
+            with self.fs.open_input_file(f"{self.root}/checkpoints/{pack_id}.safetensors") as file:
+                n_header = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(min(n_header, file.size())))
+            return json.loads(header["__metadata__"]["position"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def drop_checkpoint(self, pack_id: str) -> None:
+        """Deletes the checkpoint of a pack that has ended, if there is one."""
+        if pack_id in self.checkpoints():
+            self._delete(f"checkpoints/{pack_id}.safetensors")
+
+    def checkpoints(self) -> set[str]:
+        """Packs that have a checkpoint."""
+        return {info.base_name.removesuffix(".safetensors") for info in self._infos("checkpoints", ".safetensors")}
+
+    def write_lease(self, name: str, text: str) -> None:
+        """Writes or renews a lease."""
+        self._put(f"leases/{name}.json", text.encode())
+
+    def leases(self) -> dict[str, datetime]:
+        """When each lease was last written, by the clock of the store."""
+        return {info.base_name.removesuffix(".json"): info.mtime for info in self._infos("leases", ".json")}
+
+    def read_lease(self, name: str) -> str | None:
+        """The text of a lease, or None if it is gone."""
+        text = self._get(f"leases/{name}.json")
+        return None if text is None else text.decode()
+
+    def drop_lease(self, name: str) -> None:
+        """Deletes a lease, if it is there."""
+        if name in self.leases():
+            self._delete(f"leases/{name}.json")
+
+    def _get(self, path: str) -> bytes | None:
+        try:
+            with self.fs.open_input_stream(f"{self.root}/{path}") as stream:
+                return stream.read()
+        except OSError as error:
+            if gone(self.fs, [f"{self.root}/{path}"]):  # of which S3 has no error of its own if it goes meanwhile
+                return None
+            raise StoreError(f"{self.root}/{path} cannot be read: {first_line(error)}") from None
+
+    def _delete(self, path: str) -> None:
+        self._remove(f"{self.root}/{path}")
+
+    def _remove(self, path: str) -> None:
+        try:
+            self.fs.delete_file(path)
+        except FileNotFoundError:
+            pass  # another process was faster
+        except OSError as error:
+            raise StoreError(f"{path} cannot be deleted: {first_line(error)}") from None
+
+    def _infos(self, folder: str, suffix: str) -> list[pafs.FileInfo]:
+        try:
+            return listed(self.fs, f"{self.root}/{folder}", suffix)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(f"results={self.uri!r} cannot be listed: {first_line(error)}") from None
+
+    def _put(self, path: str, data: bytes | pa.Buffer) -> None:
+        target = f"{self.root}/{path}"
+        folder, _, name = target.rpartition("/")
+        aside = f"{folder}/.{name}.{uuid.uuid4().hex}" if self.local else target
+        try:
+            with self.fs.open_output_stream(aside) as stream:
+                stream.write(data)
+            if self.local:
+                self.fs.move(aside, target)
+        except OSError as error:
+            if self.local and self.fs.get_file_info(aside).type != pafs.FileType.NotFound:
+                self.fs.delete_file(aside)
+            raise StoreError(f"{target} cannot be written: {first_line(error)}") from None
+
+    def _torn(self, paths: Sequence[str]) -> str | None:
+        for path in paths:
+            try:
+                pq.ParquetFile(path, filesystem=self.fs).close()
+            except (pa.ArrowInvalid, OSError):
+                return f"{path} is not a whole Parquet file; delete it and run the study again to make its trial anew"
+        return None
+
+
+def _version(info: pafs.FileInfo) -> tuple[str, int, int]:
+    return info.path, info.size, info.mtime_ns
+
+
+def _versions(files: Files) -> set[tuple[str, int, int]]:
+    return {_version(info) for info in (*files.single.values(), *(file.info for file in files.merged))}
+
+
+def parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:
+    """A Parquet file of the store; ``names``, of the rows of a merged one, go into its footer."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
+        writer.write_table(rows, row_group_size=max(1, ROW_GROUP * len(rows) // max(1, rows.nbytes)))
+        if names is not None:
+            writer.add_key_value_metadata({NAMES: json.dumps(sorted(names))})
+    return sink.getvalue()
+
+
+def _table(rows: Sequence[Mapping[str, Any]] | pa.Table, schema: pa.Schema) -> pa.Table:
+    if not isinstance(rows, Sequence):
+        return rows.cast(schema)
+    unknown = {name for row in rows for name in row} - set(schema.names)
+    assert not unknown, f"columns {sorted(unknown)} are not in the schema"
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)

@@ -1,0 +1,65 @@
+"""`esbn` in processes of its own, as a user runs it, and what may be killed of them."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from study.planning.declarations import find_study
+from study.planning.plan import plan
+from study.store.store import Store
+
+
+class Run:
+    """`esbn` in a process of its own, in an empty folder."""
+
+    def __init__(self, folder: Path, study: str):
+        self.study = folder / "study.yaml"
+        self.study.write_text(study)
+        self.folder = folder
+        self.store = Store(str(folder / "results"))
+        self.trials = plan(find_study(str(self.study)))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [str(Path(sys.executable).with_name("esbn")), *arguments]
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self, *arguments: str) -> tuple[int, str]:
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=300)
+        return process.returncode, output
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        rows = self.store.read("trials").to_pylist()
+        assert len(rows) == len({row["trial_id"] for row in rows}), "one row a trial"
+        return {row["trial_id"]: row for row in rows}
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "waited two minutes"
+        time.sleep(0.05)
+
+
+def descendants(pid: int) -> Iterator[tuple[int, str]]:
+    """Pids and command lines of a process's children, theirs, and so on."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    children: dict[int, list[tuple[int, str]]] = {}
+    for child, parent, command in (line.split(maxsplit=2) for line in listed.splitlines()):
+        children.setdefault(int(parent), []).append((int(child), command))
+    below = [pid]
+    while below:
+        for child, command in children.get(below.pop(), []):
+            below.append(child)
+            yield child, command

@@ -1,0 +1,90 @@
+"""Studies of the user's own, as YAML or Python files."""
+
+from pathlib import Path
+
+import pytest
+
+from ablations import REGISTRY
+from esbn_core.errors import ConfigError
+from study.planning.declarations import find_study
+from study.planning.plan import plan
+
+YAML = """
+name: key_size
+question: How small can the keys be?
+grids:
+  - arms: [{}, {key_size: 64}, {confidence: off, learning_rate: 5e-5}]
+    conditions: {distribution_of_three: [95]}
+    seeds: 2
+"""
+
+PYTHON = """
+from ablations import Grid, Study
+
+STUDY = Study(
+    name="key_size",
+    question="How small can the keys be?",
+    grids=[Grid(arms=[{"key_size": size} for size in (16, 64)], conditions={"rmts": (95,)}, seeds=3)],
+)
+"""
+
+
+def write(folder: Path, name: str, text: str) -> str:
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def test_find_study_knows_the_declared_ones() -> None:
+    assert find_study("quickstart") is REGISTRY["quickstart"]
+
+
+def test_find_study_reads_yaml_with_its_words_and_numbers(tmp_path: Path) -> None:
+    study = find_study(write(tmp_path, "mine.yaml", YAML))
+    trials = plan(study)
+    assert {t.arm for t in trials} == {"baseline", "key_size=64", "confidence=off,learning_rate=5e-05"}
+    assert len(trials) == 6
+
+
+def test_find_study_reads_python(tmp_path: Path) -> None:
+    assert {t.arm for t in plan(find_study(write(tmp_path, "mine.py", PYTHON)))} == {"key_size=16", "key_size=64"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", YAML.replace("key_size: 64", "key_siz: 64"), "key_siz=64.*did you mean key_size"),
+        ("a.yaml", YAML.replace("seeds: 2", "seeds: none"), "seeds='none' must be a whole number"),
+        ("a.yaml", YAML.replace("grids:", "grid:"), "a study has grids, name, question"),
+        ("a.yaml", YAML.replace("How small can the keys be?", "2021"), "question=2021 must be text"),
+        ("a.yaml", YAML.replace("seeds: 2", "keys: off"), "keys='off' must be true or false"),
+        ("a.yaml", YAML.replace("{distribution_of_three: [95]}", "{}"), "must give each task a list"),
+        ("a.py", "raise SystemExit(0)", "stopped with SystemExit"),
+        ("a.yaml", YAML.replace("[95]", "95"), "must give each task a list"),
+        (
+            "a.yaml",
+            YAML.replace("[{}, {key_size: 64}, {confidence: off, learning_rate: 5e-5}]", "{}"),
+            "list of changes",
+        ),
+        ("a.yaml", YAML.replace("distribution_of_three", "raven"), "task='raven' is unknown"),
+        ("a.yaml", YAML.replace("key_size\nq", "tcn\nq"), "name='tcn' is taken"),
+        ("a.yaml", YAML.replace("key_size\nq", "a/b\nq"), "name='a/b' must be letters"),
+        ("a.yaml", "name: [", "is not YAML"),
+        ("a.yaml", "grids", "this one has 'grids'"),
+        ("a.py", "STUDY = 1 / 0", "ZeroDivisionError"),
+        ("a.py", "STUDY = None", "declares 0 studies"),
+    ],
+)
+def test_find_study_refuses_in_a_sentence_when_the_file_is_wrong(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    path = write(tmp_path, name, text)
+    with pytest.raises(ConfigError, match=message) as refused:
+        find_study(path)
+    assert path in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_find_study_refuses_a_file_that_is_not_there() -> None:
+    with pytest.raises(ConfigError, match="absent.yaml"):
+        find_study("absent.yaml")

@@ -1,0 +1,277 @@
+"""Plans: which trials a study asks for, which are missing, and how they are packed."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from ablations import REGISTRY, Grid, Study
+from ablations.paper import CONDITIONS
+from analysis.data.published import published
+from esbn_core.errors import ConfigError
+from study.planning import rows
+from study.planning.completion import begun, state
+from study.planning.plan import OwnImages, PlannedTrial, pack, plan, select, variants
+from study.store.store import Store
+
+STUDY = Study(
+    name="small",
+    question="?",
+    grids=[Grid(arms=[{}, {"encoder": "mlp"}], conditions={"same_different": (95, 98)}, seeds=5)],
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path))
+    store.prepare()
+    return store
+
+
+def complete(store: Store, trials: list[PlannedTrial]) -> None:
+    for trial in trials:
+        store.write("trials", trial.trial_id, [{**rows.settings(trial), "status": "completed"}])
+        store.write("curves", trial.trial_id, [{"trial_id": trial.trial_id, "update": 0}])
+
+
+@pytest.mark.parametrize(
+    ("name", "n_trials"),
+    [
+        ("quickstart", 56),
+        ("withheld", 170),
+        ("encoders", 510),
+        ("tcn", 340),
+        ("confidence", 510),
+        ("keys", 10),
+        ("architectures", 2380),
+        ("rn_problems", 130),
+        ("trn", 160),
+        ("paper", 3550),
+        ("rivals", 1700),
+        ("separation", 720),
+        ("comparison", 400),
+        ("protocol", 580),
+    ],
+)
+def test_declared_study_has_its_trials(name: str, n_trials: int) -> None:
+    assert len(plan(REGISTRY[name])) == n_trials
+
+
+def test_paper_plans_every_published_cell() -> None:
+    planned = {(t.config.task.name, t.config.task.withheld, t.arm) for t in plan(REGISTRY["paper"], seeds=1)}
+    missing = published().keys() - planned
+    assert missing == set()
+
+
+def test_paper_has_ten_networks_of_every_variant() -> None:
+    assert {v.seeds for v in variants(REGISTRY["paper"])} == {10}
+
+
+@pytest.mark.parametrize(
+    ("arm", "partner", "changed"),
+    [
+        ("retrieval=scaled", "baseline", {"retrieval"}),
+        ("retrieval=tied", "baseline", {"retrieval"}),
+        ("retrieval=free", "retrieval=tied", {"retrieval"}),
+        ("model=corelnet,variant=tied", "model=corelnet", {"variant"}),
+        ("model=corelnet,variant=asymmetric", "model=corelnet,variant=tied", {"variant"}),
+        ("model=corelnet,variant=with_content", "model=corelnet", {"variant"}),
+        ("model=abstractor,tied=True", "model=abstractor", {"tied"}),
+    ],
+)
+def test_arms_of_the_comparison_have_a_partner_one_setting_away(arm: str, partner: str, changed: set[str]) -> None:
+    settings = {(t.arm, t.config.task.name): t.config.flat() for t in plan(REGISTRY["comparison"], seeds=1)}
+    for task in CONDITIONS:
+        one, other = settings[arm, task], settings[partner, task]
+        assert {name for name in one if one[name] != other[name]} == changed
+
+
+def test_rehearsal_is_another_trial_that_is_marked_and_short() -> None:
+    real, rehearsed = plan(STUDY), plan(STUDY, limit_updates=150)
+    assert [t.config.train.updates for t in rehearsed] == [min(150, t.config.train.updates or 0) for t in real]
+    assert {t.arm for t in rehearsed} == {"rehearsal=True", "encoder=mlp,rehearsal=True"}
+    assert all(rows.identity(t)["rehearsal"] for t in rehearsed)
+    assert not {t.trial_id for t in real} & {t.trial_id for t in rehearsed}
+
+
+def test_plan_lets_a_grid_ask_for_the_keys_of_some_seeds() -> None:
+    grids = [Grid(arms=[{}], conditions={"rmts": (95,)}, seeds=n, keys=keys) for n, keys in ((5, False), (2, True))]
+    trials = plan(Study(name="any", question="?", grids=grids))
+    assert [t.keys for t in trials] == [True, True, False, False, False]
+
+
+def test_paper_has_17_conditions() -> None:
+    assert sum(len(numbers) for numbers in CONDITIONS.values()) == 17
+
+
+def test_trials_of_an_arm_at_a_seed_differ_from_the_baseline_in_one_setting_besides_the_paper_s_rate() -> None:
+    for name in ("encoders", "tcn", "confidence"):
+        trials = plan(REGISTRY[name])
+        baseline = {(t.config.task, t.config.seed): t.config.flat() for t in trials if t.arm == "baseline"}
+        for trial in trials:
+            other = baseline[trial.config.task, trial.config.seed]
+            changed = {k for k, v in trial.config.flat().items() if other[k] != v} - {"learning_rate"}
+            assert len(changed) == (trial.arm != "baseline")
+
+
+def test_studies_share_their_baseline_trials() -> None:
+    ids = [{t.trial_id for t in plan(REGISTRY[n]) if t.arm == "baseline"} for n in ("encoders", "tcn", "withheld")]
+    assert ids[0] == ids[1] == ids[2]
+
+
+def test_more_seeds_extend_a_plan() -> None:
+    three, four = ({t.trial_id for t in plan(STUDY, seeds=n)} for n in (3, 4))
+    assert three < four
+    assert len(four - three) == 4
+
+
+def test_plan_keeps_a_trial_once_and_its_wish_for_keys() -> None:
+    grid = {"arms": [{}], "conditions": {"same_different": (98,)}, "seeds": 1}
+    for order in ([Grid(**grid), Grid(**grid, keys=True)], [Grid(**grid, keys=True), Grid(**grid)]):
+        (trial,) = plan(Study(name="twice", question="?", grids=order))
+        assert trial.keys
+
+
+def test_plan_refuses_two_arms_that_are_the_same() -> None:
+    same = Grid(arms=[{"updates": 32}, {"epochs": 32}], conditions={"same_different": (98,)})
+    with pytest.raises(ConfigError, match="arms updates=32 and epochs=32 are the same at same_different m=98"):
+        plan(Study(name="same", question="?", grids=[same]))
+
+
+def test_plan_refuses_an_arm_that_changes_nothing() -> None:
+    idle = Grid(arms=[{"tcn": "sequence"}], conditions={"same_different": (98,)})
+    with pytest.raises(ConfigError, match="arm tcn=sequence changes nothing at same_different m=98"):
+        plan(Study(name="idle", question="?", grids=[idle]))
+
+
+def test_studies_that_share_a_baseline_agree_on_its_keys() -> None:
+    wished = {t.trial_id for t in plan(REGISTRY["keys"])}
+    for study in REGISTRY.values():
+        for trial in plan(study):
+            assert trial.keys == (trial.trial_id in wished)
+
+
+def test_own_images_give_other_trials_under_another_arm() -> None:
+    own = plan(STUDY, images=OwnImages("a" * 64, 120))
+    assert {t.arm for t in own} == {"images=aaaaaaaa", "images=aaaaaaaa,encoder=mlp"}
+    assert not {t.trial_id for t in own} & {t.trial_id for t in plan(STUDY)}
+
+
+def test_own_images_are_refused_when_they_are_too_few() -> None:
+    with pytest.raises(ConfigError, match="withheld=95 leaves 0 objects"):
+        plan(STUDY, images=OwnImages("a" * 64, 90))
+
+
+def test_select_keeps_what_matches_every_filter() -> None:
+    kept = select(plan(STUDY), withheld=[98], arms=["baseline"])
+    assert [(t.config.task.withheld, t.arm, t.config.seed) for t in kept] == [(98, "baseline", s) for s in range(5)]
+
+
+def test_select_refuses_what_the_study_lacks() -> None:
+    with pytest.raises(ConfigError, match="withheld=50 is not in this study; it has 95, 98"):
+        select(plan(STUDY), withheld=[50])
+
+
+def test_grid_refuses_an_arm_that_sets_the_condition() -> None:
+    with pytest.raises(ConfigError, match="sets seed, withheld; these belong to conditions and seeds"):
+        Grid(arms=[{"withheld": 3, "seed": 1}], conditions={"same_different": (98,)})
+
+
+def test_plan_refuses_a_condition_the_task_cannot_have() -> None:
+    with pytest.raises(ConfigError, match="withheld=98 leaves 2 objects; rmts needs at least 5"):
+        plan(Study(name="few", question="?", grids=[Grid(arms=[{}], conditions={"rmts": (98,)})]))
+
+
+def test_plan_takes_more_withheld_objects_when_the_images_are_more() -> None:
+    study = Study(name="many", question="?", grids=[Grid(arms=[{}], conditions={"rmts": (300,)}, seeds=1)])
+    (trial,) = plan(study, images=OwnImages("a" * 64, 500))
+    assert trial.config.task.n_train == 10_000
+
+
+def test_state_sorts_trials_by_what_the_store_has(store: Store) -> None:
+    trials = plan(STUDY)
+    complete(store, trials[:3])
+    rows.write_failure(store, trials[3], "loss became nan")
+    now = state(trials, store)
+    assert (now.completed, now.failed, now.missing) == (trials[:3], trials[3:4], trials[4:])
+
+
+def test_state_counts_a_trial_without_its_keys_as_missing(store: Store) -> None:
+    trials = plan(
+        Study(name="k", question="?", grids=[Grid(arms=[{}], conditions={"rmts": (95,)}, seeds=1, keys=True)])
+    )
+    complete(store, trials)
+    assert state(trials, store).missing == trials
+
+
+def test_pack_groups_seeds_of_one_variant_longest_first() -> None:
+    trials = plan(STUDY)
+    packs = pack(trials, {t.trial_id for t in trials}, n_slots=2, largest=4)
+    assert sorted(len(p.trials) for p in packs) == [1] * 4 + [4] * 4
+    assert [p.cost for p in packs] == sorted((p.cost for p in packs), reverse=True)
+    for p in packs:
+        assert len({(t.arm, t.config.task) for t in p.trials}) == 1
+    assert Counter(t for p in packs for t in p.trials) == Counter(trials)
+
+
+def test_pack_leaves_no_slot_empty_when_there_are_few_trials() -> None:
+    trials = select(plan(STUDY), withheld=[98], arms=["baseline"])
+    packs = pack(trials, {t.trial_id for t in trials}, n_slots=4, largest=10)
+    assert [len(p.trials) for p in packs] == [1] * 5
+
+
+def test_pack_forms_the_same_packs_when_a_run_is_repeated() -> None:
+    trials = plan(STUDY)
+    first = pack(trials, {t.trial_id for t in trials}, n_slots=2, largest=4)
+    done = {t.trial_id for t in first[0].trials}
+    again = pack(trials, {t.trial_id for t in trials} - done, n_slots=2, largest=4)
+    assert {p.pack_id for p in again} == {p.pack_id for p in first[1:]}
+
+
+def checkpoint(store: Store, name: str, ids: list[str], update: int) -> None:
+    position = json.dumps({"trial_ids": ids, "update": update})
+    store.save_checkpoint(name, save({"w": torch.ones(1)}, metadata={"position": position}))
+
+
+def test_begun_packs_never_overlap_and_the_furthest_goes_on(store: Store) -> None:
+    trials = plan(STUDY)
+    ids = [t.trial_id for t in trials]
+    checkpoint(store, "three", ids[:3], 5)
+    checkpoint(store, "four", ids[:4], 7)
+    assert begun(trials, ids, store) == [trials[:4]]
+
+
+def test_begun_packs_hold_no_trial_that_is_not_to_be_trained(store: Store) -> None:
+    trials = plan(STUDY)
+    checkpoint(store, "three", [t.trial_id for t in trials[:3]], 5)
+    assert begun(trials, [trials[0].trial_id], store) == []
+    complete(store, trials[1:3])
+    assert begun(trials, [trials[0].trial_id], store) == [trials[:3]]
+
+
+def test_state_counts_a_trial_without_its_curve_as_missing(store: Store) -> None:
+    trials = plan(STUDY)[:1]
+    complete(store, trials)
+    Path(store.root, "curves", f"{trials[0].trial_id}.parquet").unlink()
+    assert state(trials, store).missing == trials
+
+
+def test_begun_packs_go_on_as_they_were(store: Store) -> None:
+    trials = plan(STUDY)
+    checkpoint(store, "some", [trials[1].trial_id, trials[0].trial_id], 5)
+    checkpoint(store, "other", ["foreign"], 5)
+    todo = {t.trial_id for t in trials}
+    found = begun(trials, todo, store)
+    assert found == [[trials[1], trials[0]]]
+    packs = pack(trials, todo, n_slots=2, largest=4, begun=found)
+    assert sorted(t.trial_id for p in packs for t in p.trials) == sorted(todo)
+
+
+def test_plan_is_written_once_however_often_it_is_run(store: Store) -> None:
+    for _ in range(2):
+        rows.write_plan(store, STUDY, plan(STUDY))
+    rows.write_plan(store, STUDY, plan(STUDY, seeds=6))
+    assert len(store.names("plans")) == 2

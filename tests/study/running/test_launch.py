@@ -1,0 +1,120 @@
+"""Real runs on a local Ray: what is trained, and what is not trained again."""
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from ray.tune.experiment import Trial as TuneTrial
+from rich.console import Console
+from runs import Run
+
+from esbn_core.objects import glyphs
+from study.planning.declarations import find_study
+from study.planning.plan import Pack, plan
+from study.running.launch import _Callback
+from study.running.progress import Progress
+from study.running.ray_session import RETRIES
+from study.running.run_context import Job
+from study.running.worker import run_pack
+
+pytestmark = pytest.mark.slow
+
+TINY = """
+name: tiny
+question: Does it run at all?
+grids:
+  - arms: [{updates: 5, n_test: 100, encoder: mlp}]
+    conditions: {same_different: [95, 98]}
+    seeds: 1
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("tiny"), TINY)
+
+
+def test_run_trains_what_is_planned_and_says_so(tiny: Run) -> None:
+    code, output = tiny.finish("run", "study.yaml")
+    assert code == 0, output
+    assert "2 trials: 2 completed, 0 failed, 0 missing" in output
+    for row in tiny.rows().values():
+        assert row["images_hash"] == glyphs().digest()
+        assert row["n_test"] == 100
+        assert row["threads"] == 1
+        assert len(row["withheld_objects"]) == row["withheld"]
+        for column in ("host", "device", "torch_version", "ray_version", "started_at", "finished_at", "wall_seconds"):
+            assert row[column]
+    assert tiny.store.read("objects").num_rows == 100
+
+
+def test_run_starts_nothing_when_all_is_there(tiny: Run) -> None:
+    before = tiny.rows()
+    began = time.monotonic()
+    code, output = tiny.finish("run", "study.yaml")
+    assert code == 0
+    assert "nothing to train" in output
+    assert time.monotonic() - began < 10
+    assert tiny.rows() == before
+
+
+def test_run_trains_only_the_new_seed_when_seeds_are_added(tiny: Run) -> None:
+    before = tiny.rows()
+    code, output = tiny.finish("run", "study.yaml", "--seeds", "2", "--withheld", "98")
+    assert code == 0, output
+    after = tiny.rows()
+    assert {trial_id: after[trial_id] for trial_id in before} == before
+    (new,) = (row for trial_id, row in after.items() if trial_id not in before)
+    assert (new["seed"], new["withheld"]) == (1, 98)
+
+
+def test_run_trains_on_when_a_checkpoint_is_torn(tiny: Run) -> None:
+    extended = plan(find_study(str(tiny.study)), seeds=3)
+    (trial,) = (t for t in extended if t.config.seed == 2 and t.config.task.withheld == 95)
+    tiny.store.save_checkpoint(Pack((trial,)).pack_id, b"half a checkpoint")
+    code, output = tiny.finish("run", "study.yaml", "--seeds", "3", "--withheld", "95")
+    assert code == 0, output
+    assert tiny.rows()[trial.trial_id]["resumed"] == 0
+    assert tiny.store.checkpoints() == set()
+
+
+def test_failed_pack_leaves_completed_rows_alone(tiny: Run, tmp_path: Path) -> None:
+    before = tiny.rows()
+    done = next(t for t in tiny.trials if t.trial_id in before)
+    job = Job(tiny.store.uri, "no-lease", glyphs(), {}, "cpu", 1, 60.0)
+    callback = _Callback([Pack((done,))], job, tiny.store, Progress([Pack((done,))], Console(quiet=True)))
+    (tmp_path / "error.txt").write_text("disk full\n")
+    gone = {"config": {"job": 0}, "error_file": str(tmp_path / "error.txt"), "pickled_error_file": None}
+    for _ in range(RETRIES + 1):
+        callback.on_trial_error(0, [], cast(TuneTrial, SimpleNamespace(**gone)))
+    assert tiny.rows() == before
+
+
+def test_pack_is_not_trained_again_when_a_lost_worker_has_ended_it(tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tiny.rows()
+    done = next(t for t in tiny.trials if t.trial_id in before)
+    monkeypatch.setattr("study.running.worker.train", None)
+    tiny.store.write_lease("held", "")
+    tiny.store.save_checkpoint(Pack((done,)).pack_id, b"written by a worker that was late")
+    reports: list[dict[str, object]] = []
+    run_pack(Job(tiny.store.uri, "held", glyphs(), {}, "cpu", 1, 60.0), Pack((done,)), reports.append)
+    tiny.store.drop_lease("held")
+    accuracy = before[done.trial_id]["test_accuracy"]
+    assert reports == [{"update": 5, "test_accuracy": [accuracy], "failed": [None]}]
+    assert tiny.rows() == before
+    assert tiny.store.checkpoints() == set()
+
+
+def test_run_refuses_more_than_the_machine_has(tiny: Run) -> None:
+    code, output = tiny.finish("run", "study.yaml", "--seeds", "4", "--threads", "1000")
+    assert code == 1
+    assert "threads=1000 is more than the" in output
+    assert "Traceback" not in output
+
+
+def test_run_measures_how_large_packs_should_be(tiny: Run) -> None:
+    code, output = tiny.finish("run", "study.yaml", "--seeds", "5", "--withheld", "98", "--pack", "auto")
+    assert code == 0, output
+    assert "5 trials: 5 completed" in output

@@ -1,0 +1,190 @@
+"""The result store, on a disk and on S3: whole files or none, one schema per table, checkpoints."""
+
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import pytest
+import torch
+from s3 import SECRET, bucket_uri
+from safetensors.torch import save
+
+from study.store.location import PlaceError, open_place
+from study.store.schema import SCHEMA_VERSION, TABLES
+from study.store.store import Store, StoreError
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "results"))
+    store.prepare()
+    return store
+
+
+@pytest.fixture(params=["disk", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "disk":
+        return request.getfixturevalue("disk")
+    store = Store(bucket_uri(request.getfixturevalue("s3"), f"{uuid.uuid4().hex}/with space"))
+    store.prepare()
+    return store
+
+
+def files(store: Store) -> set[str]:
+    infos = store.fs.get_file_info(pafs.FileSelector(store.root, recursive=True))
+    return {info.path.removeprefix(f"{store.root}/") for info in infos if info.type == pafs.FileType.File}
+
+
+def put(store: Store, path: str, content: bytes) -> None:
+    with store.fs.open_output_stream(f"{store.root}/{path}") as stream:
+        stream.write(content)
+
+
+def get(store: Store, path: str) -> bytes:
+    with store.fs.open_input_stream(f"{store.root}/{path}") as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_is_nullable_and_documented(table: str) -> None:
+    for field in TABLES[table]:
+        assert field.nullable
+        assert field.metadata[b"doc"]
+
+
+def test_write_stores_schema_and_version_in_the_file(store: Store) -> None:
+    store.write("trials", "one", [{"trial_id": "one", "withheld_objects": [3, 1]}])
+    schema = pq.read_schema(f"{store.root}/trials/one.parquet", filesystem=store.fs)
+    assert schema.equals(TABLES["trials"])
+    assert schema.metadata[b"schema_version"] == str(SCHEMA_VERSION).encode()
+
+
+def test_write_replaces_a_file_of_the_same_name(store: Store) -> None:
+    for status in ("failed", "completed"):
+        store.write("trials", "one", [{"trial_id": "one", "status": status}])
+    assert store.read("trials", ["status"]).to_pylist() == [{"status": "completed"}]
+    assert files(store) == {"trials/one.parquet"}
+
+
+def test_reader_passes_over_what_a_killed_writer_left(store: Store) -> None:
+    store.write("trials", "one", [{"trial_id": "one"}])
+    put(store, "trials/.two.parquet.0123", b"PAR1 half a file")
+    assert store.names("trials") == {"one"}
+    assert store.read("trials").num_rows == 1
+
+
+def test_write_leaves_nothing_behind_when_it_fails(disk: Store) -> None:
+    Path(disk.root, "trials", "one.parquet").mkdir()
+    with pytest.raises(StoreError, match="one.parquet cannot be written"):
+        disk.write("trials", "one", [{"trial_id": "one"}])
+    assert files(disk) == set()
+
+
+WRITER = """
+import sys
+from study.store.store import Store
+store, writer = Store(sys.argv[1]), sys.argv[2]
+for i in range(20):
+    store.write("trials", f"{writer}-{i}", [{"trial_id": f"{writer}-{i}"}])
+    store.write("trials", "contested", [{"trial_id": "contested", "seed": int(writer)}])
+"""
+
+
+def test_writers_in_several_processes_leave_every_file_whole_at_any_time(store: Store) -> None:
+    store.write("trials", "contested", [{"trial_id": "contested"}])
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, store.uri, writer]) for writer in "01"]
+    while any(writer.poll() is None for writer in writers):
+        assert "contested" in store.read("trials", ["trial_id"])["trial_id"].to_pylist()
+    assert [writer.returncode for writer in writers] == [0, 0]
+    expected = {"contested", *(f"{writer}-{i}" for writer in range(2) for i in range(20))}
+    assert set(store.read("trials")["trial_id"].to_pylist()) == store.names("trials") == expected
+
+
+def test_write_refuses_columns_the_schema_lacks(store: Store) -> None:
+    with pytest.raises(AssertionError, match="accuracy"):
+        store.write("trials", "one", [{"trial_id": "one", "accuracy": 1.0}])
+    assert files(store) == set()
+
+
+def test_read_names_the_file_that_is_torn(store: Store) -> None:
+    store.write("trials", "one", [{"trial_id": "one"}])
+    whole = get(store, "trials/one.parquet")
+    put(store, "trials/two.parquet", whole[: len(whole) // 2])
+    with pytest.raises(StoreError, match=r"two\.parquet is not a whole Parquet file; delete it"):
+        store.read("trials")
+
+
+def test_read_of_named_files_opens_no_other(store: Store) -> None:
+    store.write("trials", "one", [{"trial_id": "one"}])
+    put(store, "trials/two.parquet", b"torn")
+    assert store.read("trials", ["trial_id"], names={"one", "absent"}).to_pylist() == [{"trial_id": "one"}]
+
+
+def test_read_of_a_store_that_does_not_exist_is_empty(tmp_path: Path) -> None:
+    assert Store(str(tmp_path / "nowhere")).read("trials").num_rows == 0
+
+
+def test_checkpoint_is_replaced_read_and_dropped(store: Store) -> None:
+    data = save({"w": torch.ones(2)}, metadata={"position": "7"})
+    store.save_checkpoint("pack", b"older")
+    store.save_checkpoint("pack", data)
+    assert store.checkpoints() == {"pack"}
+    assert store.load_checkpoint("pack") == data
+    assert store.checkpoint_position("pack") == 7
+    store.drop_checkpoint("pack")
+    store.drop_checkpoint("pack")
+    assert store.load_checkpoint("pack") is None
+    assert files(store) == set()
+
+
+def test_checkpoint_that_is_torn_or_foreign_counts_as_none(store: Store) -> None:
+    store.save_checkpoint("empty", b"")
+    store.save_checkpoint("torn", b"half a checkpoint")
+    put(store, "checkpoints/notes.txt", b"mine")
+    assert store.checkpoints() == {"empty", "torn"}
+    assert store.checkpoint_position("empty") is None
+    assert store.checkpoint_position("torn") is None
+    assert store.checkpoint_position("gone") is None
+
+
+@pytest.mark.parametrize("results", ["", "s3://"])
+def test_store_refuses_a_place_without_a_name(results: str) -> None:
+    with pytest.raises(StoreError, match="results="):
+        Store(results).prepare()
+
+
+def test_prepare_refuses_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be written .* name another place with --results"):
+        Store(str(tmp_path / "file" / "results")).prepare()
+
+
+def test_store_refuses_a_uri_it_cannot_open() -> None:
+    with pytest.raises(StoreError, match="nosuch://place"):
+        Store("nosuch://place")
+
+
+@pytest.mark.parametrize(
+    "results", ["s3://id:{}@bucket/x", "s3://bucket/x?access_key={}", "s3://bucket/x?region=&x={}"]
+)
+def test_place_refuses_credentials_in_a_uri_and_does_not_repeat_them(results: str) -> None:
+    with pytest.raises(PlaceError, match="results has .*credentials") as refused:
+        open_place(results.format(SECRET))
+    assert SECRET not in str(refused.value)
+
+
+def test_place_takes_the_endpoint_from_the_environment(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{s3}")
+    store = Store("s3://bucket/by-environment")
+    store.prepare()
+    store.write("trials", "one", [{"trial_id": "one"}])
+    assert Store(bucket_uri(s3, "by-environment")).names("trials") == {"one"}
+
+
+def test_prepare_names_the_bucket_that_is_not_there(s3: str) -> None:
+    with pytest.raises(StoreError, match="'nowhere' not found") as refused:
+        Store(bucket_uri(s3, "x").replace("bucket/", "nowhere/")).prepare()
+    assert SECRET not in str(refused.value)
