@@ -1,14 +1,7 @@
 """Every table and figure of the paper: 17 conditions, ten networks each."""
 
 from ablations.declare import Grid, Study
-
-CONDITIONS = {
-    "same_different": (0, 50, 85, 95, 98),
-    "rmts": (0, 50, 85, 95),
-    "distribution_of_three": (0, 50, 85, 95),
-    "identity_rules": (0, 50, 85, 95),
-}
-"""Tasks and numbers of withheld objects of the paper (Tables 1-4)."""
+from esbn_core.vocabulary import CONDITIONS
 
 SHARED_KEYS = Grid(arms=[{}], conditions={"distribution_of_three": (95,)}, keys=True)
 """The trials whose keys `KEYS` wants; every study that has them asks for their keys, so that they are trained once."""

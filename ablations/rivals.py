@@ -1,7 +1,8 @@
 """Newer relational architectures under the paper's protocol, which has not been published."""
 
 from ablations.declare import Grid, Study
-from ablations.paper import CONDITIONS, SHARED_KEYS
+from ablations.paper import SHARED_KEYS
+from esbn_core.vocabulary import CONDITIONS
 
 _CORELNET = [{"model": "corelnet"}, *({"model": "corelnet", "variant": v} for v in ("full", "no_softmax"))]
 _ABSTRACTOR = [{"model": "abstractor"}, {"model": "abstractor", "tied": True}, {"model": "simple_abstractor"}]

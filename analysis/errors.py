@@ -3,8 +3,10 @@
 import difflib
 from collections.abc import Iterable
 
+from esbn_core.errors import UserError
 
-class AnalysisError(Exception):
+
+class AnalysisError(UserError):
     """Results cannot be read, asked or drawn as wanted; one sentence that says what is wrong and what would do."""
 
 

@@ -17,6 +17,7 @@ from esbn_core import baseline_configs as rivals
 from esbn_core import counts, protocol
 from esbn_core.errors import ConfigError, require_at_least, require_choice, require_flag
 from esbn_core.own_model import own_model
+from esbn_core.vocabulary import BASELINE
 
 Encoder = Literal["conv", "mlp", "random", "conv_unpadded"]
 TCN = Literal["none", "sequence", "segmented"]
@@ -298,4 +299,4 @@ def arm_label(changes: Mapping[str, Any]) -> str:
     """Names an arm by what it changes in the paper's ESBN: ``baseline``, ``encoder=mlp``, ``model=lstm,tcn=none``."""
     order = ["model", *(name for name in PAPER.flat() if name != "model"), "epochs"]
     names = sorted(changes, key=lambda name: order.index(name) if name in order else len(order))
-    return ",".join(f"{name}={changes[name]}" for name in names) or "baseline"
+    return ",".join(f"{name}={changes[name]}" for name in names) or BASELINE

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from esbn_core.errors import ConfigError
+from esbn_core.vocabulary import N_CHOICES
 
 CAP = 10_000
 """Largest problem set of the paper's protocol (but for same/different at m = 0)."""
@@ -48,10 +49,10 @@ def identity_rules(k: int) -> int:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """Shape of a task: steps T, choices C, and the smallest number of objects k a problem set needs."""
+    """Shape of a task: choices C, steps T, and the smallest number of objects k a problem set needs."""
 
-    n_steps: int
     n_choices: int
+    n_steps: int
     min_objects: int
     count: Callable[[int], int]
     multiple: int
@@ -63,12 +64,12 @@ class TaskSpec:
 
 
 SPECS = {
-    "same_different": TaskSpec(2, 2, 2, same_different, multiple=2),
-    "rmts": TaskSpec(6, 2, 5, rmts, multiple=4, segmented=True),
+    "same_different": TaskSpec(N_CHOICES["same_different"], 2, 2, same_different, multiple=2),
+    "rmts": TaskSpec(N_CHOICES["rmts"], 6, 5, rmts, multiple=4, segmented=True),
     "distribution_of_three": TaskSpec(
-        9, 4, 4, distribution_of_three, multiple=1, limit=distribution_of_three_sequences
+        N_CHOICES["distribution_of_three"], 9, 4, distribution_of_three, 1, limit=distribution_of_three_sequences
     ),
-    "identity_rules": TaskSpec(9, 4, 4, identity_rules, multiple=1),
+    "identity_rules": TaskSpec(N_CHOICES["identity_rules"], 9, 4, identity_rules, multiple=1),
 }
 
 

@@ -1,9 +1,13 @@
-"""The one exception for settings a user can mend, and the checks that configs share."""
+"""The base of all errors that a user can mend, and the checks that configs share."""
 
 from typing import Any
 
 
-class ConfigError(ValueError):
+class UserError(Exception):
+    """Something a user can mend; one sentence that says what is wrong and what would do."""
+
+
+class ConfigError(UserError, ValueError):
     """A setting that cannot be had; the message names the field, its value and what would do."""
 
 

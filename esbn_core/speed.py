@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from esbn_core.config import TrialConfig
-from esbn_core.train import LOG_EVERY, Position, train
+from esbn_core.train import CURVE_STEP, Position, train
 
-MEASURED = 2  # stretches of LOG_EVERY updates, after one to warm up
+MEASURED = 2  # stretches of CURVE_STEP updates, after one to warm up
 TESTED = 1_000  # problems
 
 PACK_SIZES = (1, 2, 4, 7, 10, 20, 50, 100)
@@ -35,7 +35,7 @@ def measure_speed(
         config: of the variant; its updates, test problems and seed do not count.
     """
     torch.set_num_threads(threads)
-    short = config.with_(n_test=None, updates=(1 + MEASURED) * LOG_EVERY, epochs=None).resolve()
+    short = config.with_(n_test=None, updates=(1 + MEASURED) * CURVE_STEP, epochs=None).resolve()
     assert short.task.n_test is not None
     n_test = min(TESTED, short.task.n_test) // short.task.spec.multiple * short.task.spec.multiple
     short = short.with_(n_test=n_test)
@@ -45,9 +45,9 @@ def measure_speed(
         stamps.append(time.perf_counter())
 
     pack = [dataclasses.replace(short, seed=k) for k in range(pack_size)]
-    train(pack, images_N1HW, device=device, on_progress=stamp, stretch=LOG_EVERY)
+    train(pack, images_N1HW, device=device, on_progress=stamp, stretch=CURVE_STEP)
     ended = time.perf_counter()
-    return Speed(statistics.median(np.diff(stamps).tolist()) / LOG_EVERY, (ended - stamps[-1]) / n_test)
+    return Speed(statistics.median(np.diff(stamps).tolist()) / CURVE_STEP, (ended - stamps[-1]) / n_test)
 
 
 def best_pack(

@@ -23,8 +23,8 @@ from esbn_core.models.classifier import SequenceClassifier
 from esbn_core.seeding import rng
 from esbn_core.tasks.build import build
 from esbn_core.tasks.problems import ProblemSets
+from esbn_core.vocabulary import CURVE_STEP
 
-LOG_EVERY = 10  # updates from one point of a time course to the next
 STRETCH = {"cpu": 1, "cuda": 100}  # updates between two looks at what came of them; a GPU waits for each look
 
 
@@ -36,7 +36,7 @@ class TrialResult:
     problems: ProblemSets
     network: SequenceClassifier
     curve: list[tuple[int, float, float]]
-    """(updates made before, loss in nats, accuracy) of every `LOG_EVERY`-th training batch, before its update."""
+    """(updates made before, loss in nats, accuracy) of every `CURVE_STEP`-th training batch, before its update."""
     failure: str | None
     tested_after: int
     """Updates made before the one test."""
@@ -235,7 +235,7 @@ def _note(
         for trial_id, loss in zip(position.trial_ids, loss_K, strict=True):
             if not math.isfinite(loss):
                 position.failures.setdefault(trial_id, f"training loss became {loss} at update {position.update}")
-        if position.update % LOG_EVERY == 0:
+        if position.update % CURVE_STEP == 0:
             position.curve.append((position.update, loss_K, accuracy_K))
         position.update += 1
     if on_progress is not None and len(position.curve) > n_points:

@@ -103,7 +103,9 @@ def test_only_what_runs_on_ray_and_the_check_of_its_cluster_import_ray(path: Pat
         assert "ray" not in imported_by(path)
 
 
-@pytest.mark.parametrize("module", ["esbn_core.config", "esbn_core.objects", "esbn_core.counts", "study.running.launch"])
+@pytest.mark.parametrize(
+    "module", ["esbn_core.config", "esbn_core.objects", "esbn_core.counts", "study.running.launch"]
+)
 def test_module_loads_without_torch(module: str) -> None:
     loaded = loaded_by(module)
     assert "esbn_core" in loaded

@@ -1,6 +1,6 @@
 """Rows of the result store as frames; missing, failed and doubled trials are told apart before anything is averaged.
 
-The store is RESULTS/<table>/<name>.parquet and RESULTS/<table>/merged/*.parquet (study/store/layout.py says which counts),
+The store is RESULTS/<table>/<name>.parquet and RESULTS/<table>/merged/*.parquet (see study/store/layout.py),
 under a local folder or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``. Its columns are those of the Parquet files.
 """
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from matplotlib.typing import LineStyleType
 
-from analysis.arms import BASELINE, words
 from analysis.errors import AnalysisError
+from esbn_core.vocabulary import BASELINE, arm_words
 
 
 class Style(NamedTuple):
@@ -110,8 +110,8 @@ def styles(arms: Sequence[str]) -> dict[str, Style]:
 
 def _parts(arm: str) -> tuple[str, list[str]]:
     """The model of an arm and the words for what else it changes."""
-    models = [word.removeprefix("model=") for word in words(arm) if word.startswith("model=")]
-    return (models or ["esbn"])[0], [word for word in words(arm) if not word.startswith("model=")]
+    models = [word.removeprefix("model=") for word in arm_words(arm) if word.startswith("model=")]
+    return (models or ["esbn"])[0], [word for word in arm_words(arm) if not word.startswith("model=")]
 
 
 def _drawn(changes: Sequence[str]) -> list[str]:

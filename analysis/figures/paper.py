@@ -13,9 +13,10 @@ from analysis.data.trials import VARIANT, load_cells
 from analysis.errors import AnalysisError
 from analysis.figures import study as figures
 from analysis.figures.sheet import save, using
+from esbn_core.vocabulary import BASELINE, CONDITIONS
 
 _MODELS = (
-    "baseline",
+    BASELINE,
     "model=transformer",
     "model=ntm",
     "model=mnm",
@@ -25,16 +26,10 @@ _MODELS = (
     "model=rn",
 )
 _ENCODERS = (
-    *("baseline", "encoder=mlp", "encoder=random"),
+    *(BASELINE, "encoder=mlp", "encoder=random"),
     *("model=transformer", "model=transformer,encoder=mlp", "model=transformer,encoder=random"),
 )
-_CONFIDENCE = ("baseline", "confidence=off", "confidence=default_memory")
-_CONDITIONS = {
-    "same_different": (0, 50, 85, 95, 98),
-    "rmts": (0, 50, 85, 95),
-    "distribution_of_three": (0, 50, 85, 95),
-    "identity_rules": (0, 50, 85, 95),
-}
+_CONFIDENCE = (BASELINE, "confidence=off", "confidence=default_memory")
 _PREDINET = "PrediNet is without TCN on same/different, as in the paper."
 _NO_NUMBERS = "The paper prints no numbers for this figure."
 
@@ -69,17 +64,17 @@ def _at_zero(*tasks: str) -> dict[str, tuple[int, ...]]:
 
 
 FIGURES = (
-    PaperFigure("figure3", "accuracy", _CONDITIONS, _MODELS, (f"Paper: Tables 9 to 12. {_PREDINET}",)),
-    PaperFigure("figure4", "curves", _at_zero(*list(_CONDITIONS)[1:]), _MODELS, (_NO_NUMBERS,)),
+    PaperFigure("figure3", "accuracy", CONDITIONS, _MODELS, (f"Paper: Tables 9 to 12. {_PREDINET}",)),
+    PaperFigure("figure4", "curves", _at_zero(*list(CONDITIONS)[1:]), _MODELS, (_NO_NUMBERS,)),
     PaperFigure("figure5", "curves", _at_zero("same_different"), _MODELS, (f"{_NO_NUMBERS} {_PREDINET}",)),
-    PaperFigure("figure6", "bars", _CONDITIONS, _ENCODERS, ("Paper: Tables 15 to 18.",)),
-    PaperFigure("figure7", "curves", _at_zero(*_CONDITIONS), _CONFIDENCE[:2], (_NO_NUMBERS,)),
+    PaperFigure("figure6", "bars", CONDITIONS, _ENCODERS, ("Paper: Tables 15 to 18.",)),
+    PaperFigure("figure7", "curves", _at_zero(*CONDITIONS), _CONFIDENCE[:2], (_NO_NUMBERS,)),
     PaperFigure("figure8", "curves", _at_zero("rmts"), _CONFIDENCE, (_NO_NUMBERS,)),
 )
 """Figures 3 to 8. Whether Figures 4 and 7 are at m = 0 as Figures 5 and 8 are, and which tasks Figure 7 has besides
 rmts, is our reading: their captions were not to be had."""
 
-_KEYS = ("distribution_of_three", 95, "baseline")  # Figure 9
+_KEYS = ("distribution_of_three", 95, BASELINE)  # Figure 9
 
 
 def save_paper(

@@ -25,7 +25,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from analysis.arms import BASELINE
 from analysis.data.curves import BINS, Course, curves_of, mean_courses
 from analysis.data.published import PUBLISHED_N
 from analysis.data.trials import VARIANT, has_rows, load_keys, load_study, read
@@ -36,14 +35,7 @@ from analysis.figures.sheet import label_outer, points, save, sheet, styled, usi
 from analysis.findings import key_geometry
 from analysis.findings.accuracy import Variant, variants
 from analysis.findings.key_measures import similarity
-
-TASK_TITLES = {
-    "same_different": "Same/different",
-    "rmts": "Relational match-to-sample",
-    "distribution_of_three": "Distribution of three",
-    "identity_rules": "Identity rules",
-}
-CHANCE = {"same_different": 0.5, "rmts": 0.5, "distribution_of_three": 0.25, "identity_rules": 0.25}
+from esbn_core.vocabulary import BASELINE, CHANCE, TASK_TITLES
 
 _SPREAD = 0.76  # share of a category that the arms take side by side
 _SHADES = (0.0, 0.45, 0.75)  # shares of white in the bars of one colour

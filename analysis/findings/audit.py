@@ -16,8 +16,8 @@ from analysis.data.trials import VARIANT, has_rows, load_study, read
 from analysis.errors import AnalysisError
 from analysis.findings.comparison import spans
 from analysis.tables.grid import Grid, render
+from esbn_core.vocabulary import CURVE_STEP
 
-CURVE_STEP = 10  # updates between two points of a stored time course
 _DRAWN_BY = ("n_objects", "images", "n_train", "n_test", "sampling")  # settings that, with the seed, make the problems
 _STORED = ("withheld_objects", "train_objects", "test_objects", "repeated_problems", "tested_after", "started_at")
 _SHARED = ("withheld_objects", "images_hash", "problems_hash", "config")

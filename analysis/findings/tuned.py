@@ -13,6 +13,7 @@ from analysis.errors import AnalysisError
 from analysis.findings.accuracy import Variant, variants
 from analysis.tables.accuracy import percent
 from analysis.tables.grid import Grid, render
+from esbn_core.vocabulary import TUNED
 
 _HEADER = (
     "task",
@@ -68,17 +69,17 @@ def table(results: str, study: str) -> pd.DataFrame:
         AnalysisError: the study is unknown or was not tuned; its searches are not there; a file is torn.
     """
     default = {row[:3]: row for row in variants(load_study(results, study))}
-    if f"{study}-tuned" not in read(results, "plans", ["study"])["study"].unique().to_pylist():
+    if f"{study}{TUNED}" not in read(results, "plans", ["study"])["study"].unique().to_pylist():
         raise AnalysisError(f"study={study!r} is not tuned in results={results!r}; `esbn run {study} --tuned` does it")
     return pd.DataFrame([_tuned(default[row[:3]], row, about) for row, about in _searched(results, study)])
 
 
 def _searched(results: str, study: str) -> list[tuple[Variant, dict[str, Any]]]:
     """The tuned variants under the names of the arms they come from, and what is known of their searches."""
-    frame = load_study(results, f"{study}-tuned")
+    frame = load_study(results, f"{study}{TUNED}")
     about = {name: _about(search) for name, search in load_searches(results, frame["search"].unique().tolist()).items()}
     frame["arm"] = frame["search"].map(lambda name: about[name]["arm"])
-    stale = f"{study}-tuned plans two settings of one arm in one place"
+    stale = f"{study}{TUNED} plans two settings of one arm in one place"
     refuse_repeats(frame, [*VARIANT, "seed"], stale, "delete the plan file that is out of date")
     places = zip(*(frame[column].tolist() for column in (*VARIANT, "search")), strict=True)
     search_of = {place[:3]: place[3] for place in places}

@@ -15,7 +15,6 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.arms import BASELINE
 from analysis.data import curves as time_courses
 from analysis.data.trials import VARIANT, has_rows, load_keys, load_study, read
 from analysis.errors import AnalysisError, choices
@@ -32,6 +31,7 @@ from analysis.tables import accuracy as tables
 from analysis.tables import comparison as compare_report
 from analysis.tables import reproduction as verdict_report
 from analysis.tables.grid import Grid, render
+from esbn_core.vocabulary import BASELINE, TUNED
 
 
 def write(results: str, study: str, out: str | Path, command: str | None = None, baseline: str = BASELINE) -> Path:
@@ -160,7 +160,7 @@ def _commands(command: str, results: str, frame: pd.DataFrame, baseline: str) ->
 
 def _training(command: str, place: str, frame: pd.DataFrame) -> str:
     if "search" in frame and len(frame["search"].dropna()):  # the tuned arms of a study
-        return f"esbn run {place.replace(shlex.quote(command), shlex.quote(command.removesuffix('-tuned')), 1)} --tuned"
+        return f"esbn run {place.replace(shlex.quote(command), shlex.quote(command.removesuffix(TUNED)), 1)} --tuned"
     if (n_looks := looks.number(frame)) > 1:
         return f"esbn topup {place} --budget {topup.bought(frame)} --looks {n_looks}    # with the --for it had"
     seeds = frame.groupby(VARIANT)["seed"].nunique().unique()

@@ -15,11 +15,11 @@ from analysis.data.curves import Course
 from analysis.data.published import PUBLISHED_N
 from analysis.data.trials import VARIANT
 from analysis.figures.palette import STEP_COLORS, Style
-from analysis.figures.study import CHANCE, TASK_TITLES
 from analysis.findings import key_geometry
 from analysis.findings.accuracy import Variant
 from analysis.tables.accuracy import percent
 from analysis.tables.grid import interval, p_value
+from esbn_core.vocabulary import CHANCE, TASK_TITLES
 
 Figure = dict[str, Any]  # title, data and layout
 

@@ -18,7 +18,8 @@ from rich.text import Text
 
 from ablations import REGISTRY, SPACES, SearchSpace, Study
 from esbn_core.config import arm_label
-from esbn_core.errors import ConfigError
+from esbn_core.errors import UserError
+from esbn_core.vocabulary import BASELINE
 from study.cli.cluster import cluster
 from study.planning.declarations import FILES, find_space, find_study
 from study.planning.plan import OwnImages, PlannedTrial, Variant, plan, select, variants
@@ -54,7 +55,7 @@ FIGURES = click.option(
     show_default=True,
     help="Folder for the figures.",
 )
-BASELINE = click.option("--baseline", default="baseline", show_default=True, help="The arm to compare the others with.")
+AGAINST = click.option("--baseline", default=BASELINE, show_default=True, help="The arm to compare the others with.")
 RESOURCES = (
     click.option("--address", help="Ray cluster to run on (auto: the one this machine is in); default: this machine."),
     click.option(
@@ -136,15 +137,8 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             console.print("Stopped. The same command goes on from what is in the store.")
             raise SystemExit(130) from None
-        except Exception as error:
-            from analysis.errors import AnalysisError
-            from study.store.bundle import BundleError
-            from study.store.lease import LeaseError
-            from study.store.store import StoreError
-
-            if isinstance(error, ConfigError | StoreError | LeaseError | BundleError | AnalysisError):
-                raise click.ClickException(str(error)) from error
-            raise
+        except UserError as error:
+            raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -674,7 +668,7 @@ def verdict(study: str, results: str, margin: float, alpha: float, strict: bool,
 @main.command()
 @STUDY
 @RESULTS
-@BASELINE
+@AGAINST
 @click.option(
     "--over-conditions", is_flag=True, help="The paper's t tests instead: over the means of conditions, not over seeds."
 )
@@ -715,7 +709,7 @@ def compare(study: str, results: str, baseline: str, over_conditions: bool, kind
     ),
     MARGIN,
     ALPHA,
-    BASELINE,
+    AGAINST,
     click.option("--dry-run", is_flag=True, help="Show what would be bought next; store and train nothing."),
     *TRAINING,
 )
@@ -753,7 +747,7 @@ def topup(
     """
     if command == "compare" and (margin, alpha) != (3.0, 0.05):
         raise click.UsageError("--margin and --alpha belong to verdicts; leave them out with --for compare")
-    if command == "verdict" and baseline != "baseline":
+    if command == "verdict" and baseline != BASELINE:
         raise click.UsageError("--baseline belongs to comparisons; add --for compare")
     import pandas as pd
 
@@ -824,7 +818,7 @@ def audit(study: str, results: str, kind: str) -> None:
 @main.command()
 @STUDY
 @RESULTS
-@BASELINE
+@AGAINST
 @click.option(
     "-o",
     "--output",

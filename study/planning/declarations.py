@@ -13,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from ablations import REGISTRY, SPACES, Grid, Parameter, SearchSpace, Study
 from esbn_core.errors import ConfigError
+from esbn_core.vocabulary import TUNED
 
 FILES = (".py", ".yaml", ".yml")
 
@@ -52,7 +53,7 @@ def _find(
         raise ConfigError(f"{what}={name!r} is not a file")
     sys.path.insert(0, str(path.parent.resolve()))  # where modules of the user's own models are
     found = _from_python(path, kind) if path.suffix == ".py" else _from_yaml(path, parse)
-    if "-tuned" in found.name:
+    if TUNED in found.name:
         raise ConfigError(
             f"{path}: name={found.name!r} has -tuned in it, as what `esbn run --tuned` makes; choose another"
         )

@@ -13,6 +13,7 @@ from typing import Any
 from ablations import SearchSpace, Study
 from esbn_core.config import PAPER
 from esbn_core.errors import ConfigError
+from esbn_core.vocabulary import TUNED
 from study.planning.plan import Variant
 from study.store.store import Store
 
@@ -21,7 +22,7 @@ _BUDGET = ("parameters", "seeds", "suggestions")  # what is the same for all arm
 
 def tuned_study(study: Study) -> Study:
     """The study that the tuned arms are planned in."""
-    return replace(study, name=f"{study.name}-tuned", question=f"{study.question} Every arm at its best setting.")
+    return replace(study, name=f"{study.name}{TUNED}", question=f"{study.question} Every arm at its best setting.")
 
 
 def spaces(declared: Sequence[Variant], study: str, space: SearchSpace) -> list[SearchSpace]:
@@ -37,7 +38,7 @@ def spaces(declared: Sequence[Variant], study: str, space: SearchSpace) -> list[
             found.append(
                 replace(
                     space,
-                    name=f"{study}-tuned-{task}-{withheld}-{re.sub(r'[^a-zA-Z0-9_]+', '-', arm)}",
+                    name=f"{study}{TUNED}-{task}-{withheld}-{re.sub(r'[^a-zA-Z0-9_]+', '-', arm)}",
                     question=f"Which settings does {arm} do best with at {task}, m = {withheld}?",
                     task=task,
                     withheld=withheld,
@@ -58,7 +59,7 @@ def refuse_another_budget(store: Store, study: str, wanted: Sequence[SearchSpace
     now = _spent({**wanted[0].definition(), "suggestions": wanted[0].suggestions})
     apart = {(space.task, space.withheld): space.n_apart for space in wanted}
     for row in store.read("searches", ["search", "definition", "suggestions"]).to_pylist():
-        if not row["search"].startswith(f"{study}-tuned-"):
+        if not row["search"].startswith(f"{study}{TUNED}-"):
             continue
         definition = json.loads(row["definition"])
         before = _spent({**definition, "suggestions": row["suggestions"]})

@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from esbn_core.errors import UserError
 from study.planning.plan import search_of, suggestion_name
 from study.running.provenance import provenance
 from study.store.compact import INPUT, MERGEABLE
@@ -53,7 +54,7 @@ _NAME = r"[^/\\.][^/\\]*"
 _MEMBER = re.compile(rf"(?:{'|'.join(TABLES)})/{_NAME}\.parquet|figures/{_NAME}|{ENVIRONMENT}|{MANIFEST}")
 
 
-class BundleError(Exception):
+class BundleError(UserError):
     """The archive cannot be written, or must not be imported; the message names the file or trial and says why."""
 
 

@@ -5,6 +5,8 @@ The documentation travels as field metadata into each Parquet file.
 
 import pyarrow as pa
 
+from esbn_core.vocabulary import CURVE_STEP
+
 SCHEMA_VERSION = 1
 
 _TEXT, _INT, _FLOAT, _FLAG = pa.string(), pa.int32(), pa.float64(), pa.bool_()
@@ -81,7 +83,7 @@ TABLES = {
         *_VERSIONS,
     ),
     "curves": _schema(
-        "time course of training, every 10th update",
+        f"time course of training, every {CURVE_STEP}th update",
         ("trial_id", _TEXT, "joins trials.trial_id"),
         ("update", _INT, "updates made before this measurement"),
         ("loss", _FLOAT, "cross-entropy of the training batch before its update, in nats"),

@@ -23,6 +23,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from esbn_core.errors import UserError
 from study.store.layout import KEY, MERGED, NAMES, Files, find, gone, listed
 from study.store.location import PlaceError, first_line, open_place
 from study.store.schema import TABLES
@@ -31,7 +32,7 @@ ROW_GROUP = 16 * 2**20  # bytes; a reader of the large keys table decodes one gr
 REQUESTS = 16  # that delete files of a bucket, where each takes a while
 
 
-class StoreError(Exception):
+class StoreError(UserError):
     """The store cannot be read or written; the message names the file and what to do."""
 
 

@@ -18,7 +18,8 @@ from esbn_core.models.classifier import SequenceClassifier
 from esbn_core.objects import glyphs
 from esbn_core.seeding import rng
 from esbn_core.tasks.build import build
-from esbn_core.train import LOG_EVERY, PackResult, Position, TrialResult, train
+from esbn_core.train import PackResult, Position, TrialResult, train
+from esbn_core.vocabulary import CURVE_STEP
 
 IMAGES = glyphs().scale()
 SMALL = {"embedding_size": 16, "key_size": 12, "hidden_size": 20}
@@ -162,7 +163,7 @@ def test_train_refuses_a_checkpoint_of_other_networks(checkpoints: list[bytes]) 
 
 
 def test_curve_has_every_tenth_update(unbroken: PackResult) -> None:
-    assert [point[0] for point in unbroken.trials[0].curve] == list(range(0, 36, LOG_EVERY))
+    assert [point[0] for point in unbroken.trials[0].curve] == list(range(0, 36, CURVE_STEP))
 
 
 def test_curve_starts_at_the_loss_of_a_guess() -> None:

@@ -1,4 +1,4 @@
-"""Reading the store: `analysis.data.trials` gives back what `study.store.store.Store` wrote, or a sentence saying why not."""
+"""Reading the store: what the store's writer wrote comes back, or a sentence saying why not."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -12,10 +12,9 @@ from analysis_store import Row, curve, key_rows, proven, trial, write_study
 from click.testing import CliRunner
 
 from analysis.errors import AnalysisError
-from analysis.findings.audit import CURVE_STEP, audit
+from analysis.findings.audit import audit
 from esbn_core.config import TaskConfig
 from esbn_core.tasks.build import build
-from esbn_core.train import LOG_EVERY
 from study.cli.main import main
 from study.running.worker import split_columns
 from study.store.store import Store
@@ -141,10 +140,6 @@ def test_audit_says_that_nothing_has_been_trained(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", honest(), trained=[trial("same_different", 0, "baseline", 0)])
     with pytest.raises(AnalysisError, match="study='s' has no completed trial yet"):
         audit(results, "s")
-
-
-def test_audit_knows_how_often_time_courses_are_stored() -> None:
-    assert CURVE_STEP == LOG_EVERY
 
 
 def test_command_exits_with_1_only_if_a_check_fails(tmp_path: Path) -> None:

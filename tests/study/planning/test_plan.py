@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save
 
 from ablations import REGISTRY, Grid, Study
-from ablations.paper import CONDITIONS
 from analysis.data.published import published
 from esbn_core.errors import ConfigError
+from esbn_core.vocabulary import CONDITIONS
 from study.planning import rows
 from study.planning.completion import begun, state
 from study.planning.plan import OwnImages, PlannedTrial, pack, plan, select, variants

@@ -1,0 +1,50 @@
+"""Words and numbers that every room shares; imports nothing of the project."""
+
+import re
+from typing import NamedTuple
+
+BASELINE = "baseline"
+"""Label of the arm that changes nothing in the paper's ESBN."""
+
+TASK_TITLES = {
+    "same_different": "Same/different",
+    "rmts": "Relational match-to-sample",
+    "distribution_of_three": "Distribution of three",
+    "identity_rules": "Identity rules",
+}
+
+N_CHOICES = {"same_different": 2, "rmts": 2, "distribution_of_three": 4, "identity_rules": 4}
+"""Answers to choose from, by task."""
+
+CHANCE = {task: 1 / n for task, n in N_CHOICES.items()}
+"""Accuracy of guessing, a fraction."""
+
+CONDITIONS = {
+    "same_different": (0, 50, 85, 95, 98),
+    "rmts": (0, 50, 85, 95),
+    "distribution_of_three": (0, 50, 85, 95),
+    "identity_rules": (0, 50, 85, 95),
+}
+"""Tasks and numbers of withheld objects m of the paper (Tables 1-4)."""
+
+CURVE_STEP = 10
+"""Updates between two points of a stored training curve."""
+
+TUNED = "-tuned"
+"""Ends the name of the tuned form of a study."""
+
+
+class Cell(NamedTuple):
+    """What a variant is called in its study: an arm at a task and a number of withheld objects m."""
+
+    task: str
+    withheld: int
+    arm: str
+
+    def __str__(self) -> str:
+        return f"{self.task}, m = {self.withheld}, {self.arm}"
+
+
+def arm_words(arm: str) -> list[str]:
+    """Splits an arm's label into ``key=value`` words; the baseline has none. A value may hold commas, as lists do."""
+    return [] if arm == BASELINE else re.split(r",(?=\w+=)", arm)
