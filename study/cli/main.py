@@ -26,7 +26,7 @@ from study.planning.plan import OwnImages, PlannedTrial, Variant, plan, select, 
 
 if TYPE_CHECKING:
     from esbn_core.objects import Objects
-    from study.planning.completion import State
+    from study.planning.completion import Completion
     from study.store.store import Store
 
 console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
@@ -196,11 +196,11 @@ def plan_command(study: str, results: str, cost: bool, cluster: Path, **selectio
 
     --cost measures some 30 updates of each model and task on this machine, unless it has done so before.
     """
-    from study.planning.completion import state
+    from study.planning.completion import completion
     from study.store.store import Store
 
     declared, _, wanted, objects = _select(study, **selection)
-    now = state(wanted, Store(results))
+    now = completion(wanted, Store(results))
     table = Table("task", "withheld", "arm", "seeds", "completed", "failed", "missing", "updates each", box=None)
     for column in table.columns[3:]:
         column.justify = "right"
@@ -900,13 +900,13 @@ def _train(
     *,
     retry_failed: bool,
     **resources: Any,
-) -> "State":
+) -> "Completion":
     """Stores the plan of every trial and trains those wanted that are not in the store yet; returns what is there."""
     from study.planning import rows
-    from study.planning.completion import begun, state
+    from study.planning.completion import begun, completion
     from study.store.lease import lease
 
-    todo = _todo(state(wanted, store), retry_failed)[:limit]
+    todo = _todo(completion(wanted, store), retry_failed)[:limit]
     store.prepare()
     rows.write_plan(store, declared, every)
     rows.write_objects(store, objects)
@@ -918,10 +918,10 @@ def _train(
         ids = {trial.trial_id for trial in todo}
         with lease(store, ids) as held:
             # what another run has ended before it let go
-            ids &= {trial.trial_id for trial in _todo(state(wanted, store), retry_failed)}
+            ids &= {trial.trial_id for trial in _todo(completion(wanted, store), retry_failed)}
             if ids:
                 launch(wanted, ids, begun(every, ids, store), objects, store, held, allowed, console)
-    now = state(wanted, store)
+    now = completion(wanted, store)
     console.print(f"{_summary(now)}{'' if todo else '; nothing to train'}. Results are in {store.uri}")
     return now
 
@@ -946,7 +946,7 @@ def _tune(
     return found
 
 
-def _refuse_failed(now: "State") -> None:
+def _refuse_failed(now: "Completion") -> None:
     if now.failed:
         raise click.ClickException(
             f'failed trials: {len(now.failed)}; `esbn query "select trial_id, failure from trials where status = '
@@ -964,7 +964,7 @@ def _search_name(space: str) -> str:
     return find_space(space).name if Path(space).suffix in FILES else space
 
 
-def _todo(now: "State", retry_failed: bool) -> list[PlannedTrial]:
+def _todo(now: "Completion", retry_failed: bool) -> list[PlannedTrial]:
     return [*now.missing, *(now.failed if retry_failed else [])]
 
 
@@ -972,7 +972,7 @@ def _updates(trials: Collection[PlannedTrial]) -> int:
     return sum(trial.config.train.updates or 0 for trial in trials)
 
 
-def _summary(now: "State") -> str:
+def _summary(now: "Completion") -> str:
     counts = (len(now.completed), len(now.failed), len(now.missing))
     return f"{sum(counts)} trials: {counts[0]} completed, {counts[1]} failed, {counts[2]} missing"
 

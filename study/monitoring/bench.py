@@ -22,7 +22,7 @@ from study.planning.plan import plan
 from study.running.launch import launch
 from study.running.provenance import provenance
 from study.running.ray_session import Resources
-from study.running.worker import fresh_process
+from study.running.worker_process import fresh_process
 from study.store.lease import lease
 from study.store.store import Store
 

@@ -8,7 +8,7 @@ from study.store.store import Store
 
 
 @dataclass(frozen=True)
-class State:
+class Completion:
     """A plan, sorted by what the store holds of it."""
 
     completed: list[PlannedTrial]
@@ -17,7 +17,7 @@ class State:
     """Not there, or there without its curve or the keys the study wants."""
 
 
-def state(trials: Sequence[PlannedTrial], store: Store) -> State:
+def completion(trials: Sequence[PlannedTrial], store: Store) -> Completion:
     """Looks a plan's trials up in the store; raises `StoreError` where a file of theirs is not whole."""
     table = store.read("trials", ["trial_id", "status"], names={t.trial_id for t in trials})
     status = dict(zip(*(table[name].to_pylist() for name in ("trial_id", "status")), strict=True))
@@ -27,7 +27,7 @@ def state(trials: Sequence[PlannedTrial], store: Store) -> State:
         whole = trial.trial_id in with_curve and (not trial.keys or trial.trial_id in with_keys)
         known = status.get(trial.trial_id, "missing")
         sorted_by["missing" if known == "completed" and not whole else known].append(trial)
-    return State(**sorted_by)
+    return Completion(**sorted_by)
 
 
 def begun(trials: Sequence[PlannedTrial], todo: Collection[str], store: Store) -> list[list[PlannedTrial]]:
@@ -40,7 +40,7 @@ def begun(trials: Sequence[PlannedTrial], todo: Collection[str], store: Store) -
     """
     planned = {t.trial_id: t for t in trials}
     positions = [position for pack_id in store.checkpoints() if (position := store.checkpoint_position(pack_id))]
-    done = {t.trial_id for t in state(trials, store).completed}
+    done = {t.trial_id for t in completion(trials, store).completed}
     packs, left = [], set(todo)
     for position in sorted(positions, key=lambda position: (-position["update"], position["trial_ids"])):
         ids = set(position["trial_ids"])

@@ -3,8 +3,7 @@
 What `esbn plan` prints and `esbn run` trains is the same list.
 """
 
-import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -162,82 +161,3 @@ def select(
         and (not withheld or t.config.task.withheld in withheld)
         and (not arms or t.arm in arms)
     ]
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Trials of one variant that are trained together in one process."""
-
-    trials: tuple[PlannedTrial, ...]
-
-    @cached_property
-    def pack_id(self) -> str:
-        """Names the pack's checkpoint: a hash of its trials in order."""
-        return hashlib.sha256(" ".join(t.trial_id for t in self.trials).encode()).hexdigest()[:16]
-
-    @property
-    def cost(self) -> int:
-        """Training time in the units of `PlannedTrial.cost`."""
-        return sum(t.cost for t in self.trials)
-
-    def __str__(self) -> str:
-        seeds = ", ".join(str(t.config.seed) for t in self.trials)
-        return f"{self.trials[0].condition()} seed{'s' * (len(self.trials) > 1)} {seeds}"
-
-
-def pack(
-    wanted: Sequence[PlannedTrial],
-    todo: Collection[str],
-    *,
-    n_slots: int,
-    largest: int,
-    begun: Iterable[Sequence[PlannedTrial]] = (),
-) -> list[Pack]:
-    """Groups the trials to train into packs, longest first so that the tail of a run is short.
-
-    Which trials go together does not depend on `todo`, so a run that is repeated forms the same packs.
-
-    Args:
-        wanted: all trials of the run, trained or not.
-        todo: ids of those to train.
-        n_slots: packs that can run at once; trials are spread so that no slot stays empty.
-        largest: most networks in a pack.
-        begun: packs that have a checkpoint; they go on as they were.
-    """
-    packs = [Pack(tuple(trials)) for trials in begun]
-    left = set(todo) - {t.trial_id for pack in packs for t in pack.trials}
-    size = max(1, min(largest, len(wanted) // n_slots))
-    variants: dict[TrialConfig, list[PlannedTrial]] = {}
-    for trial in wanted:
-        variants.setdefault(replace(trial.config, seed=0), []).append(trial)
-    for trials in variants.values():
-        for start in range(0, len(trials), size):
-            missing = tuple(t for t in trials[start : start + size] if t.trial_id in left)
-            packs += [Pack(missing)] if missing else []
-    return sorted(packs, key=lambda pack: pack.cost, reverse=True)
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """Values that a search tries, and the pack of networks it tries them on."""
-
-    search: str
-    number: int
-    values: Mapping[str, Any]
-    pack: Pack
-    rungs: Sequence[int]
-
-    @property
-    def name(self) -> str:
-        """Names its files in the store."""
-        return suggestion_name(self.search, self.number)
-
-
-def suggestion_name(search: str, number: int) -> str:
-    """Names the files of a suggestion in the store."""
-    return f"{search}-{number:04d}"
-
-
-def search_of(name: str) -> str:
-    """The search that a suggestion of this name belongs to."""
-    return name.rpartition("-")[0]

@@ -12,12 +12,14 @@ from rich.console import Console
 from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
 from study.planning import rows
-from study.planning.completion import state
-from study.planning.plan import Pack, PlannedTrial, pack
+from study.planning.completion import completion
+from study.planning.packs import Pack, pack
+from study.planning.plan import PlannedTrial
 from study.running.progress import Progress
 from study.running.provenance import provenance
-from study.running.ray_session import JOB, Resources, Retrying, Slots, connect, find_slots, fit, refuse_private_disks
-from study.running.run_context import PACK_ON_CPU, PACK_ON_GPU, Job
+from study.running.ray_session import Resources, Slots, connect, find_slots, refuse_private_disks, run_on_tune
+from study.running.retries import INDEX, Retrying
+from study.running.run_context import PACK_ON_CPU, PACK_ON_GPU, RunContext
 from study.store.store import Store, StoreError
 
 
@@ -44,13 +46,15 @@ def launch(
     if largest == "auto":
         largest = _measured_pack(wanted, objects, slots)
     packs = pack(wanted, todo, n_slots=slots.n, largest=largest, begun=begun)
-    job = Job(store.uri, lease, objects, provenance(), slots.device, slots.threads, resources.checkpoint_seconds)
+    context = RunContext(
+        store.uri, lease, objects, provenance(), slots.device, slots.threads, resources.checkpoint_seconds
+    )
     console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {slots.n} at a time")
     with Progress(packs, console) as progress:
-        callback = _Callback(packs, job, store, progress)
+        callback = _Callback(packs, context, store, progress)
         while left := callback.take():
-            trainable = tune.with_parameters(_trainable, packs=packs, job=job)
-            fit(trainable, slots, callback, param_space={JOB: tune.grid_search(left)})
+            trainable = tune.with_parameters(_trainable, packs=packs, context=context)
+            run_on_tune(trainable, slots, callback, param_space={INDEX: tune.grid_search(left)})
     if callback.unwritten:
         raise callback.unwritten
 
@@ -73,18 +77,18 @@ def _measured_pack(wanted: Sequence[PlannedTrial], objects: Objects, slots: Slot
         raise ConfigError(f"--pack auto could not be measured ({reason}); name a number with --pack") from None
 
 
-def _trainable(config: dict[str, Any], packs: list[Pack], job: Job) -> None:
+def _trainable(config: dict[str, Any], packs: list[Pack], context: RunContext) -> None:
     from study.running.worker import run_pack
 
-    run_pack(job, packs[config[JOB]], tune.report)
+    run_pack(context, packs[config[INDEX]], tune.report)
 
 
 class _Callback(Retrying):
     """Writes the rows of packs that are tried no more."""
 
-    def __init__(self, packs: Sequence[Pack], job: Job, store: Store, progress: Progress):
+    def __init__(self, packs: Sequence[Pack], context: RunContext, store: Store, progress: Progress):
         super().__init__(progress)
-        self._packs, self._job, self._store = packs, job, store
+        self._packs, self._context, self._store = packs, context, store
         self._left = list(range(len(packs)))
         self.unwritten: StoreError | None = None
         """Why the rows of a failed pack could not be written; the pack is missing then, and trained again."""
@@ -94,14 +98,14 @@ class _Callback(Retrying):
         left, self._left = self._left, []
         return left
 
-    def again(self, job: int) -> None:
-        self._left.append(job)
+    def try_again(self, index: int) -> None:
+        self._left.append(index)
 
-    def gave_up(self, job: int, reason: str) -> None:
+    def give_up(self, index: int, reason: str, error: Exception | None) -> None:
         try:
-            now = state(self._packs[job].trials, self._store)
+            now = completion(self._packs[index].trials, self._store)
             for planned in (*now.missing, *now.failed):
-                rows.write_failure(self._store, planned, reason, **self._job.shared())
+                rows.write_failure(self._store, planned, reason, **self._context.shared())
         except StoreError as error:
             self.unwritten = error
-        self._progress.ended(job, reason)
+        self._progress.ended(index, reason)

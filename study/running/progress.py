@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from study.planning.plan import Pack
+from study.planning.packs import Pack
 
 PLAIN_SECONDS = 20.0  # between two lines of progress where there is no terminal
 

@@ -8,28 +8,21 @@ import math
 import os
 import sys
 import tempfile
-from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import ray
-from ray import cloudpickle, tune
+from ray import tune
 from ray.cloudpickle import register_pickle_by_value
-from ray.exceptions import RayActorError, RayError
-from ray.tune.experiment import Trial as TuneTrial
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from esbn_core.errors import ConfigError
-from study.running.progress import Display
-from study.running.run_context import MEMORY_SETTINGS, private, shares
+from study.running.run_context import MEMORY_SETTINGS, sees_store, unshared_store_message
 from study.store.store import Store
 
 MOST_THREADS = 4  # for a pack, by default; more gain nothing
-RETRIES = 2  # of a job that raised an error, before it counts as failed
-LOSSES = 5  # workers that a job may lose in a row without getting further; more, and it is what kills them
-JOB = "job"  # the setting of a Tune trial that says which job of ours it is
 
 
 @dataclass(frozen=True)
@@ -38,20 +31,20 @@ class Resources:
 
     Attributes:
         address: of a Ray cluster; None starts Ray on this machine.
-        gpus_per_trial: GPUs, or a fraction of one, for every pack; None: one if Ray has any.
+        gpus_per_pack: GPUs, or a fraction of one, for every pack; None: one if Ray has any.
         threads: CPU threads for every pack; None: as many as leave no core idle, at most `MOST_THREADS`.
         largest_pack: most networks trained together; None: what suits the device; auto: measured first.
         checkpoint_seconds: time between two checkpoints of a pack.
     """
 
     address: str | None = None
-    gpus_per_trial: float | None = None
+    gpus_per_pack: float | None = None
     threads: int | None = None
     largest_pack: int | Literal["auto"] | None = None
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("gpus_per_trial", "checkpoint_seconds"):
+        for name in ("gpus_per_pack", "checkpoint_seconds"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ConfigError(f"{name}={value} must be a number of at least 0")
@@ -118,13 +111,13 @@ def find_slots(resources: Resources, n_jobs: int) -> Slots:
             grow will have.
     """
     have, threads = ray.cluster_resources(), resources.threads or _threads(n_jobs)
-    gpus = resources.gpus_per_trial
+    gpus = resources.gpus_per_pack
     if gpus is None:
         gpus = 1.0 if have.get("GPU") else 0.0
-    for name, wanted, kind in (("threads", threads, "CPU"), ("gpus_per_trial", gpus, "GPU")):
+    for name, wanted, kind in (("threads", threads, "CPU"), ("gpus_per_pack", gpus, "GPU")):
         if resources.address is None and wanted > have.get(kind, 0):
             raise ConfigError(f"{name}={wanted} is more than the {have.get(kind, 0):.0f} {kind}s of this machine")
-    if resources.gpus_per_trial is None and not gpus and have.get("CPU", 0) < threads:
+    if resources.gpus_per_pack is None and not gpus and have.get("CPU", 0) < threads:
         raise ConfigError(
             "the cluster has no CPUs for packs yet; ask for its GPUs with --gpus-per-trial 1, or for CPUs with 0"
         )
@@ -147,7 +140,7 @@ def refuse_private_disks(store: Store, lease: str) -> None:
 
     @ray.remote(num_cpus=0, max_retries=0)
     def ask(results: str) -> bool:
-        return shares(Store(results), lease)
+        return sees_store(Store(results), lease)
 
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
@@ -156,10 +149,12 @@ def refuse_private_disks(store: Store, lease: str) -> None:
         except RayError:
             continue  # it has just left
         if not seen:
-            raise ConfigError(private(store.uri, f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"))
+            raise ConfigError(
+                unshared_store_message(store.uri, f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})")
+            )
 
 
-def fit(trainable: Callable[..., None], slots: Slots, callback: tune.Callback, **settings: Any) -> None:
+def run_on_tune(trainable: Callable[..., None], slots: Slots, callback: tune.Callback, **settings: Any) -> None:
     """Runs jobs on Tune until none is left; `settings` are `param_space` and those of `tune.TuneConfig`."""
     param_space = settings.pop("param_space", {})
     with tempfile.TemporaryDirectory(prefix="esbn-tune-", ignore_cleanup_errors=True) as scratch:
@@ -175,92 +170,3 @@ def fit(trainable: Callable[..., None], slots: Slots, callback: tune.Callback, *
                 verbose=0,
             ),
         ).fit()
-
-
-@dataclass
-class _Attempts:
-    """What has gone wrong with a job so far."""
-
-    errors: int = 0
-    losses: int = 0
-    """Workers lost since the job last got further than ever before."""
-    furthest: int = 0
-
-    def count(self, error: Exception | None) -> None:
-        """Counts a failure as Tune reports it: a dead worker or machine by `RayActorError`, all else is an error."""
-        if not isinstance(error, RayActorError):
-            self.errors += 1
-        elif not error.preempted:  # a machine that was taken back says nothing about the job
-            self.losses += 1
-
-    def over(self) -> bool:
-        return self.errors > RETRIES or self.losses > LOSSES
-
-
-def _last_error(trial: TuneTrial) -> Exception | None:
-    """What a trial has just met, from the file that Tune wrote for it here, and which is deleted, so that it is not
-    taken for the next error. `trial.get_pickled_error` reads a copy, which may be late: none yet, or the one before."""
-    file = trial.pickled_error_file
-    if file is None or not Path(file).exists():
-        return None
-    error = cloudpickle.loads(Path(file).read_bytes())
-    Path(file).unlink()
-    return error
-
-
-class Retrying(tune.Callback):
-    """Decides how often a job is tried, and tells the display what Tune sees.
-
-    Tune counts failures of all kinds together, so after each the number it allows is set anew from our own counts.
-    """
-
-    def __init__(self, progress: Display) -> None:
-        self._progress = progress
-        self._attempts: dict[int, _Attempts] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks for a restore that is never made; a terminal cannot be pickled
-
-    @abstractmethod
-    def again(self, job: int) -> None:
-        """Tune gave the job up too early: it retries no worker that dies while it is being reused."""
-
-    @abstractmethod
-    def gave_up(self, job: int, reason: str) -> None:
-        """The job is tried no more."""
-
-    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        self._progress.started(trial.config[JOB])
-
-    def on_trial_result(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
-    ) -> None:
-        attempts, update = self._of(trial), result.get("update", 0)
-        if update > attempts.furthest:
-            attempts.furthest, attempts.losses = update, 0
-        self._progress.reported(trial.config[JOB], result)
-
-    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        self._progress.ended(trial.config[JOB])
-
-    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        attempts = self._of(trial)
-        attempts.count(_last_error(trial))
-        left = 0 if attempts.losses >= LOSSES else max(0, RETRIES - attempts.errors)
-        trial.max_failures = trial.num_failures + left
-        self._progress.lost(trial.config[JOB])
-
-    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        job, attempts = trial.config[JOB], self._of(trial)
-        attempts.count(_last_error(trial))
-        if not attempts.over():
-            self._progress.lost(job)
-            self.again(job)
-        elif attempts.errors > RETRIES:
-            last_line = Path(str(trial.error_file)).read_text().strip().splitlines()[-1].strip()
-            self.gave_up(job, f"{last_line} (after {attempts.errors} attempts)")
-        else:
-            self.gave_up(job, f"its worker process died {attempts.losses} times in a row, as when memory runs out")
-
-    def _of(self, trial: TuneTrial) -> _Attempts:
-        return self._attempts.setdefault(trial.config[JOB], _Attempts())

@@ -14,7 +14,7 @@ page-faulted anew at every update."""
 
 
 @dataclass(frozen=True)
-class Job:
+class RunContext:
     """What every pack of a run shares."""
 
     results: str
@@ -31,12 +31,12 @@ class Job:
         return {"images_hash": self.objects.digest(), "threads": self.threads, **self.provenance}
 
 
-def shares(store: Store, lease: str) -> bool:
+def sees_store(store: Store, lease: str) -> bool:
     """Whether this machine sees the store of the run; a folder of the same name on a disk of its own is not it."""
     return not store.local or store.read_lease(lease) is not None
 
 
-def private(results: str, host: str) -> str:
+def unshared_store_message(results: str, host: str) -> str:
     """What to do about a machine that does not see the store."""
     return (
         f"results={results!r} on {host} is not the folder that this run was started with; --results must be storage "

@@ -12,16 +12,15 @@ from rich.console import Console
 from ablations import SearchSpace
 from esbn_core.objects import Objects, glyphs
 from study.planning import rows
-from study.planning.plan import Suggestion
+from study.planning.packs import Suggestion
 from study.running.provenance import provenance
-from study.running.ray_session import JOB, Resources, Retrying, connect, find_slots, fit, refuse_private_disks
-from study.running.run_context import Job
+from study.running.ray_session import Resources, connect, find_slots, refuse_private_disks, run_on_tune
+from study.running.retries import INDEX, Retrying
+from study.running.run_context import RunContext
 from study.searching.progress import SearchProgress
 from study.searching.suggestions import Suggestions
 from study.store.lease import lease, of_search
 from study.store.store import Store, StoreError
-
-STORE_ERROR = f"{StoreError.__module__}.{StoreError.__name__}: "
 
 
 def search(
@@ -58,14 +57,16 @@ def _run(suggestions: Suggestions, objects: Objects, held: str, resources: Resou
     store, space = suggestions.store, suggestions.space
     slots = find_slots(resources, space.suggestions)
     refuse_private_disks(store, held)
-    job = Job(store.uri, held, objects, provenance(), slots.device, slots.threads, resources.checkpoint_seconds)
+    context = RunContext(
+        store.uri, held, objects, provenance(), slots.device, slots.threads, resources.checkpoint_seconds
+    )
     left = len(suggestions.waiting) + max(0, space.suggestions - len(suggestions.rows))
     console.print(f"{left} suggestions of {space.seeds} networks each to come, {slots.n} at a time")
     with SearchProgress(suggestions, console) as progress:
         driver = _Driver(suggestions, progress)
         while not suggestions.over and not driver.unwritten:
-            fit(
-                tune.with_parameters(_trainable, job=job),
+            run_on_tune(
+                tune.with_parameters(_trainable, context=context),
                 slots,
                 driver,
                 search_alg=_Asking(driver),
@@ -78,10 +79,10 @@ def _run(suggestions: Suggestions, objects: Objects, held: str, resources: Resou
         raise driver.unwritten
 
 
-def _trainable(config: Mapping[str, Any], job: Job) -> None:
-    from study.running.worker import run_suggestion
+def _trainable(config: Mapping[str, Any], context: RunContext) -> None:
+    from study.searching.worker import run_suggestion
 
-    run_suggestion(job, config["suggestion"], tune.report)
+    run_suggestion(context, config["suggestion"], tune.report)
 
 
 class _Driver(Retrying):
@@ -121,17 +122,17 @@ class _Driver(Retrying):
             return True
         return self.unwritten is not None
 
-    def again(self, job: int) -> None:
-        self.suggestions.again(job)
+    def try_again(self, index: int) -> None:
+        self.suggestions.again(index)
 
-    def gave_up(self, job: int, reason: str) -> None:
+    def give_up(self, index: int, reason: str, error: Exception | None) -> None:
         try:
-            if reason.startswith(STORE_ERROR):  # which says nothing about the suggestion
-                raise StoreError(reason.removeprefix(STORE_ERROR))
-            self.suggestions.give_up(job, reason)
+            if isinstance(error, StoreError):  # which says nothing about the suggestion
+                raise error
+            self.suggestions.give_up(index, reason)
         except StoreError as error:
             self.unwritten = error
-        self._progress.ended(job, reason)
+        self._progress.ended(index, reason)
 
 
 class _Asking(Searcher):
@@ -144,7 +145,7 @@ class _Asking(Searcher):
     def suggest(self, trial_id: str) -> Any:
         suggestion = self._driver.next()
         if suggestion is not None:
-            return {JOB: suggestion.number, "suggestion": suggestion}
+            return {INDEX: suggestion.number, "suggestion": suggestion}
         return Searcher.FINISHED if self._driver.over else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -162,5 +163,5 @@ class _Pruning(FIFOScheduler):
         self._driver = driver
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
-        stop = self._driver.stops(trial.config[JOB], result)
+        stop = self._driver.stops(trial.config[INDEX], result)
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from esbn_core.errors import UserError
-from study.planning.plan import search_of, suggestion_name
+from study.planning.packs import search_of, suggestion_name
 from study.running.provenance import provenance
 from study.store.compact import INPUT, MERGEABLE
 from study.store.layout import KEY, NAMES

@@ -14,7 +14,8 @@ from hosts import ROOT, Host, stop
 from esbn_core.objects import glyphs
 from esbn_core.train import train
 from study.planning.declarations import find_study
-from study.planning.plan import pack, plan
+from study.planning.packs import pack
+from study.planning.plan import plan
 
 STUDY = "tests/helpers/survives.yaml"  # `ray up` brings it to every machine with the rest of the project
 N_PACKS = 3

@@ -13,8 +13,9 @@ from analysis.data.published import published
 from esbn_core.errors import ConfigError
 from esbn_core.vocabulary import CONDITIONS
 from study.planning import rows
-from study.planning.completion import begun, state
-from study.planning.plan import OwnImages, PlannedTrial, pack, plan, select, variants
+from study.planning.completion import begun, completion
+from study.planning.packs import pack
+from study.planning.plan import OwnImages, PlannedTrial, plan, select, variants
 from study.store.store import Store
 
 STUDY = Study(
@@ -195,7 +196,7 @@ def test_state_sorts_trials_by_what_the_store_has(store: Store) -> None:
     trials = plan(STUDY)
     complete(store, trials[:3])
     rows.write_failure(store, trials[3], "loss became nan")
-    now = state(trials, store)
+    now = completion(trials, store)
     assert (now.completed, now.failed, now.missing) == (trials[:3], trials[3:4], trials[4:])
 
 
@@ -204,7 +205,7 @@ def test_state_counts_a_trial_without_its_keys_as_missing(store: Store) -> None:
         Study(name="k", question="?", grids=[Grid(arms=[{}], conditions={"rmts": (95,)}, seeds=1, keys=True)])
     )
     complete(store, trials)
-    assert state(trials, store).missing == trials
+    assert completion(trials, store).missing == trials
 
 
 def test_pack_groups_seeds_of_one_variant_longest_first() -> None:
@@ -256,7 +257,7 @@ def test_state_counts_a_trial_without_its_curve_as_missing(store: Store) -> None
     trials = plan(STUDY)[:1]
     complete(store, trials)
     Path(store.root, "curves", f"{trials[0].trial_id}.parquet").unlink()
-    assert state(trials, store).missing == trials
+    assert completion(trials, store).missing == trials
 
 
 def test_begun_packs_go_on_as_they_were(store: Store) -> None:

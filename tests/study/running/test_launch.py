@@ -12,11 +12,12 @@ from runs import Run
 
 from esbn_core.objects import glyphs
 from study.planning.declarations import find_study
-from study.planning.plan import Pack, plan
+from study.planning.packs import Pack
+from study.planning.plan import plan
 from study.running.launch import _Callback
 from study.running.progress import Progress
-from study.running.ray_session import RETRIES
-from study.running.run_context import Job
+from study.running.retries import RETRIES
+from study.running.run_context import RunContext
 from study.running.worker import run_pack
 
 pytestmark = pytest.mark.slow
@@ -83,10 +84,10 @@ def test_run_trains_on_when_a_checkpoint_is_torn(tiny: Run) -> None:
 def test_failed_pack_leaves_completed_rows_alone(tiny: Run, tmp_path: Path) -> None:
     before = tiny.rows()
     done = next(t for t in tiny.trials if t.trial_id in before)
-    job = Job(tiny.store.uri, "no-lease", glyphs(), {}, "cpu", 1, 60.0)
+    job = RunContext(tiny.store.uri, "no-lease", glyphs(), {}, "cpu", 1, 60.0)
     callback = _Callback([Pack((done,))], job, tiny.store, Progress([Pack((done,))], Console(quiet=True)))
     (tmp_path / "error.txt").write_text("disk full\n")
-    gone = {"config": {"job": 0}, "error_file": str(tmp_path / "error.txt"), "pickled_error_file": None}
+    gone = {"config": {"index": 0}, "error_file": str(tmp_path / "error.txt"), "pickled_error_file": None}
     for _ in range(RETRIES + 1):
         callback.on_trial_error(0, [], cast(TuneTrial, SimpleNamespace(**gone)))
     assert tiny.rows() == before
@@ -99,7 +100,7 @@ def test_pack_is_not_trained_again_when_a_lost_worker_has_ended_it(tiny: Run, mo
     tiny.store.write_lease("held", "")
     tiny.store.save_checkpoint(Pack((done,)).pack_id, b"written by a worker that was late")
     reports: list[dict[str, object]] = []
-    run_pack(Job(tiny.store.uri, "held", glyphs(), {}, "cpu", 1, 60.0), Pack((done,)), reports.append)
+    run_pack(RunContext(tiny.store.uri, "held", glyphs(), {}, "cpu", 1, 60.0), Pack((done,)), reports.append)
     tiny.store.drop_lease("held")
     accuracy = before[done.trial_id]["test_accuracy"]
     assert reports == [{"update": 5, "test_accuracy": [accuracy], "failed": [None]}]

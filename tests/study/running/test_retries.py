@@ -10,9 +10,9 @@ from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial as TuneTrial
 from rich.console import Console
 
-from study.planning.plan import Pack
+from study.planning.packs import Pack
 from study.running.progress import Progress
-from study.running.ray_session import LOSSES, RETRIES, Retrying
+from study.running.retries import LOSSES, RETRIES, Retrying
 
 
 class Jobs(Retrying):
@@ -22,10 +22,10 @@ class Jobs(Retrying):
         super().__init__(Progress([Pack(())], Console(quiet=True)))
         self.said: list[str] = []
 
-    def again(self, job: int) -> None:
+    def try_again(self, index: int) -> None:
         self.said.append("again")
 
-    def gave_up(self, job: int, reason: str) -> None:
+    def give_up(self, index: int, reason: str, error: Exception | None) -> None:
         self.said.append(reason)
 
 
@@ -35,7 +35,7 @@ class Trial:
     def __init__(self, folder: Path):
         self._folder, self.num_failures, self.max_failures = folder, 0, RETRIES
         self._trial = cast(TuneTrial, self)
-        self.config = {"job": 0}
+        self.config = {"index": 0}
         self.error_file, self.pickled_error_file = str(folder / "error.txt"), str(folder / "error.pkl")
 
     def fails(self, jobs: Jobs, error: Exception, while_reused: bool = False) -> None:
@@ -81,6 +81,6 @@ def test_deaths_have_a_bound_also_if_one_is_of_a_reused_worker(tmp_path: Path, r
 def test_deaths_are_counted_anew_once_the_job_gets_further(tmp_path: Path) -> None:
     jobs, trial = Jobs(), Trial(tmp_path)
     for update in range(3 * LOSSES):
-        jobs.on_trial_result(0, [], cast(TuneTrial, SimpleNamespace(config={"job": 0})), {"update": update + 1})
+        jobs.on_trial_result(0, [], cast(TuneTrial, SimpleNamespace(config={"index": 0})), {"update": update + 1})
         trial.fails(jobs, RayActorError())
     assert jobs.said == []

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from ablations import Parameter, SearchSpace
 from esbn_core.errors import ConfigError
-from study.planning.plan import Suggestion, suggestion_name
+from study.planning.packs import Suggestion, suggestion_name
 from study.searching.suggestions import PRUNERS, SAMPLERS, Suggestions
 from study.store.store import Store
 

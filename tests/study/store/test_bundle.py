@@ -16,7 +16,7 @@ from analysis_store import curve, key_rows, object_rows, trial, write_study
 from s3 import bucket_uri
 
 from analysis.findings import accuracy
-from study.planning.plan import suggestion_name
+from study.planning.packs import suggestion_name
 from study.store.bundle import BundleError, export_bundle, import_bundle
 from study.store.compact import compact
 from study.store.lease import LeaseError, lease, of_search

@@ -1,0 +1,113 @@
+"""Training and validation of one suggestion in a worker process; knows nothing of Ray."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from esbn_core.tasks.build import build
+from esbn_core.train import PackResult, Position
+from study.planning.packs import Suggestion
+from study.planning.plan import PlannedTrial
+from study.running.run_context import RunContext
+from study.running.worker_process import circumstances, free_memory, open_run_store, train_in_store
+from study.store.store import Store
+
+
+class _DivergedError(Exception):
+    """A network of a suggestion has failed, so its mean accuracy means nothing; the message says why."""
+
+
+def run_suggestion(context: RunContext, suggestion: Suggestion, report: Callable[[dict[str, Any]], None]) -> None:
+    """Trains the pack of a suggestion, from its checkpoint if it has one, and validates it at each rung and at last.
+
+    What a rung came to is in the store before it is reported, and so is how the suggestion ended.
+
+    Args:
+        report: takes progress as in `run_pack`, `rungs` after each rung: (update, accuracies) of all so far, and at
+            the end `status`. It does not return from a rung at which the suggestion is to be stopped.
+    """
+    store = open_run_store(context)
+    (row,) = store.read("suggestions", names={suggestion.name}).to_pylist()
+    if row["status"] == "running":  # else the last worker died after it had written the row
+        _climb(context, store, suggestion, row, report)
+    store.drop_checkpoint(suggestion.pack.pack_id)
+    report({"status": row["status"]})
+    free_memory(context)
+
+
+def _climb(
+    context: RunContext,
+    store: Store,
+    suggestion: Suggestion,
+    row: dict[str, Any],
+    report: Callable[[dict[str, Any]], None],
+) -> None:
+    """Trains a suggestion to its end, or to a network that fails, and keeps its row up to date."""
+    shown = [_shown(trial) for trial in suggestion.pack.trials]
+
+    def put(at: Position | PackResult | None, **columns: Any) -> None:
+        if at is not None:
+            store.write("rungs", suggestion.name, _rung_rows(suggestion, at, shown))
+            row.update(_measured(context, at))
+        row.update(columns)
+        store.write("suggestions", suggestion.name, [row])
+
+    def on_rung(position: Position) -> None:
+        if position.failures:
+            raise _DivergedError(next(iter(position.failures.values())))
+        put(position)
+        report({"update": position.update, "rungs": [(u, accuracies) for u, _, accuracies in position.rungs]})
+
+    try:
+        result = train_in_store(context, store, suggestion.pack, report, rungs=suggestion.rungs, on_rung=on_rung)
+        failure = next((trial.failure for trial in result.trials if trial.failure), None)
+        if failure:
+            raise _DivergedError(failure)
+        put(result, status="completed", finished_at=datetime.now(UTC))
+    except _DivergedError as error:
+        put(None, status="failed", failure=str(error), finished_at=datetime.now(UTC))
+
+
+def _measured(context: RunContext, at: Position | PackResult) -> dict[str, Any]:
+    """Columns of a suggestion that say how good it is at its last rung, and what that took."""
+    update, _, accuracies = at.rungs[-1]
+    return {
+        "update": update,
+        "accuracies": accuracies,
+        "accuracy": float(np.mean(accuracies)),
+        "spread": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
+        **circumstances(context, at.wall_seconds, at.resumed),
+    }
+
+
+def _shown(trial: PlannedTrial) -> dict[str, Any]:
+    """Columns that say what a network of a suggestion is trained and validated on."""
+    sets = build(trial.config.task, trial.config.seed)
+    return {
+        "n_train": len(sets.train.targets_P),
+        "n_validation": len(sets.test.targets_P),
+        "withheld_objects": sorted(sets.withheld.tolist()),
+        "train_objects": np.unique(sets.train.indices_PT).tolist(),
+        "validation_objects": np.unique(sets.test.indices_PT).tolist(),
+    }
+
+
+def _rung_rows(
+    suggestion: Suggestion, at: Position | PackResult, shown: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "search": suggestion.search,
+            "suggestion": suggestion.number,
+            "trial_id": trial.trial_id,
+            "seed": trial.config.seed,
+            "update": update,
+            "loss": losses[k],
+            "accuracy": accuracies[k],
+            **shown[k],
+        }
+        for update, losses, accuracies in at.rungs
+        for k, trial in enumerate(suggestion.pack.trials)
+    ]
