@@ -1,4 +1,4 @@
-"""`esbn bench`: how fast this machine trains, beside the slow implementation and what the machine allows."""
+"""Training speed of this machine, beside the slow implementation and what the machine allows."""
 
 import dataclasses
 import itertools
@@ -18,12 +18,10 @@ from esbn_core.config import PAPER
 from esbn_core.objects import glyphs
 from study.monitoring.cost import machine
 from study.monitoring.status import busy_seconds, by_worker
-from study.planning.plan import plan
-from study.running.launch import launch
+from study.planning.study_plan import plan_study
 from study.running.provenance import provenance
-from study.running.ray_session import Resources
+from study.running.run_study import run_study
 from study.running.worker_process import fresh_process
-from study.store.lease import lease
 from study.store.store import Store
 
 COLUMNS = {
@@ -85,13 +83,10 @@ def job_seconds(n_jobs: int) -> float:
         for i in range(n_jobs)
     ]
     grid = Grid(arms=arms, conditions={"same_different": (98,)}, seeds=1)
-    trials = plan(Study(name="jobs", question="What does a job cost?", grids=[grid]))
+    study = Study(name="jobs", question="What does a job cost?", grids=[grid])
     with tempfile.TemporaryDirectory(prefix="esbn-bench-") as folder:
         store = Store(folder)
-        store.prepare()
-        ids = {t.trial_id for t in trials}
-        with lease(store, ids) as held:
-            launch(trials, ids, [], glyphs(), store, held, Resources(), Console(quiet=True))
+        run_study(plan_study(study), store, console=Console(quiet=True))
         workers = by_worker(store.read("trials", ["worker", "started_at", "finished_at"]).to_pylist())
     return sum(busy_seconds(rows) for rows in workers) / sum(len(rows) for rows in workers)
 

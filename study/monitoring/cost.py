@@ -24,7 +24,7 @@ from esbn_core.objects import Objects
 from esbn_core.speed import Speed, measure_speed
 from study.cluster.prices import prices
 from study.planning.plan import PlannedTrial
-from study.running.run_context import PACK_ON_GPU
+from study.running.resources import PACK_ON_GPU
 from study.running.worker_process import fresh_process
 
 

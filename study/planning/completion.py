@@ -16,6 +16,14 @@ class Completion:
     missing: list[PlannedTrial]
     """Not there, or there without its curve or the keys the study wants."""
 
+    def todo(self, retry_failed: bool) -> list[PlannedTrial]:
+        """Trials to train, in declared order; the failed ones only if they are to be tried again."""
+        return [*self.missing, *(self.failed if retry_failed else [])]
+
+    def __str__(self) -> str:
+        counts = (len(self.completed), len(self.failed), len(self.missing))
+        return f"{sum(counts)} trials: {counts[0]} completed, {counts[1]} failed, {counts[2]} missing"
+
 
 def completion(trials: Sequence[PlannedTrial], store: Store) -> Completion:
     """Looks a plan's trials up in the store; raises `StoreError` where a file of theirs is not whole."""
@@ -30,7 +38,7 @@ def completion(trials: Sequence[PlannedTrial], store: Store) -> Completion:
     return Completion(**sorted_by)
 
 
-def begun(trials: Sequence[PlannedTrial], todo: Collection[str], store: Store) -> list[list[PlannedTrial]]:
+def begun_packs(trials: Sequence[PlannedTrial], todo: Collection[str], store: Store) -> list[list[PlannedTrial]]:
     """The packs of this plan that have a checkpoint, each in its own order; the furthest first, and none overlap.
 
     Args:

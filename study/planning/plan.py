@@ -11,6 +11,7 @@ from typing import Any
 from ablations import Study
 from esbn_core.config import PAPER, TrialConfig, arm_label
 from esbn_core.errors import ConfigError
+from esbn_core.vocabulary import Cell
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,33 @@ class PlannedTrial:
         assert self.config.train.updates is not None
         return self.config.train.updates * self.config.task.spec.n_steps
 
+    @property
+    def cell(self) -> Cell:
+        """What names its variant in the study."""
+        return Cell(self.config.task.name, self.config.task.withheld, self.arm)
+
     def condition(self) -> str:
         """The variant in words."""
         return f"{self.config.task.name} m={self.config.task.withheld} {self.arm}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which part of a study to train, and how.
+
+    Attributes:
+        tasks, withheld, arms: only trials that match every filter; empty: all.
+        seeds: networks per variant in place of the study's number.
+        images: folder of the user's own images in place of the paper's.
+        limit_updates: makes every trial a rehearsal of at most so many updates.
+    """
+
+    tasks: Collection[str] = ()
+    withheld: Collection[int] = ()
+    arms: Collection[str] = ()
+    seeds: int | None = None
+    images: str | None = None
+    limit_updates: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,9 +101,9 @@ class Variant:
     search: str | None = None
 
     @property
-    def cell(self) -> tuple[str, int, str]:
-        """Task, m and arm, which name it in its study."""
-        return self.config.task.name, self.config.task.withheld, self.arm
+    def cell(self) -> Cell:
+        """What names it in its study."""
+        return Cell(self.config.task.name, self.config.task.withheld, self.arm)
 
     def trials(self) -> list[PlannedTrial]:
         """A trial per seed."""

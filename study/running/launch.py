@@ -1,4 +1,4 @@
-"""Runs packs on Ray Tune, of which study/running/ray_session.py says how it is used."""
+"""Launch of packs on Ray Tune, and the rows of those that are given up."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -12,43 +12,35 @@ from rich.console import Console
 from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
 from study.planning import rows
-from study.planning.completion import completion
+from study.planning.completion import begun_packs, completion
 from study.planning.packs import Pack, pack
 from study.planning.plan import PlannedTrial
+from study.planning.study_plan import StudyPlan
 from study.running.progress import Progress
-from study.running.provenance import provenance
-from study.running.ray_session import Resources, Slots, connect, find_slots, refuse_private_disks, run_on_tune
+from study.running.ray_session import Slots, run_on_tune, start_session
+from study.running.resources import PACK_ON_CPU, PACK_ON_GPU, Resources
 from study.running.retries import INDEX, Retrying
-from study.running.run_context import PACK_ON_CPU, PACK_ON_GPU, RunContext
+from study.running.run_context import RunContext
 from study.store.store import Store, StoreError
 
 
 def launch(
-    wanted: Sequence[PlannedTrial],
-    todo: Collection[str],
-    begun: Sequence[Sequence[PlannedTrial]],
-    objects: Objects,
-    store: Store,
-    lease: str,
-    resources: Resources,
-    console: Console,
+    plan: StudyPlan, todo: Collection[str], store: Store, lease: str, resources: Resources, console: Console
 ) -> None:
-    """Trains the trials of `wanted` whose ids are in `todo`; results go to the store as each pack ends.
+    """Trains the selected trials of a plan whose ids are in `todo`; results go to the store as each pack ends.
 
     Raises:
         ConfigError: this machine or cluster cannot do what `resources` ask, or does not share the store.
         StoreError: rows of failed trials could not be written.
     """
-    connect(resources, (trial.config.model for trial in wanted))
-    slots = find_slots(resources, len(wanted))
-    refuse_private_disks(store, lease)
+    wanted = plan.selected
+    models = [trial.config.model for trial in wanted]
+    begun = begun_packs(plan.trials, todo, store)
+    slots, context = start_session(resources, models, len(wanted), store, lease, plan.objects)
     largest = resources.largest_pack or (PACK_ON_GPU if slots.gpus else PACK_ON_CPU)
     if largest == "auto":
-        largest = _measured_pack(wanted, objects, slots)
+        largest = _measured_pack(wanted, plan.objects, slots)
     packs = pack(wanted, todo, n_slots=slots.n, largest=largest, begun=begun)
-    context = RunContext(
-        store.uri, lease, objects, provenance(), slots.device, slots.threads, resources.checkpoint_seconds
-    )
     console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {slots.n} at a time")
     with Progress(packs, console) as progress:
         callback = _Callback(packs, context, store, progress)

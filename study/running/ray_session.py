@@ -1,16 +1,15 @@
-"""What every run asks of Ray: a connection, slots for its jobs, and how often a job is tried.
+"""Ray session: the connection, what each pack gets of the cluster, and a loop of Tune.
 
 The store is the state: Tune schedules and retries, and its own snapshots are thrown away.
 """
 
 import logging
-import math
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import ray
 from ray import tune
@@ -19,47 +18,37 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from esbn_core.errors import ConfigError
-from study.running.run_context import MEMORY_SETTINGS, sees_store, unshared_store_message
+from esbn_core.objects import Objects
+from study.running.provenance import provenance
+from study.running.resources import MOST_THREADS, Resources
+from study.running.retries import RETRIES
+from study.running.run_context import MEMORY_SETTINGS, RunContext, sees_store, unshared_store_message
 from study.store.store import Store
 
-MOST_THREADS = 4  # for a pack, by default; more gain nothing
 
+def start_session(
+    resources: Resources, models: Iterable[Any], n_packs: int, store: Store, lease: str, objects: Objects
+) -> tuple["Slots", RunContext]:
+    """Connects to Ray until this process ends, and shares out what it has among packs.
 
-@dataclass(frozen=True)
-class Resources:
-    """What a run may use.
-
-    Attributes:
-        address: of a Ray cluster; None starts Ray on this machine.
-        gpus_per_pack: GPUs, or a fraction of one, for every pack; None: one if Ray has any.
-        threads: CPU threads for every pack; None: as many as leave no core idle, at most `MOST_THREADS`.
-        largest_pack: most networks trained together; None: what suits the device; auto: measured first.
-        checkpoint_seconds: time between two checkpoints of a pack.
-    """
-
-    address: str | None = None
-    gpus_per_pack: float | None = None
-    threads: int | None = None
-    largest_pack: int | Literal["auto"] | None = None
-    checkpoint_seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        for name in ("gpus_per_pack", "checkpoint_seconds"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise ConfigError(f"{name}={value} must be a number of at least 0")
-
-
-def connect(resources: Resources, models: Iterable[Any]) -> None:
-    """Connects to Ray until this process ends, and lets its workers know these models, those of the user's own too.
-
+    Args:
+        models: configs of all models that are to be trained; workers get to know those of the user's own.
+        n_packs: the most packs there will be.
+        lease: name of the run's lease on the store.
     Raises:
-        ConfigError: there is no such cluster, or Ray does not start here.
+        ConfigError: there is no such cluster, Ray does not start here, the machines do not have what `resources` ask,
+            or they do not share the store.
     """
     if not ray.is_initialized():  # by the last of several searches or looks
         _init(resources)
     for module in {type(model).__module__ for model in models if ":" in model.name}:
         register_pickle_by_value(sys.modules[module])  # which no worker could import
+    slots = find_slots(resources, n_packs)
+    _refuse_private_disks(store, lease)
+    context = RunContext(
+        store.uri, lease, objects, provenance(), slots.device, slots.threads, resources.checkpoint_seconds
+    )
+    return slots, context
 
 
 def _init(resources: Resources) -> None:
@@ -103,14 +92,14 @@ class Slots:
         return {"cpu": self.threads, "gpu": self.gpus}
 
 
-def find_slots(resources: Resources, n_jobs: int) -> Slots:
-    """Shares out what the cluster has among jobs of a process each.
+def find_slots(resources: Resources, n_packs: int) -> Slots:
+    """Shares out what the cluster has among packs.
 
     Raises:
         ConfigError: this machine can never have what a pack asks for, or it is not said what a cluster that is yet to
             grow will have.
     """
-    have, threads = ray.cluster_resources(), resources.threads or _threads(n_jobs)
+    have, threads = ray.cluster_resources(), resources.threads or _threads(n_packs)
     gpus = resources.gpus_per_pack
     if gpus is None:
         gpus = 1.0 if have.get("GPU") else 0.0
@@ -119,20 +108,20 @@ def find_slots(resources: Resources, n_jobs: int) -> Slots:
             raise ConfigError(f"{name}={wanted} is more than the {have.get(kind, 0):.0f} {kind}s of this machine")
     if resources.gpus_per_pack is None and not gpus and have.get("CPU", 0) < threads:
         raise ConfigError(
-            "the cluster has no CPUs for packs yet; ask for its GPUs with --gpus-per-trial 1, or for CPUs with 0"
+            "the cluster has no CPUs for packs yet; ask for its GPUs with --gpus-per-pack 1, or for CPUs with 0"
         )
     by_cpu = have.get("CPU", 0) // threads
     return Slots(threads, gpus, max(1, int(min(by_cpu, have.get("GPU", 0) // gpus) if gpus else by_cpu)))
 
 
-def _threads(n_jobs: int) -> int:
-    """Threads for each pack where there are fewer jobs than cores; the same however many of them are done."""
+def _threads(n_packs: int) -> int:
+    """Gives packs more threads where there are fewer of them than cores; the same however many of them are done."""
     largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
-    spare = int(ray.cluster_resources().get("CPU", 0)) // n_jobs
+    spare = int(ray.cluster_resources().get("CPU", 0)) // n_packs
     return max(1, min(MOST_THREADS, spare, int(largest)))  # a pack cannot have cores of two machines
 
 
-def refuse_private_disks(store: Store, lease: str) -> None:
+def _refuse_private_disks(store: Store, lease: str) -> None:
     """Asks every machine of the cluster whether it sees the lease; one that joins later is asked by its first pack."""
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if not store.local or len(nodes) == 1:
@@ -155,7 +144,7 @@ def refuse_private_disks(store: Store, lease: str) -> None:
 
 
 def run_on_tune(trainable: Callable[..., None], slots: Slots, callback: tune.Callback, **settings: Any) -> None:
-    """Runs jobs on Tune until none is left; `settings` are `param_space` and those of `tune.TuneConfig`."""
+    """Runs packs on Tune until none is left; `settings` are `param_space` and those of `tune.TuneConfig`."""
     param_space = settings.pop("param_space", {})
     with tempfile.TemporaryDirectory(prefix="esbn-tune-", ignore_cleanup_errors=True) as scratch:
         tune.Tuner(

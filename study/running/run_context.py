@@ -6,8 +6,6 @@ from typing import Any
 from esbn_core.objects import Objects
 from study.store.store import Store
 
-PACK_ON_CPU, PACK_ON_GPU = 4, 10  # a CPU gains nothing from larger packs; a GPU is idle without them
-
 MEMORY_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 """Environment of a worker process: glibc keeps freed blocks. Gradients of some MB would otherwise be mapped and
 page-faulted anew at every update."""

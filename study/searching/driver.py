@@ -14,7 +14,8 @@ from esbn_core.objects import Objects, glyphs
 from study.planning import rows
 from study.planning.packs import Suggestion
 from study.running.provenance import provenance
-from study.running.ray_session import Resources, connect, find_slots, refuse_private_disks, run_on_tune
+from study.running.ray_session import run_on_tune, start_session
+from study.running.resources import Resources
 from study.running.retries import INDEX, Retrying
 from study.running.run_context import RunContext
 from study.searching.progress import SearchProgress
@@ -48,18 +49,13 @@ def search(
         shared = {"images_hash": objects.digest(), **provenance()}
         suggestions = Suggestions(space, store, sampler, pruner, shared)
         if not suggestions.over:
-            connect(resources, space.models())
             _run(suggestions, objects, held, resources, console)
     return suggestions
 
 
 def _run(suggestions: Suggestions, objects: Objects, held: str, resources: Resources, console: Console) -> None:
     store, space = suggestions.store, suggestions.space
-    slots = find_slots(resources, space.suggestions)
-    refuse_private_disks(store, held)
-    context = RunContext(
-        store.uri, held, objects, provenance(), slots.device, slots.threads, resources.checkpoint_seconds
-    )
+    slots, context = start_session(resources, space.models(), space.suggestions, store, held, objects)
     left = len(suggestions.waiting) + max(0, space.suggestions - len(suggestions.rows))
     console.print(f"{left} suggestions of {space.seeds} networks each to come, {slots.n} at a time")
     with SearchProgress(suggestions, console) as progress:

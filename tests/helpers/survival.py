@@ -63,7 +63,7 @@ class Run:
         self.checkpoints = checkpoints
         self._laptop, self._threads = laptop, threads
         command = (
-            f"esbn run ~/esbn-study/{STUDY} --address auto --results {results} --gpus-per-trial 0 --threads {threads}"
+            f"esbn run ~/esbn-study/{STUDY} --address auto --results {results} --gpus-per-pack 0 --threads {threads}"
         )
         command += " --checkpoint-seconds 0.5"
         self._process = laptop.start(launch.format(command))

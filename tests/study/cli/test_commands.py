@@ -46,7 +46,7 @@ def test_help_is_there_for_every_command(command: list[str]) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["list"]], ids=lambda arguments: arguments[0])
 def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys; from click.testing import CliRunner; from study.cli import main; "
+        "import sys; from click.testing import CliRunner; from study.cli.main import main; "
         f"assert CliRunner().invoke(main, {arguments}).exit_code == 0; "
         "print(sorted({'torch', 'ray', 'pandas', 'pyarrow', 'duckdb', 'matplotlib', 'numpy'} & set(sys.modules)))"
     )

@@ -13,7 +13,7 @@ from analysis.data.published import published
 from esbn_core.errors import ConfigError
 from esbn_core.vocabulary import CONDITIONS
 from study.planning import rows
-from study.planning.completion import begun, completion
+from study.planning.completion import begun_packs, completion
 from study.planning.packs import pack
 from study.planning.plan import OwnImages, PlannedTrial, plan, select, variants
 from study.store.store import Store
@@ -242,15 +242,15 @@ def test_begun_packs_never_overlap_and_the_furthest_goes_on(store: Store) -> Non
     ids = [t.trial_id for t in trials]
     checkpoint(store, "three", ids[:3], 5)
     checkpoint(store, "four", ids[:4], 7)
-    assert begun(trials, ids, store) == [trials[:4]]
+    assert begun_packs(trials, ids, store) == [trials[:4]]
 
 
 def test_begun_packs_hold_no_trial_that_is_not_to_be_trained(store: Store) -> None:
     trials = plan(STUDY)
     checkpoint(store, "three", [t.trial_id for t in trials[:3]], 5)
-    assert begun(trials, [trials[0].trial_id], store) == []
+    assert begun_packs(trials, [trials[0].trial_id], store) == []
     complete(store, trials[1:3])
-    assert begun(trials, [trials[0].trial_id], store) == [trials[:3]]
+    assert begun_packs(trials, [trials[0].trial_id], store) == [trials[:3]]
 
 
 def test_state_counts_a_trial_without_its_curve_as_missing(store: Store) -> None:
@@ -265,7 +265,7 @@ def test_begun_packs_go_on_as_they_were(store: Store) -> None:
     checkpoint(store, "some", [trials[1].trial_id, trials[0].trial_id], 5)
     checkpoint(store, "other", ["foreign"], 5)
     todo = {t.trial_id for t in trials}
-    found = begun(trials, todo, store)
+    found = begun_packs(trials, todo, store)
     assert found == [[trials[1], trials[0]]]
     packs = pack(trials, todo, n_slots=2, largest=4, begun=found)
     assert sorted(t.trial_id for p in packs for t in p.trials) == sorted(todo)

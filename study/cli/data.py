@@ -1,0 +1,73 @@
+"""Commands that merge, export and import results."""
+
+from pathlib import Path
+
+import click
+
+from study.cli.options import RESULTS, study_name
+
+
+@click.command()
+@RESULTS
+def compact(results: str) -> None:
+    """Merge the small files of trials that have ended into few large ones, so that reading them is fast.
+
+    Everything can go on meanwhile, runs that train other trials included. Stopped or killed, it has lost nothing; the
+    next one goes on. What is trained anew after it counts in place of what was merged.
+    """
+    from study.store.compact import compact as merge
+    from study.store.store import Store
+
+    merge(Store(results), click.echo)
+
+
+@click.command("export")
+@click.argument("bundle", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("studies", metavar="[STUDY]...", nargs=-1)
+@RESULTS
+@click.option(
+    "--figures",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of figures to put into it, for people to look at.",
+)
+def export(bundle: Path, studies: tuple[str, ...], results: str, figures: Path | None) -> None:
+    """Write the results of each STUDY, or of all, into one file: rows, plans, searches, images and package versions.
+
+    `esbn import` reads it into another store, where every table and figure can be made again.
+
+    \b
+    esbn export encoders.zip encoders
+    esbn export everything.zip --figures figures
+    """
+    from study.store.bundle import export_bundle
+    from study.store.store import Store
+
+    counts = export_bundle(Store(results), bundle, [study_name(study) for study in studies], figures)
+    click.echo(f"{bundle}: {', '.join(f'{table} of {n:,}' for table, n in counts.items())}")
+
+
+@click.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@RESULTS
+@click.option("--origin", default="authors", show_default=True, help="With a folder: whose results it has.")
+@click.option(
+    "--encoder", default="conv", show_default=True, help="With a folder: the encoder of its networks; no file tells."
+)
+def import_(source: Path, results: str, origin: str, encoder: str) -> None:
+    """Read SOURCE into the store: a file that `esbn export` wrote, or the folder `test` of the authors' code.
+
+    A bundle adds what is not there yet and is refused if another result of a trial or of a search is. The authors'
+    results go into the table `external`, which stands beside ours and enters none of our means.
+
+    \b
+    esbn import encoders.zip
+    esbn import emergent_symbols/test
+    """
+    from study.store.bundle import import_bundle
+    from study.store.external import import_external
+    from study.store.store import Store
+
+    store = Store(results)
+    counts = import_external(store, source, origin, encoder) if source.is_dir() else import_bundle(store, source)
+    for table, (new, known) in counts.items():
+        click.echo(f"{table}: {new:,} new, {known:,} there already")

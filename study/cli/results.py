@@ -1,0 +1,245 @@
+"""Commands that ask, tabulate, judge and draw results."""
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from study.cli.console import console
+from study.cli.options import ALPHA, ARM_COMPARED_WITH, FIGURES, MARGIN, REPORT_FORMAT, RESULTS, STUDY, study_name
+
+
+@click.command()
+@click.argument("sql", required=False)
+@RESULTS
+@click.option("--schema", is_flag=True, help="Describe the tables and their columns.")
+@click.option("--list", "list_saved", is_flag=True, help="List the saved questions and what they answer.")
+@click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the question from it.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="How to print the answer.",
+)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file instead.")
+def query(
+    sql: str | None, results: str, schema: bool, list_saved: bool, file: Path | None, kind: str, output: Path | None
+) -> None:
+    """Ask the results a question in SQL (DuckDB), or one of the saved questions by its name.
+
+    \b
+    esbn query accuracy
+    esbn query "select arm, avg(test_accuracy) from trials where rehearsal is not true group by arm"
+    esbn query "from curves join trials using (trial_id) where arm = 'baseline'" --format csv -o curves.csv
+    """
+    if schema:
+        _print_schema()
+        return
+    from analysis.data.query import query as ask
+    from analysis.data.query import question, render, saved
+
+    if list_saved:
+        for name, text in saved().items():
+            console.print(Text.assemble((f"{name:10}", "bold"), text.splitlines()[0].removeprefix("-- ")))
+        return
+    if (sql is None) == (file is None):
+        raise click.UsageError(
+            'give one question, e.g. "select * from trials" or accuracy, or --file, --list, --schema'
+        )
+    asked = file.read_text(encoding="utf-8") if file else question(str(sql))
+    answer = render(ask(results, asked), kind)
+    if output:
+        try:
+            output.write_bytes(answer.encode() if isinstance(answer, str) else answer)
+        except OSError as error:
+            raise click.ClickException(f"output={str(output)!r} cannot be written: {error.strerror}") from None
+    elif isinstance(answer, bytes):
+        raise click.UsageError("--format parquet needs --output FILE")
+    else:
+        click.echo(answer)
+
+
+@click.command()
+@click.argument("study", metavar="[STUDY]", required=False)
+@RESULTS
+@click.option(
+    "--tuned", "as_tuned", is_flag=True, help="The arms as declared and as `esbn run --tuned` has tuned them."
+)
+@REPORT_FORMAT
+def table(study: str | None, results: str, as_tuned: bool, kind: str) -> None:
+    """Show our accuracies beside the published ones.
+
+    \b
+    esbn table encoders      STUDY, variant by variant: n, standard error, difference
+    esbn table               the paper's Tables 9 to 20, from the trials of every study; a dash where none has run
+    esbn table tcn --tuned   default and tuned arms, what tuning spent, and whether the order of arms changed
+    """
+    from analysis.findings import accuracy, tuned
+    from analysis.tables import accuracy as tables
+    from analysis.tables import paper as paper_tables
+
+    if study is None and as_tuned:
+        raise click.UsageError("--tuned needs a STUDY")
+    if study is None:
+        report = paper_tables.report(results, kind)
+    else:
+        name = study_name(study)
+        report = tuned.report(results, name, kind) if as_tuned else tables.report(accuracy.table(results, name), kind)
+    click.echo(report, nl=False)
+
+
+@click.command()
+@STUDY
+@RESULTS
+@MARGIN
+@ALPHA
+@click.option("--strict", is_flag=True, help="Exit with 1 if anything is undecided, too.")
+@REPORT_FORMAT
+def verdict(study: str, results: str, margin: float, alpha: float, strict: bool, kind: str) -> None:
+    """Say of each published value whether STUDY reproduces it: reproduced, differs or undecided.
+
+    An equivalence test against the paper's mean and standard error, with the seeds that would decide what is open
+    (`esbn topup` trains them at a level that holds; adding seeds until a verdict changes does not).
+    Exits with 1 if anything differs.
+
+    \b
+    esbn verdict encoders                    within 3 points of the paper, at level 0.05?
+    esbn verdict encoders --margin 5 --strict && echo reproduced, all of it
+    esbn verdict paper --format latex > verdicts.tex
+    """
+    from analysis.findings.reproduction import DIFFERS, UNDECIDED, verdicts
+    from analysis.tables.reproduction import report
+
+    frame = verdicts(results, study_name(study), margin, alpha)
+    click.echo(report(frame, kind), nl=False)
+    if set(frame["verdict"]) & ({DIFFERS, UNDECIDED} if strict else {DIFFERS}):
+        raise SystemExit(1)
+
+
+@click.command()
+@STUDY
+@RESULTS
+@ARM_COMPARED_WITH
+@click.option(
+    "--over-conditions", is_flag=True, help="The paper's t tests instead: over the means of conditions, not over seeds."
+)
+@REPORT_FORMAT
+def compare(study: str, results: str, baseline: str, over_conditions: bool, kind: str) -> None:
+    """Compare the arms of STUDY with one of them: which matter, where, and by how much.
+
+    \b
+    esbn compare encoders                     seed by seed at each task and m, then over all of them
+    esbn compare transformer_encoders --baseline model=transformer --over-conditions
+    esbn compare tcn --format csv > tcn.csv
+    """
+    from analysis.findings.comparison import load_arms
+    from analysis.tables.comparison import by_condition, by_seed
+
+    frame = load_arms(results, study_name(study), baseline)
+    click.echo((by_condition if over_conditions else by_seed)(frame, baseline, kind), nl=False)
+
+
+@click.command()
+@STUDY
+@RESULTS
+@REPORT_FORMAT
+def keys(study: str, results: str, kind: str) -> None:
+    """Measure whether the keys of STUDY behave like symbols: the same for training and withheld objects at each step.
+
+    Over all networks with stored keys, not one that was picked. `esbn figures STUDY` draws one of them.
+
+    \b
+    esbn keys keys
+    """
+    from analysis.findings.key_measures import by_step, report
+
+    click.echo(report(by_step(results, study_name(study)), kind), nl=False)
+
+
+@click.command()
+@STUDY
+@RESULTS
+@REPORT_FORMAT
+def audit(study: str, results: str, kind: str) -> None:
+    """Prove from the stored splits and problems of STUDY that its test was held back and its arms were treated alike.
+
+    Exits with 1 if a check fails.
+    """
+    from analysis.findings.audit import audit
+    from analysis.findings.audit import report as printed
+
+    frame = audit(results, study_name(study))
+    click.echo(printed(frame, kind), nl=False)
+    if not all(frame["passed"]):
+        raise SystemExit(1)
+
+
+@click.command()
+@STUDY
+@RESULTS
+@ARM_COMPARED_WITH
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("report"),
+    show_default=True,
+    help="Folder for the page, which becomes its index.html.",
+)
+def report(study: str, results: str, baseline: str, output: Path) -> None:
+    """Write all there is to say of STUDY as one web page that opens from disk, without a network.
+
+    \b
+    esbn report encoders
+    esbn report transformer_encoders --baseline model=transformer -o rivals/
+    """
+    from analysis.page.build import write
+
+    click.echo(write(results, study_name(study), output, command=study, baseline=baseline))
+
+
+@click.command()
+@STUDY
+@RESULTS
+@FIGURES
+@click.option(
+    "--style",
+    type=click.Choice(["paper", "talk"]),
+    default="paper",
+    show_default=True,
+    help="For a paper's page, 7 inches wide, or for a slide of 13.33 inches with larger text.",
+)
+def figures(study: str, results: str, output: Path, style: str) -> None:
+    """Draw the figures of STUDY as PNG, SVG and PDF: accuracy against m, time courses, keys, the objects.
+
+    For the study paper, these are Figures 3 to 10 of the paper, from the trials of every study in the store. What is
+    missing, incomplete or left out is named under each figure and on the error output.
+
+    \b
+    esbn figures encoders
+    esbn figures paper --style talk -o slides
+    """
+    from analysis.figures.paper import save_paper
+    from analysis.figures.study import save_all
+
+    if study == "paper":
+        paths = save_paper(results, output, style, lambda line: click.echo(line, err=True))
+    else:
+        paths = save_all(results, study_name(study), output, style)
+    for path in paths:
+        click.echo(path)
+
+
+def _print_schema() -> None:
+    from study.store.schema import SCHEMA_VERSION, TABLES
+
+    console.print(f"schema version {SCHEMA_VERSION}; every column can be null")
+    for name, schema in TABLES.items():
+        console.print(Text.assemble("\n", (name, "bold"), "  ", (schema.metadata or {})[b"doc"].decode()))
+        columns = Table(box=None, show_header=False, padding=(0, 2))
+        for field in schema:
+            columns.add_row(field.name, str(field.type), (field.metadata or {})[b"doc"].decode())
+        console.print(columns)

@@ -1,0 +1,39 @@
+"""A study's plan as one value: all its trials, those selected, and the images they use."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablations import Study
+from esbn_core.objects import Objects, from_folder, glyphs
+from study.planning.plan import OwnImages, PlannedTrial, Selection, plan, select
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a run is about.
+
+    Attributes:
+        study: as declared.
+        trials: all of its plan, which the store is told of.
+        selected: those to train.
+        objects: the images all of them use.
+    """
+
+    study: Study
+    trials: Sequence[PlannedTrial]
+    selected: Sequence[PlannedTrial]
+    objects: Objects
+
+
+def plan_study(study: Study, selection: Selection | None = None) -> StudyPlan:
+    """Plans a study; stores nothing.
+
+    Raises:
+        ConfigError: a condition cannot be had, a filter matches nothing, or the images cannot be read.
+    """
+    chosen = selection or Selection()
+    objects = from_folder(chosen.images) if chosen.images else glyphs()
+    own = OwnImages(objects.digest(), len(objects.names)) if chosen.images else None
+    trials = plan(study, seeds=chosen.seeds, images=own, limit_updates=chosen.limit_updates)
+    selected = select(trials, tasks=chosen.tasks, withheld=chosen.withheld, arms=chosen.arms)
+    return StudyPlan(study, trials, selected, objects)

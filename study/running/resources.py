@@ -1,0 +1,35 @@
+"""Resources of a run: the cluster, and what each pack gets of it."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from esbn_core.errors import ConfigError
+
+PACK_ON_CPU, PACK_ON_GPU = 4, 10  # a CPU gains nothing from larger packs; a GPU is idle without them
+MOST_THREADS = 4  # for a pack, by default; more gain nothing
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run may use.
+
+    Attributes:
+        address: of a Ray cluster; None starts Ray on this machine.
+        gpus_per_pack: GPUs, or a fraction of one, for every pack; None: one if Ray has any.
+        threads: CPU threads for every pack; None: as many as leave no core idle, at most `MOST_THREADS`.
+        largest_pack: most networks trained together; None: what suits the device; auto: measured first.
+        checkpoint_seconds: time between two checkpoints of a pack.
+    """
+
+    address: str | None = None
+    gpus_per_pack: float | None = None
+    threads: int | None = None
+    largest_pack: int | Literal["auto"] | None = None
+    checkpoint_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("gpus_per_pack", "checkpoint_seconds"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"{name}={value} must be a number of at least 0")

@@ -1,0 +1,51 @@
+"""The run workflow: plan, lease, launch, and what is there afterwards."""
+
+from rich.console import Console
+
+from study.planning import rows
+from study.planning.completion import Completion, completion
+from study.planning.study_plan import StudyPlan
+from study.running.resources import Resources
+from study.store.lease import lease
+from study.store.store import Store
+
+
+def run_study(
+    plan: StudyPlan,
+    store: Store,
+    resources: Resources | None = None,
+    *,
+    limit: int | None = None,
+    retry_failed: bool = False,
+    console: Console | None = None,
+) -> Completion:
+    """Stores the plan of a study and trains its selected trials that are not in the store yet.
+
+    Args:
+        limit: train at most this many trials now, in declared order.
+        retry_failed: train failed trials again.
+        console: where progress is shown; None: standard output.
+    Returns:
+        What the store holds of the selected trials then.
+    Raises:
+        ConfigError: this machine or cluster cannot do what `resources` ask.
+        LeaseError: another run that is alive trains some of these trials.
+        StoreError: the store cannot be read or written.
+    """
+    console = console or Console()
+    todo = completion(plan.selected, store).todo(retry_failed)[:limit]
+    store.prepare()
+    rows.write_plan(store, plan.study, plan.trials)
+    rows.write_objects(store, plan.objects)
+    if todo:
+        from study.running.launch import launch  # with Ray, which takes seconds to import
+
+        ids = {trial.trial_id for trial in todo}
+        with lease(store, ids) as held:
+            # what another run has ended before it let go
+            ids &= {trial.trial_id for trial in completion(plan.selected, store).todo(retry_failed)}
+            if ids:
+                launch(plan, ids, store, held, resources or Resources(), console)
+    now = completion(plan.selected, store)
+    console.print(f"{now}{'' if todo else '; nothing to train'}. Results are in {store.uri}")
+    return now

@@ -1,0 +1,44 @@
+"""Extra seeds: a study trained look by look, as a purchase rule asks for more."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from rich.console import Console
+
+from ablations import Study
+from esbn_core.objects import glyphs
+from esbn_core.vocabulary import Cell
+from study.planning.completion import Completion
+from study.planning.plan import Variant
+from study.planning.study_plan import StudyPlan
+from study.running.resources import Resources
+from study.running.run_study import run_study
+from study.store.store import Store
+
+
+def top_up(
+    study: Study,
+    variants: Sequence[Variant],
+    store: Store,
+    purchase: Callable[[], Mapping[Cell, int]],
+    resources: Resources,
+    *,
+    retry_failed: bool = False,
+    console: Console | None = None,
+) -> Completion:
+    """Trains the planned seeds of a study, and those that are bought once they have ended, until none are.
+
+    Args:
+        variants: of the study, with looks (`interim_looks.with_looks`).
+        purchase: looks at the store; gives the number of seeds that each variant which gets more is to have.
+    Returns:
+        What the store holds of all of them then; errors are those of `run_study`.
+    """
+    while True:
+        trials = [trial for variant in variants for trial in variant.trials()]
+        plan = StudyPlan(study, trials, trials, glyphs())
+        now = run_study(plan, store, resources, retry_failed=retry_failed, console=console)
+        seeds = purchase()
+        if not seeds:
+            return now
+        variants = [replace(variant, seeds=seeds.get(variant.cell, variant.seeds)) for variant in variants]
