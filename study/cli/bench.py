@@ -54,8 +54,8 @@ def bench(
 
     arms = [{"model": x, "task": t, "withheld": m} for x, t, m in itertools.product(models, tasks, withheld)]
     with Console(stderr=True).status("measuring") as line:
-        found = measure(arms, packs=packs, precisions=precisions, threads=threads, jobs=jobs, tell=line.update)
+        benchmark = measure(arms, packs=packs, precisions=precisions, threads=threads, jobs=jobs, tell=line.update)
     if as_json:
-        click.echo(to_json(found))
+        click.echo(to_json(benchmark))
     else:
-        console.print(to_text(found))
+        console.print(to_text(benchmark))

@@ -1,13 +1,12 @@
-"""`esbn cluster`: what a Ray cluster needs before a study can run on it."""
+"""Commands that prepare a Ray cluster."""
 
 import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.text import Text
 
-console = Console(highlight=False, markup=False, soft_wrap=True)
+from study.cli.console import console
 
 
 @click.group()
@@ -62,12 +61,12 @@ def roles_command(source: Path, results: str, only_print: bool) -> None:
     from study.cluster.aws_roles import TRUST, bucket_of, make, policies
     from study.cluster.config_file import read
 
-    found, bucket = read(source), bucket_of(results)
+    of_file, bucket = read(source), bucket_of(results)
     if only_print:
-        click.echo(json.dumps({"trust": TRUST, "policies": policies(found, bucket, "ACCOUNT")}, indent=2))
+        click.echo(json.dumps({"trust": TRUST, "policies": policies(of_file, bucket, "ACCOUNT")}, indent=2))
         return
-    make(found, bucket)
-    for profile in policies(found, bucket, ""):
+    make(of_file, bucket)
+    for profile in policies(of_file, bucket, ""):
         click.echo(profile)
 
 

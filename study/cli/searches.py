@@ -138,8 +138,8 @@ def importance(space: str, results: str, evaluator: str, update: int | None, out
     from analysis.figures.search import save_all
     from analysis.findings.importance import importances, report
 
-    found = load_search(results, search_name(space))
-    frame = importances(found, evaluator, update)
-    click.echo(report(found, frame, evaluator, update, kind), nl=False)
-    for path in save_all(found, frame, evaluator, update, output):
+    of_search = load_search(results, search_name(space))
+    frame = importances(of_search, evaluator, update)
+    click.echo(report(of_search, frame, evaluator, update, kind), nl=False)
+    for path in save_all(of_search, frame, evaluator, update, output):
         click.echo(path, err=True)

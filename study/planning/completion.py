@@ -1,4 +1,4 @@
-"""What the store says about a plan: which trials are done, which failed, which packs have begun."""
+"""Completion of a plan by what the store holds: trials that are done, failed or missing, and packs that have begun."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Completion:
 
 
 def completion(trials: Sequence[PlannedTrial], store: Store) -> Completion:
-    """Looks a plan's trials up in the store; raises `StoreError` where a file of theirs is not whole."""
+    """Sorts a plan's trials by what the store holds of them; raises `StoreError` if a file of theirs is torn."""
     table = store.read("trials", ["trial_id", "status"], names={t.trial_id for t in trials})
     status = dict(zip(*(table[name].to_pylist() for name in ("trial_id", "status")), strict=True))
     with_curve, with_keys = store.names("curves"), store.names("keys")
@@ -39,7 +39,7 @@ def completion(trials: Sequence[PlannedTrial], store: Store) -> Completion:
 
 
 def begun_packs(trials: Sequence[PlannedTrial], todo: Collection[str], store: Store) -> list[list[PlannedTrial]]:
-    """The packs of this plan that have a checkpoint, each in its own order; the furthest first, and none overlap.
+    """Returns the packs of this plan that have a checkpoint, each in its own order; the furthest first, none overlap.
 
     Args:
         trials: all of the plan.

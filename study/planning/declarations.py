@@ -1,4 +1,4 @@
-"""Finds a study or a search: by the name of a declared one, or in a Python or YAML file of the user's own."""
+"""Declared studies and searches, found by name or in a Python or YAML file of the user's own."""
 
 import dataclasses
 import difflib
@@ -19,7 +19,7 @@ FILES = (".py", ".yaml", ".yml")
 
 
 def find_study(name: str) -> Study:
-    """The declared study of that name, or the one in the file of that path (.py, .yaml or .yml).
+    """Returns the declared study of that name, or the one in the file of that path (.py, .yaml or .yml).
 
     Raises:
         ConfigError: no such study, or a file that does not declare one.
@@ -28,7 +28,7 @@ def find_study(name: str) -> Study:
 
 
 def find_space(name: str) -> SearchSpace:
-    """The declared search of that name, or the one in the file of that path (.py, .yaml or .yml).
+    """Returns the declared search of that name, or the one in the file of that path (.py, .yaml or .yml).
 
     Raises:
         ConfigError: no such search, or a file that does not declare one.
@@ -52,27 +52,29 @@ def _find(
     if not path.is_file():
         raise ConfigError(f"{what}={name!r} is not a file")
     sys.path.insert(0, str(path.parent.resolve()))  # where modules of the user's own models are
-    found = _from_python(path, kind) if path.suffix == ".py" else _from_yaml(path, parse)
-    if TUNED in found.name:
+    declared = _from_python(path, kind) if path.suffix == ".py" else _from_yaml(path, parse)
+    if TUNED in declared.name:
         raise ConfigError(
-            f"{path}: name={found.name!r} has -tuned in it, as what `esbn run --tuned` makes; choose another"
+            f"{path}: name={declared.name!r} has -tuned in it, as what `esbn run --tuned` makes; choose another"
         )
-    if found.name in known:
-        raise ConfigError(f"{path}: name={found.name!r} is taken by a {what} declared here; choose another")
-    return found
+    if declared.name in known:
+        raise ConfigError(f"{path}: name={declared.name!r} is taken by a {what} declared here; choose another")
+    return declared
 
 
 def _from_python(path: Path, kind: type[Declared]) -> Declared:
     try:
-        found = [value for value in runpy.run_path(str(path)).values() if isinstance(value, kind)]
+        declared = [value for value in runpy.run_path(str(path)).values() if isinstance(value, kind)]
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (Exception, SystemExit) as error:  # the user's own code, so anything can happen; the place is what helps
         raise ConfigError(f"{path} stopped with {type(error).__name__}: {error}") from error
-    if len(found) != 1:
+    if len(declared) != 1:
         names = {Study: "studies", SearchSpace: "searches"}
-        raise ConfigError(f"{path} declares {len(found)} {names[kind]}; a file declares one ablations.{kind.__name__}")
-    return found[0]
+        raise ConfigError(
+            f"{path} declares {len(declared)} {names[kind]}; a file declares one ablations.{kind.__name__}"
+        )
+    return declared[0]
 
 
 def _from_yaml(path: Path, parse: Callable[[Path, Any], Declared]) -> Declared:

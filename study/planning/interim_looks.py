@@ -1,10 +1,11 @@
-"""The variants of a study with the looks and the extra seeds that its plans in the store give them."""
+"""Interim looks: the variants of a study with the looks and extra seeds that its plans in the store give them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from esbn_core.errors import ConfigError
+from esbn_core.vocabulary import Cell
 from study.planning.plan import Looks, PlannedTrial, Variant
 from study.planning.rows import planned
 from study.store.store import Store
@@ -36,22 +37,21 @@ def with_looks(declared: Sequence[Variant], study: str, store: Store, looks: int
             " what they showed; leave --looks out"
         )
     number = min(numbers, default=looks or LOOKS)
-    found = []
+    with_seeds = []
     for variant in declared:
-        mine = [row for row in rows if (row["task"], row["withheld"], row["arm"]) == variant.cell]
+        mine = [row for row in rows if Cell(row["task"], row["withheld"], row["arm"]) == variant.cell]
         seeds = max((row["seed"] + 1 for row in mine), default=variant.seeds)
         first = max((row["seeds_per_look"] or 0 for row in mine), default=0)
         if seeds < 2:
-            where = "{}, m = {}, {}".format(*variant.cell)
             raise ConfigError(
-                f"{where} has 1 seed planned, and a test needs 2; run {study} with --seeds 2 or more first"
+                f"{variant.cell} has 1 seed planned, and a test needs 2; run {study} with --seeds 2 or more first"
             )
-        found.append(replace(variant, seeds=seeds, looks=Looks(number, first or seeds)))
-    return found
+        with_seeds.append(replace(variant, seeds=seeds, looks=Looks(number, first or seeds)))
+    return with_seeds
 
 
 def planned_rows(trials: Sequence[PlannedTrial], store: Store) -> list[dict[str, Any]]:
-    """The columns of ``plans`` for trials that need not be planned yet, with their status and accuracy so far."""
+    """Returns the columns of ``plans`` for trials, planned yet or not, with their status and accuracy."""
     table = store.read("trials", ["trial_id", "status", "test_accuracy"], names={trial.trial_id for trial in trials})
     ended = {row["trial_id"]: row for row in table.to_pylist()}
     missing = {"status": "missing", "test_accuracy": None}

@@ -1,4 +1,4 @@
-"""From a study to its trials, and from the trials that are missing to the packs that train them. No side effects.
+"""Plan of a study: its variants and trials. No side effects.
 
 What `esbn plan` prints and `esbn run` trains is the same list.
 """
@@ -119,8 +119,8 @@ def plan(
     study: Study, *, seeds: int | None = None, images: OwnImages | None = None, limit_updates: int | None = None
 ) -> list[PlannedTrial]:
     """Every trial of a study in declared order, each once; arguments and errors are those of `variants`."""
-    found = variants(study, seeds=seeds, images=images, limit_updates=limit_updates)
-    return [trial for variant in found for trial in variant.trials()]
+    of_study = variants(study, seeds=seeds, images=images, limit_updates=limit_updates)
+    return [trial for variant in of_study for trial in variant.trials()]
 
 
 def variants(
@@ -137,7 +137,7 @@ def variants(
     """
     own = {"images": images.digest[:16], "n_objects": images.n_objects} if images else {}
     label = ({"images": images.digest[:8]} if images else {}) | ({"rehearsal": True} if limit_updates else {})
-    found: dict[TrialConfig, Variant] = {}
+    by_config: dict[TrialConfig, Variant] = {}
     for grid in study.grids:
         labels = [arm_label({**arm, **label}) for arm in grid.arms]
         for task, withheld in grid.each_condition():
@@ -148,13 +148,13 @@ def variants(
                     raise ConfigError(f"arm {arm_label(arm)} changes nothing at {task} m={withheld}; leave it out")
                 if limit_updates:
                     config = _rehearsal(config, limit_updates)
-                known = found.setdefault(config, Variant(config, name, arm))
+                known = by_config.setdefault(config, Variant(config, name, arm))
                 if known.arm != name:
                     raise ConfigError(f"arms {known.arm} and {name} are the same at {task} m={withheld}")
                 known.seeds = max(known.seeds, seeds or grid.seeds)
                 if grid.keys:
                     known.seeds_with_keys = max(known.seeds_with_keys, seeds or grid.seeds)
-    return list(found.values())
+    return list(by_config.values())
 
 
 def _rehearsal(config: TrialConfig, limit_updates: int) -> TrialConfig:

@@ -43,12 +43,12 @@ def launch(
     packs = pack(wanted, todo, n_slots=slots.n, largest=largest, begun=begun)
     console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {slots.n} at a time")
     with Progress(packs, console) as progress:
-        callback = _Callback(packs, context, store, progress)
-        while left := callback.take():
+        retries = _PackRetries(packs, context, store, progress)
+        while left := retries.take():
             trainable = tune.with_parameters(_trainable, packs=packs, context=context)
-            run_on_tune(trainable, slots, callback, param_space={INDEX: tune.grid_search(left)})
-    if callback.unwritten:
-        raise callback.unwritten
+            run_on_tune(trainable, slots, retries, param_space={INDEX: tune.grid_search(left)})
+    if retries.unwritten:
+        raise retries.unwritten
 
 
 def _measured_pack(wanted: Sequence[PlannedTrial], objects: Objects, slots: Slots) -> int:
@@ -75,7 +75,7 @@ def _trainable(config: dict[str, Any], packs: list[Pack], context: RunContext) -
     run_pack(context, packs[config[INDEX]], tune.report)
 
 
-class _Callback(Retrying):
+class _PackRetries(Retrying):
     """Writes the rows of packs that are tried no more."""
 
     def __init__(self, packs: Sequence[Pack], context: RunContext, store: Store, progress: Progress):
@@ -86,7 +86,7 @@ class _Callback(Retrying):
         """Why the rows of a failed pack could not be written; the pack is missing then, and trained again."""
 
     def take(self) -> list[int]:
-        """Numbers of the packs to train now."""
+        """Gives out the indices of the packs to train now."""
         left, self._left = self._left, []
         return left
 

@@ -1,4 +1,4 @@
-"""Progress of a run on the terminal: a live display, or plain lines where there is no terminal."""
+"""Progress display of a run: live on a terminal, or plain lines where there is none."""
 
 import time
 from abc import abstractmethod
@@ -16,7 +16,10 @@ PLAIN_SECONDS = 20.0  # between two lines of progress where there is no terminal
 
 
 class Display(AbstractContextManager["Display"]):
-    """What is running, and how far it is: a headline, and below it, where there is a terminal, a line for each job."""
+    """Shows what is running: a headline, and below it, on a terminal, a line for each pack or suggestion.
+
+    Packs and suggestions are named by their index.
+    """
 
     def __init__(self, console: Console):
         self._console = console
@@ -36,11 +39,11 @@ class Display(AbstractContextManager["Display"]):
             self._live.stop()
 
     def started(self, i: int) -> None:
-        """Job i has got its worker."""
+        """Notes that pack i has got its worker."""
         self._running.add(i)
 
     def reported(self, i: int, report: dict[str, Any]) -> None:
-        """Job i told how far it is."""
+        """Takes a report of pack i on how far it is."""
         if "update" in report:
             self._reports[i] = report
         if not self._console.is_terminal and time.monotonic() - self._printed > PLAIN_SECONDS:
@@ -48,20 +51,20 @@ class Display(AbstractContextManager["Display"]):
             self._console.print(self._headline())
 
     def lost(self, i: int) -> None:
-        """Job i has lost its worker and waits for another."""
+        """Notes that pack i has lost its worker and waits for another."""
         self._running.discard(i)
 
     def ended(self, i: int, error: str | None = None) -> None:
-        """Job i is over; `error` tells why it was given up."""
+        """Notes that pack i has ended; `error` tells why it was given up."""
         self._running.discard(i)
 
     @abstractmethod
     def _headline(self) -> str:
-        """Counts of all jobs, and a guess of the time left."""
+        """Counts all packs, and guesses the time left."""
 
     @abstractmethod
     def _line(self, i: int, report: dict[str, Any]) -> str:
-        """What job i is, and how far, by its last report."""
+        """Says what pack i is, and how far, by its last report."""
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 2))
@@ -82,13 +85,13 @@ class Progress(Display):
         self._first: dict[int, int] = {}
 
     def reported(self, i: int, report: dict[str, Any]) -> None:
-        """Pack i told how far it is."""
+        """Takes a report of pack i on how far it is."""
         if "update" in report:
             self._first.setdefault(i, 0 if "test_accuracy" in report else report["update"])
         super().reported(i, report)
 
     def ended(self, i: int, error: str | None = None) -> None:
-        """Pack i is over; `error` tells why its worker gave up."""
+        """Prints what pack i came to; `error` tells why it was given up."""
         super().ended(i)
         self._ended.add(i)
         size = len(self._packs[i].trials)
@@ -104,7 +107,7 @@ class Progress(Display):
             self._console.print(f"    failed: {failure}", highlight=False, markup=False)
 
     def _share(self, i: int) -> tuple[float, float]:
-        """Shares of pack i's updates that are made, and that this run made itself."""
+        """Returns the shares of pack i's updates that are made, and that this run made itself."""
         updates = self._packs[i].trials[0].config.train.updates or 1
         at = updates if i in self._ended else self._reports.get(i, {}).get("update", 0)
         return at / updates, (at - self._first.get(i, 0)) / updates
@@ -132,7 +135,7 @@ class Progress(Display):
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words."""
+    """Puts seconds into words."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"

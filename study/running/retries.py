@@ -26,7 +26,7 @@ class _Attempts:
     furthest: int = 0
 
     def count(self, error: Exception | None) -> None:
-        """Counts a failure as Tune reports it: a dead worker or machine by `RayActorError`, all else is an error."""
+        """Counts a failure as Tune reports it: `RayActorError` is a dead worker or machine, all else is an error."""
         if not isinstance(error, RayActorError):
             self.errors += 1
         elif not error.preempted:  # a machine that was taken back says nothing about the pack

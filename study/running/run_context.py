@@ -1,4 +1,4 @@
-"""What the driver tells its workers; no module of the driver imports torch, which takes longer than the rest of it."""
+"""What the driver tells its workers. The driver imports no torch, which takes longer to load than the rest of it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,17 +25,17 @@ class RunContext:
     checkpoint_seconds: float
 
     def shared(self) -> dict[str, Any]:
-        """Columns that all trials of the run have in common."""
+        """Returns the columns that all trials of the run have in common."""
         return {"images_hash": self.objects.digest(), "threads": self.threads, **self.provenance}
 
 
 def sees_store(store: Store, lease: str) -> bool:
-    """Whether this machine sees the store of the run; a folder of the same name on a disk of its own is not it."""
+    """Returns whether this machine sees the store of the run, and not a folder of the same name on its own disk."""
     return not store.local or store.read_lease(lease) is not None
 
 
 def unshared_store_message(results: str, host: str) -> str:
-    """What to do about a machine that does not see the store."""
+    """Says what to do about a machine that does not see the store."""
     return (
         f"results={results!r} on {host} is not the folder that this run was started with; --results must be storage "
         "that every machine of the cluster sees, such as s3://bucket/folder or a folder mounted on all of them"

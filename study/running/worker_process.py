@@ -1,4 +1,4 @@
-"""What every worker process does with a pack: open the run's store, train from the last checkpoint, report progress."""
+"""Steps that all worker processes share: open the run's store, train from the last checkpoint, report progress."""
 
 import functools
 import multiprocessing
@@ -21,7 +21,7 @@ REPORT_SECONDS = 1.0
 
 
 def fresh_process() -> ProcessPoolExecutor:
-    """A process like a worker's, to measure in: what is in `MEMORY_SETTINGS` is read when a process starts."""
+    """Starts a process like a worker's, to measure in; it reads `MEMORY_SETTINGS` as it starts."""
     os.environ.update(MEMORY_SETTINGS)
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
@@ -65,7 +65,7 @@ def train_in_store(
 
 
 def circumstances(context: RunContext, wall_seconds: float, resumed: int) -> dict[str, Any]:
-    """Columns that say where and how long a pack was trained."""
+    """Returns the columns that say where and how long a pack was trained."""
     return {
         "wall_seconds": wall_seconds,
         "resumed": resumed,

@@ -14,7 +14,7 @@ from esbn_core.objects import glyphs
 from study.planning.declarations import find_study
 from study.planning.packs import Pack
 from study.planning.plan import plan
-from study.running.launch import _Callback
+from study.running.launch import _PackRetries
 from study.running.progress import Progress
 from study.running.retries import RETRIES
 from study.running.run_context import RunContext
@@ -85,7 +85,7 @@ def test_failed_pack_leaves_completed_rows_alone(tiny: Run, tmp_path: Path) -> N
     before = tiny.rows()
     done = next(t for t in tiny.trials if t.trial_id in before)
     job = RunContext(tiny.store.uri, "no-lease", glyphs(), {}, "cpu", 1, 60.0)
-    callback = _Callback([Pack((done,))], job, tiny.store, Progress([Pack((done,))], Console(quiet=True)))
+    callback = _PackRetries([Pack((done,))], job, tiny.store, Progress([Pack((done,))], Console(quiet=True)))
     (tmp_path / "error.txt").write_text("disk full\n")
     gone = {"config": {"index": 0}, "error_file": str(tmp_path / "error.txt"), "pickled_error_file": None}
     for _ in range(RETRIES + 1):
