@@ -19,6 +19,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from esbn_core.errors import ConfigError
+from study.running.retries import RETRIES
 from study.running.run_context import MEMORY_SETTINGS, sees_store, unshared_store_message
 from study.store.store import Store
 
