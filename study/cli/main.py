@@ -59,7 +59,10 @@ AGAINST = click.option("--baseline", default=BASELINE, show_default=True, help="
 RESOURCES = (
     click.option("--address", help="Ray cluster to run on (auto: the one this machine is in); default: this machine."),
     click.option(
-        "--gpus-per-trial", type=click.FloatRange(0), help="GPUs per pack, e.g. 0.5; default: 1 if there are."
+        "--gpus-per-trial",
+        "gpus_per_pack",
+        type=click.FloatRange(0),
+        help="GPUs per pack, e.g. 0.5; default: 1 if there are.",
     ),
     click.option(
         "--threads", type=click.IntRange(1), help="CPU threads per pack; default: 1, more if cores would be idle."
@@ -931,19 +934,10 @@ def _tune(
 ) -> list[Variant]:
     """Searches each variant for its best setting, and returns the tuned variants once all searches have ended."""
     from study.running.ray_session import Resources
-    from study.searching import tuned as tuning
-    from study.searching.driver import search
+    from study.searching.tuned import tune
 
-    searches = tuning.spaces(chosen, declared.name, space)
-    tuning.refuse_another_budget(store, declared.name, searches)
     resources = Resources(**{name: value for name, value in training.items() if name != "retry_failed"})
-    found = []
-    for i, (variant, own) in enumerate(zip(chosen, searches, strict=True), start=1):
-        console.print(f"search {i} of {len(searches)}: {own.name}")
-        # A pruner would stop the arms that learn slowly; without one, all spend the same.
-        best = search(own, store, resources, console, pruner="none").best()
-        found.append(tuning.tuned(variant, own, best))
-    return found
+    return tune(store, declared, chosen, space, resources, console)
 
 
 def _refuse_failed(now: "Completion") -> None:
