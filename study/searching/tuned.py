@@ -30,12 +30,7 @@ def tuned_study(study: Study) -> Study:
 
 
 def tune(
-    store: Store,
-    study: Study,
-    variants: Sequence[Variant],
-    space: SearchSpace,
-    resources: Resources,
-    console: Console,
+    store: Store, study: Study, variants: Sequence[Variant], space: SearchSpace, resources: Resources, console: Console
 ) -> list[Variant]:
     """Searches each variant for its best setting, and returns the tuned variants once all searches have ended.
 
@@ -94,10 +89,8 @@ def refuse_another_budget(store: Store, study: str, wanted: Sequence[SearchSpace
         definition = json.loads(row["definition"])
         before = _spent({**definition, "suggestions": row["suggestions"]})
         changed = [name for name in _BUDGET if before[name] != now[name]]
-        if (
-            apart.get((definition["task"], definition["withheld"]), definition["validation"])
-            != definition["validation"]
-        ):
+        condition, validation = (definition["task"], definition["withheld"]), definition["validation"]
+        if apart.get(condition, validation) != validation:
             changed.append("validation")
         if changed:
             raise ConfigError(

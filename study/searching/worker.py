@@ -14,12 +14,14 @@ from study.running.run_context import RunContext
 from study.running.worker_process import circumstances, free_memory, open_run_store, train_in_store
 from study.store.store import Store
 
+Report = Callable[[dict[str, Any]], None]
+
 
 class _DivergedError(Exception):
     """A network has failed at a rung, so that the mean accuracy means nothing; the message says why."""
 
 
-def run_suggestion(context: RunContext, suggestion: Suggestion, report: Callable[[dict[str, Any]], None]) -> None:
+def run_suggestion(context: RunContext, suggestion: Suggestion, report: Report) -> None:
     """Trains the pack of a suggestion, from its checkpoint if it has one, and validates it at each rung and at last.
 
     What a rung came to is in the store before it is reported, and so is how the suggestion ended.
@@ -37,13 +39,7 @@ def run_suggestion(context: RunContext, suggestion: Suggestion, report: Callable
     free_memory(context)
 
 
-def _train(
-    context: RunContext,
-    store: Store,
-    suggestion: Suggestion,
-    row: dict[str, Any],
-    report: Callable[[dict[str, Any]], None],
-) -> None:
+def _train(context: RunContext, store: Store, suggestion: Suggestion, row: dict[str, Any], report: Report) -> None:
     """Trains a suggestion to its end, or to a network that fails, and keeps its row up to date."""
     shown = [_shown(trial) for trial in suggestion.pack.trials]
 
