@@ -42,9 +42,9 @@ def check_command(source: Path, results: str) -> None:
 
     missing = False
     for finding in check(source, results):
-        missing |= finding.state == "missing"
-        style = {"ok": "green", "missing": "red", "unknown": "yellow"}[finding.state]
-        console.print(Text.assemble((f"{finding.state:8}", style), (f"{finding.what:22}", "bold"), finding.text))
+        missing |= finding.status == "missing"
+        style = {"ok": "green", "missing": "red", "unknown": "yellow"}[finding.status]
+        console.print(Text.assemble((f"{finding.status:8}", style), (f"{finding.what:22}", "bold"), finding.text))
     raise SystemExit(int(missing))
 
 
@@ -59,9 +59,9 @@ def roles_command(source: Path, results: str, only_print: bool) -> None:
     and stop those of its own cluster.
     """
     from study.cluster.aws_roles import TRUST, bucket_of, make, policies
-    from study.cluster.config_file import read
+    from study.cluster.config_file import read_aws
 
-    of_file, bucket = read(source), bucket_of(results)
+    of_file, bucket = read_aws(source), bucket_of(results)
     if only_print:
         click.echo(json.dumps({"trust": TRUST, "policies": policies(of_file, bucket, "ACCOUNT")}, indent=2))
         return

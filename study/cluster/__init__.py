@@ -1,1 +1,1 @@
-"""Ray clusters: cluster files, what AWS still lacks, roles, prices."""
+"""Ray clusters: cluster files with list prices, the check of an AWS account, roles."""

@@ -1,4 +1,4 @@
-"""What a cluster on AWS still lacks, found out before any machine is paid for."""
+"""Check of a cluster file, the results and the AWS account: what is missing, before any machine is paid for."""
 
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from esbn_core.errors import ConfigError
-from study.cluster.config_file import AwsCluster, import_boto, read
-from study.cluster.prices import prices
+from study.cluster.config_file import AwsCluster, import_boto, list_prices, read_aws
 from study.store.store import Store, StoreError
 
 TOKEN = Path("~/.ray/auth_token")
@@ -22,17 +21,16 @@ QUOTAS = {  # in vCPUs
 REFUSED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 EXPIRED = ("ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch", "AuthFailure")
 
-
-State = Literal["ok", "missing", "unknown"]
+FindingStatus = Literal["ok", "missing", "unknown"]
 
 
 class Finding(NamedTuple):
     """One line of the check."""
 
     what: str
-    state: State
+    status: FindingStatus
     text: str
-    """What was found; unless ok, what to do."""
+    """What is there; unless ok, what to do."""
 
 
 def check(source: Path, results: str) -> Iterator[Finding]:
@@ -43,7 +41,7 @@ def check(source: Path, results: str) -> Iterator[Finding]:
     Raises:
         ConfigError: the cluster file cannot be read or is not for AWS.
     """
-    cluster = read(source)
+    cluster = read_aws(source)
     yield _schema(cluster)
     yield _token()
     yield _results(results)
@@ -84,8 +82,8 @@ def _results(results: str) -> Finding:
 
 
 def _price(cluster: AwsCluster) -> Finding:
-    """Of the head, and of the dearest machines that there can be at once."""
-    known = prices()
+    """Prices the head, and the dearest machines that there can be at once."""
+    known = list_prices()
     head, workers = cluster.head.instance, [node.instance for node in cluster.workers for _ in range(node.most)]
     if unlisted := sorted({head, *workers} - set(known)):
         return Finding("price", "unknown", f"no list price of {', '.join(unlisted)}: add it to study/prices.csv")
@@ -99,7 +97,7 @@ def _price(cluster: AwsCluster) -> Finding:
 
 
 class _Aws:
-    """Questions to AWS with the user's own credentials."""
+    """Questions to AWS, asked with the user's own credentials."""
 
     def __init__(self, cluster: AwsCluster, boto3: Any, errors: Any):
         from botocore.config import Config
@@ -109,10 +107,10 @@ class _Aws:
         self._client = lambda service: boto3.client(service, region_name=cluster.region, config=settings)
 
     def findings(self) -> Iterator[Finding]:
-        """What AWS says, question by question; nothing else is asked where there are no credentials."""
-        who = self._ask("credentials", lambda: ("ok", self._client("sts").get_caller_identity()["Arn"]))
-        yield who
-        if who.state != "ok":
+        """Yields what AWS says, question by question; nothing else is asked where there are no credentials."""
+        caller = self._ask("credentials", lambda: ("ok", self._client("sts").get_caller_identity()["Arn"]))
+        yield caller
+        if caller.status != "ok":
             yield Finding("AWS", "unknown", "nothing else can be asked without credentials")
             return
         yield self._ask("machines", self._machines)
@@ -123,7 +121,7 @@ class _Aws:
         for machines, code in QUOTAS.items():
             yield self._ask(f"quota, {machines}", partial(self._quota, machines, code))
 
-    def _ask(self, what: str, question: Callable[[], tuple[State, str]]) -> Finding:
+    def _ask(self, what: str, question: Callable[[], tuple[FindingStatus, str]]) -> Finding:
         try:
             return Finding(what, *question())
         except self._errors.ClientError as error:
@@ -138,8 +136,8 @@ class _Aws:
         except self._errors.BotoCoreError as error:
             return Finding(what, "unknown", str(error))
 
-    def _machines(self) -> tuple[State, str]:
-        """Whether the zones have the instance types, and a network in which Ray can start them."""
+    def _machines(self) -> tuple[FindingStatus, str]:
+        """Checks that the zones have the instance types, and a network in which Ray can start them."""
         ec2 = self._client("ec2")
         zones = self._cluster.zones
         subnets = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": zones}])["Subnets"]
@@ -154,14 +152,14 @@ class _Aws:
                 return "missing", f"no {instance} in {', '.join(sorted(public))}: take another region or type"
         return "ok", f"offered in {', '.join(sorted(public))}"
 
-    def _image(self) -> tuple[State, str]:
+    def _image(self) -> tuple[FindingStatus, str]:
         images = {node.image for node in (self._cluster.head, *self._cluster.workers)}
         parameters = sorted(image.removeprefix(SSM) for image in images if image.startswith(SSM))
         answer = self._client("ssm").get_parameters(Names=parameters) if parameters else {"Parameters": []}
-        found = {parameter["Name"]: parameter["Value"] for parameter in answer["Parameters"]}
-        if absent := set(parameters) - set(found):
+        ids = {parameter["Name"]: parameter["Value"] for parameter in answer["Parameters"]}
+        if absent := set(parameters) - set(ids):
             return "missing", f"{self._cluster.region} has no {', '.join(absent)}: name another as ImageId"
-        return "ok", ", ".join(sorted({*found.values(), *(i for i in images if not i.startswith(SSM))}))
+        return "ok", ", ".join(sorted({*ids.values(), *(i for i in images if not i.startswith(SSM))}))
 
     def _role(self, profile: str) -> dict[str, Any] | None:
         iam = self._client("iam")
@@ -171,16 +169,13 @@ class _Aws:
             return None
         return roles[0] if roles else None
 
-    def _profile(self, profile: str) -> tuple[State, str]:
-        role = self._role(profile)
-        return (
-            ("ok", f"with the role {role['RoleName']}")
-            if role
-            else ("missing", "not there, or no role in it: " + ROLES)
-        )
+    def _profile(self, profile: str) -> tuple[FindingStatus, str]:
+        if role := self._role(profile):
+            return "ok", f"with the role {role['RoleName']}"
+        return "missing", f"not there, or no role in it: {ROLES}"
 
-    def _head_rights(self) -> tuple[State, str]:
-        """Whether the head may start machines with the workers' role, as its policies read (conditions aside)."""
+    def _head_rights(self) -> tuple[FindingStatus, str]:
+        """Checks that the head may start machines with the workers' role, as its policies read (conditions aside)."""
         head, worker = self._role(self._cluster.head.profile), self._role(self._cluster.workers[0].profile)
         if not head or not worker:
             return "unknown", "to be seen once both profiles are there"
@@ -199,7 +194,7 @@ class _Aws:
             policy = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)
             yield from _list(policy["PolicyVersion"]["Document"]["Statement"])
 
-    def _quota(self, machines: str, code: str) -> tuple[State, str]:
+    def _quota(self, machines: str, code: str) -> tuple[FindingStatus, str]:
         need = self._vcpus(machines)
         if not need:
             return "ok", "none are asked for"
@@ -214,7 +209,7 @@ class _Aws:
         return "ok", f"{granted} vCPUs, of which {need} are needed"
 
     def _vcpus(self, machines: str) -> int:
-        """vCPUs of as many such machines as there can be at once."""
+        """Counts the vCPUs of as many such machines as there can be at once."""
         if machines == "head":
             wanted = [self._cluster.head.instance]
         else:

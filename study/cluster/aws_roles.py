@@ -1,4 +1,4 @@
-"""The two instance profiles that cluster.yaml names: what its machines may do on AWS without a key in any file."""
+"""Instance profiles that cluster.yaml names: what its machines may do on AWS without a key in any file."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ TRUST = {
 
 
 def bucket_of(results: str) -> str:
-    """The bucket that a URI of results names; raises `ConfigError` if it names none."""
+    """Returns the bucket that a URI of results names; raises `ConfigError` if it names none."""
     parts = urlsplit(results)
     if parts.scheme != "s3" or not parts.netloc:
         raise ConfigError(f"results={results!r} names no bucket; write s3://bucket/folder")
@@ -23,7 +23,7 @@ def bucket_of(results: str) -> str:
 
 
 def policies(cluster: AwsCluster, bucket: str, account: str) -> dict[str, dict[str, Any]]:
-    """Profile -> policy of its role.
+    """Returns profile -> policy of its role.
 
     All machines read and write the bucket. The head also starts machines, gives them the workers' role and no other,
     and stops those that carry the tag of this cluster.

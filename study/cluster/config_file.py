@@ -1,5 +1,6 @@
-"""What there is to know of a cluster file for AWS, and the library that asks AWS about it."""
+"""Cluster files: what this project reads in them, and the list prices of the machines they name."""
 
+import csv
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,8 +10,19 @@ from ruamel.yaml.error import YAMLError
 from esbn_core.errors import ConfigError
 
 
-class NodeType(NamedTuple):
-    """A kind of machine."""
+class MachineType(NamedTuple):
+    """A node type of a cluster file."""
+
+    name: str
+    instance: str
+    usd_per_hour: float | None
+    """On demand in us-east-1; None where it is not known."""
+    trains: bool
+    """False for a head that only runs the driver."""
+
+
+class AwsNodeType(NamedTuple):
+    """A node type of a cluster file with the AWS provider."""
 
     instance: str
     image: str
@@ -21,7 +33,7 @@ class NodeType(NamedTuple):
 
 
 class AwsCluster(NamedTuple):
-    """A Ray cluster file with the AWS provider."""
+    """A cluster file with the AWS provider."""
 
     content: dict[str, Any]
     name: str
@@ -29,21 +41,50 @@ class AwsCluster(NamedTuple):
     zones: list[str]
     most: int
     """Workers at once."""
-    head: NodeType
-    workers: list[NodeType]
+    head: AwsNodeType
+    workers: list[AwsNodeType]
     """One or more, all with the same profile."""
 
 
-def read(source: Path) -> AwsCluster:
-    """Reads a cluster file.
+def read_yaml(source: Path, yaml: YAML) -> Any:
+    """Reads any cluster file as `yaml` is set up; raises `ConfigError` if it cannot be read."""
+    try:
+        return yaml.load(source.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, YAMLError) as error:
+        raise ConfigError(f"cluster={str(source)!r} cannot be read: {error}") from None
+
+
+def read_machine_types(source: Path) -> tuple[list[MachineType], int]:
+    """Reads the node types of a cluster file, and how many workers it allows.
+
+    Raises:
+        ConfigError: the file is not a cluster file with instance types.
+    """
+    usd_per_hour = list_prices()
+    try:
+        content = YAML(typ="safe", pure=True).load(source)
+        types = []
+        for name, node in content["available_node_types"].items():
+            instance, trains = node["node_config"]["InstanceType"], node.get("resources", {}).get("CPU") != 0
+            types.append(MachineType(name, instance, usd_per_hour.get(instance), trains))
+        return types, int(content["max_workers"])
+    except Exception as error:  # what a wrong file raises depends on where it is wrong
+        raise ConfigError(f"cluster={str(source)!r} is not a cluster file with instance types: {error}") from None
+
+
+def list_prices() -> dict[str, float]:
+    """Reads instance type -> USD an hour, on demand in us-east-1."""
+    with Path(__file__).with_name("prices.csv").open(encoding="utf-8", newline="") as file:
+        return {row["instance"]: float(row["usd_per_hour"]) for row in csv.DictReader(file)}
+
+
+def read_aws(source: Path) -> AwsCluster:
+    """Reads a cluster file for AWS.
 
     Raises:
         ConfigError: it cannot be read, is not for AWS, or leaves to Ray what its default is wrong for.
     """
-    try:
-        content = YAML(typ="safe", pure=True).load(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, YAMLError) as error:
-        raise ConfigError(f"cluster={str(source)!r} cannot be read: {error}") from None
+    content = read_yaml(source, YAML(typ="safe", pure=True))
     try:
         provider, most = content["provider"], int(content["max_workers"])
         if provider["type"] != "aws":
@@ -63,15 +104,15 @@ def read(source: Path) -> AwsCluster:
     return cluster
 
 
-def _node_type(node: dict[str, Any], most: int) -> NodeType:
+def _node_type(node: dict[str, Any], most: int) -> AwsNodeType:
     config = node["node_config"]
     spot = config.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
     profile = config["IamInstanceProfile"]["Name"]
-    return NodeType(config["InstanceType"], config["ImageId"], profile, spot, int(node.get("max_workers", most)))
+    return AwsNodeType(config["InstanceType"], config["ImageId"], profile, spot, int(node.get("max_workers", most)))
 
 
 def import_boto() -> tuple[Any, Any]:
-    """boto3 and its exceptions, which only those need who use AWS.
+    """Imports boto3 and its exceptions, which only users of AWS need.
 
     Raises:
         ConfigError: it is not installed.

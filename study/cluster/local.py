@@ -1,4 +1,4 @@
-"""The cluster file for machines that one has: cluster.yaml with another provider and nothing else."""
+"""Cluster file for the user's own machines: cluster.yaml with another provider and nothing else."""
 
 from collections.abc import Sequence
 from io import StringIO
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
 
 from esbn_core.errors import ConfigError
+from study.cluster.config_file import read_yaml
 
 HEADER = """\
 # A study on machines that one has, from {source} by `esbn cluster local`: other provider, auth and sizes.
@@ -23,7 +23,7 @@ HEADER = """\
 
 
 def on_premises(source: Path, head: str, workers: Sequence[str], user: str, key: str, name: str) -> str:
-    """A cluster file with `provider: local`.
+    """Returns the text of a cluster file with `provider: local`.
 
     Ray knows one kind of machine there, whose CPUs and GPUs it counts itself, and keeps all workers up. So node types
     go, and the head takes packs like the others.
@@ -35,14 +35,13 @@ def on_premises(source: Path, head: str, workers: Sequence[str], user: str, key:
         user: who logs in by ssh.
         key: path of that user's private key.
         name: what the new file will be called, for the commands in its first lines.
+    Raises:
+        ConfigError: `source` cannot be read or is no cluster file.
     """
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 200
     yaml.indent(mapping=4, sequence=6, offset=4)
-    try:
-        cluster = yaml.load(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, YAMLError) as error:
-        raise ConfigError(f"cluster={str(source)!r} cannot be read: {error}") from None
+    cluster = read_yaml(source, yaml)
     if not isinstance(cluster, CommentedMap):
         raise ConfigError(f"cluster={str(source)!r} is no cluster file")
     for size in ("available_node_types", "head_node_type", "metadata"):

@@ -16,7 +16,7 @@ from ablations import Grid, Study
 from esbn_core.bench import Ceilings, Row, bench, measure_ceilings
 from esbn_core.config import PAPER
 from esbn_core.objects import glyphs
-from study.monitoring.cost import machine
+from study.monitoring.cost import hardware
 from study.monitoring.status import busy_seconds, by_worker
 from study.planning.study_plan import plan_study
 from study.running.provenance import provenance
@@ -69,7 +69,7 @@ def measure(
             tell(f"{config.model.name}, {config.task.name}, m = {config.task.withheld}, pack of {size}")
             known = {"device": device, "ceilings": ceilings[config.train.precision]}
             rows.append(process.submit(bench, config, images, pack_size=size, threads=threads, **known).result())
-    about = {"machine": machine(), "threads": threads, "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **provenance()}
+    about = {"machine": hardware(), "threads": threads, "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **provenance()}
     return Benchmark(rows, ceilings, about, job_seconds(jobs) if jobs else None)
 
 

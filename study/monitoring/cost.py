@@ -1,4 +1,4 @@
-"""What a study will take: updates times the measured speed of the machine at hand. An estimate, labelled as one."""
+"""Estimate of a study's time and price: updates times the measured speed of the machine at hand."""
 
 import hashlib
 import json
@@ -10,49 +10,36 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Group
 from rich.table import Table
-from ruamel.yaml import YAML
 
 from esbn_core.config import PAPER, TrialConfig
-from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
 from esbn_core.speed import Speed, measure_speed
-from study.cluster.prices import prices
+from study.cluster.config_file import read_machine_types
 from study.planning.plan import PlannedTrial
 from study.running.resources import PACK_ON_GPU
 from study.running.worker_process import fresh_process
 
 
-class Machine(NamedTuple):
-    """A node type of a Ray cluster file."""
-
-    name: str
-    instance: str
-    usd_per_hour: float | None
-    """On demand in us-east-1; None where it is not known."""
-    trains: bool
-    """False for a head that only runs the driver."""
-
-
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """Seconds of one process for the trials asked about, and what that was measured on."""
 
     seconds: float
     by_model: dict[str, tuple[float, int]]
     """model -> (seconds of one update of one network, mean over updates; updates)."""
-    machine: str
+    hardware: str
     slots: int
     """Packs that run at once on this machine."""
     measured_at: str
 
 
-def estimate(trials: Sequence[PlannedTrial], objects: Objects, tell: Callable[[str], None]) -> Estimate:
+def estimate(trials: Sequence[PlannedTrial], objects: Objects, tell: Callable[[str], None]) -> CostEstimate:
     """Adds up training and evaluation of the trials; measures what has not been measured on this machine.
 
     Speed depends on model, encoder and task, and, since each object is encoded once, on how many objects there are to
@@ -73,51 +60,27 @@ def estimate(trials: Sequence[PlannedTrial], objects: Objects, tell: Callable[[s
                 updates[config.model.name] += config.train.updates
                 seconds += config.task.n_test * speed.test_seconds
     each = {model: (training[model] / n, n) for model, n in updates.items()}
-    return Estimate(
-        seconds + sum(training.values()),
-        each,
-        machine(),
-        torch.cuda.device_count() or os.cpu_count() or 1,
-        speeds.oldest,
-    )
+    slots = torch.cuda.device_count() or os.cpu_count() or 1
+    return CostEstimate(seconds + sum(training.values()), each, hardware(), slots, speeds.oldest)
 
 
-def machines(cluster: Path) -> tuple[list[Machine], int]:
-    """The node types of a Ray cluster file, and how many workers it allows.
-
-    Raises:
-        ConfigError: the file is not a cluster file with instance types.
-    """
-    known = prices()
-    try:
-        content = YAML(typ="safe", pure=True).load(cluster)
-        found = [
-            Machine(name, instance, known.get(instance), node.get("resources", {}).get("CPU") != 0)
-            for name, node in content["available_node_types"].items()
-            for instance in [node["node_config"]["InstanceType"]]
-        ]
-        return found, int(content["max_workers"])
-    except Exception as error:  # what a wrong file raises depends on where it is wrong
-        raise ConfigError(f"cluster={str(cluster)!r} is not a cluster file with instance types: {error}") from None
-
-
-def summary(found: Estimate, cluster: Path) -> Group:
-    """An estimate in words, with prices if there is such a cluster file, to be printed by rich."""
+def summary(cost: CostEstimate, cluster: Path) -> Group:
+    """Words an estimate, with prices if there is such a cluster file, to be printed by rich."""
     models = Table("model", "ms per update", "updates", box=None)
-    for model, (seconds, updates) in found.by_model.items():
+    for model, (seconds, updates) in cost.by_model.items():
         models.add_row(model, f"{1000 * seconds:.1f}", f"{updates:,}")
     how = f"packs of {PACK_ON_GPU}" if torch.cuda.is_available() else "one thread"
     words = (
-        f"Estimate: {_duration(found.seconds)} of one process; {_duration(found.seconds / found.slots)} here, where "
-        f"{found.slots} run at once.\nMeasured on {found.machine}, {how}, {found.measured_at}; kept in\n"
+        f"Estimate: {_duration(cost.seconds)} of one process; {_duration(cost.seconds / cost.slots)} here, where "
+        f"{cost.slots} run at once.\nMeasured on {cost.hardware}, {how}, {cost.measured_at}; kept in\n"
         f"{cache_file()}, delete it to measure anew."
     )
     if not cluster.is_file():
         return Group("", models, "", words, f"No price: there is no {cluster}; name the cluster file with --cluster.")
-    types, n_workers = machines(cluster)
+    types, n_workers = read_machine_types(cluster)
     priced = Table("machine", "instance", "USD an hour", "hours", "USD", box=None)
     for node in types:
-        hours, rate = found.seconds / 3600 / (1 if node.trains else n_workers), node.usd_per_hour
+        hours, rate = cost.seconds / 3600 / (1 if node.trains else n_workers), node.usd_per_hour
         usd = ("-", "-") if rate is None else (f"{rate:.3f}", f"{rate * hours:,.2f}")
         priced.add_row(node.name, node.instance, usd[0], f"{hours:,.1f}", usd[1])
     return Group(
@@ -131,21 +94,19 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:,.0f} hours"
 
 
-def machine() -> str:
-    """The GPU that packs run on here, or the CPU, in words."""
+def hardware() -> str:
+    """Names the GPU that packs run on here, or the CPU."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    cpu = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        pass
-    return cpu
+        return platform.processor() or platform.machine()
 
 
 def _kind(config: TrialConfig) -> TrialConfig:
-    """What decides the speed of a trial besides its number of objects; TCN, rate and problem sets hardly do."""
+    """Keeps what decides the speed of a trial besides its number of objects; TCN, rate and problem sets hardly do."""
     task = replace(config.task, withheld=0, n_train=None, n_test=None, sampling="balanced")
     plain = replace(config.train, learning_rate=None, updates=None)
     return replace(config, task=task, tcn=None, train=plain, seed=0, rehearsal=False)
@@ -177,9 +138,9 @@ class _Speeds(AbstractContextManager["_Speeds"]):
         self._process.shutdown()
 
     def of(self, kind: TrialConfig, pool: int, number: str) -> Speed:
-        """Per network: seconds of an update and of a test problem."""
+        """Returns seconds of an update and of a test problem, per network."""
         config = replace(kind, task=replace(kind.task, withheld=kind.task.n_objects - pool))
-        about = {**config.flat(), "machine": machine(), "torch": torch.__version__}
+        about = {**config.flat(), "machine": hardware(), "torch": torch.__version__}
         key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
         if key not in self._known:
             self._tell(f"measuring {number}: {kind.model.name} {kind.encoder}, {kind.task.name}, {pool} objects")
@@ -204,5 +165,5 @@ def _measured_there(settings: dict[str, Any], images_N1HW: np.ndarray, pack_size
 
 
 def cache_file() -> Path:
-    """Where measured speeds are kept; delete it to measure anew."""
+    """Returns where measured speeds are kept; delete it to measure anew."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "esbn-study" / "speeds.json"

@@ -1,4 +1,4 @@
-"""How far every study in the store is, worked out from the store alone."""
+"""Status of every study and search, worked out from the store alone."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ LATEST = 5  # results shown
 
 
 def summary(store: Store) -> Group:
-    """A row per study and search, the packs that have a checkpoint, and the latest results, to be printed by rich."""
+    """Lists studies and searches, the packs that have a checkpoint, and the latest results, to be printed by rich."""
     columns = ["trial_id", "status", "task", "withheld", "arm", "seed", "test_accuracy", "finished_at"]
     ended = {row["trial_id"]: row for row in store.read("trials", columns).to_pylist()}
     studies: dict[str, dict[str, dict[str, Any]]] = {}
@@ -40,7 +40,7 @@ def _studies(studies: dict[str, dict[str, dict[str, Any]]], ended: dict[str, dic
 
 
 def _searches(store: Store) -> Table:
-    """A row per search; what has not ended is running, or waits for its search to be run again."""
+    """Makes a row per search; what has not ended is running, or waits for its search to be run again."""
     table = Table("search", "wanted", "completed", "pruned", "failed", "begun", "best validation accuracy", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -81,7 +81,7 @@ def _words(row: dict[str, Any]) -> str:
 
 
 def timing(store: Store) -> Table:
-    """For every host: seconds from each worker's first pack to the end of its last, and the share it trained."""
+    """Sums up, for every host, seconds from each worker's first pack to the end of its last, and the share trained."""
     columns = ["worker", "host", "started_at", "finished_at", "wall_seconds", "resumed"]
     hosts: dict[str, list[tuple[float, float]]] = {}
     for rows in by_worker(store.read("trials", columns).to_pylist()):
@@ -97,7 +97,7 @@ def timing(store: Store) -> Table:
 
 
 def by_worker(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Rows of trials, apart by the process that trained them; failed ones may have none and are left out."""
+    """Groups rows of trials by the process that trained them; failed ones may have none and are left out."""
     workers: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if row["worker"] is not None:
@@ -106,6 +106,6 @@ def by_worker(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def busy_seconds(rows: Sequence[dict[str, Any]]) -> float:
-    """From the start of a worker's first pack to the end of its last, what lies between them included."""
+    """Measures from the start of a worker's first pack to the end of its last, what lies between them included."""
     span = max(row["finished_at"] for row in rows) - min(row["started_at"] for row in rows)
     return span.total_seconds()

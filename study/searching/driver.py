@@ -1,4 +1,4 @@
-"""Runs a search on Ray Tune: Tune gives suggestions to workers, retries them and stops them; Optuna decides which."""
+"""Search on Ray Tune: Tune gives suggestions to workers, retries them and stops them; Optuna decides which."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,7 +36,7 @@ def search(
     """Makes and trains what is missing of a search; results go to the store as each suggestion ends.
 
     Returns:
-        The search with all its suggestions; `Suggestions.best` is what it has found.
+        The search with all its suggestions, of which `Suggestions.best` is the best.
     Raises:
         ConfigError: the store has another search of this name, or this machine cannot do what `resources` ask.
         LeaseError: another driver runs this search.
@@ -48,25 +48,26 @@ def search(
     with lease(store, [of_search(space.name)]) as held:
         shared = {"images_hash": objects.digest(), **provenance()}
         suggestions = Suggestions(space, store, sampler, pruner, shared)
-        if not suggestions.over:
-            _run(suggestions, objects, held, resources, console)
+        if not suggestions.exhausted:
+            _train(suggestions, objects, held, resources, console)
     return suggestions
 
 
-def _run(suggestions: Suggestions, objects: Objects, held: str, resources: Resources, console: Console) -> None:
+def _train(suggestions: Suggestions, objects: Objects, held: str, resources: Resources, console: Console) -> None:
+    """Trains suggestions until all have ended; `held` is the lease of the search."""
     store, space = suggestions.store, suggestions.space
     slots, context = start_session(resources, space.models(), space.suggestions, store, held, objects)
     left = len(suggestions.waiting) + max(0, space.suggestions - len(suggestions.rows))
     console.print(f"{left} suggestions of {space.seeds} networks each to come, {slots.n} at a time")
     with SearchProgress(suggestions, console) as progress:
         driver = _Driver(suggestions, progress)
-        while not suggestions.over and not driver.unwritten:
+        while not driver.finished:
             run_on_tune(
                 tune.with_parameters(_trainable, context=context),
                 slots,
                 driver,
-                search_alg=_Asking(driver),
-                scheduler=_Pruning(driver),
+                search_alg=_Source(driver),
+                scheduler=_Pruner(driver),
                 num_samples=-1,
                 # a cluster can grow; Tune asks for one suggestion more than there is room for
                 max_concurrent_trials=None if resources.address else slots.n,
@@ -82,44 +83,43 @@ def _trainable(config: Mapping[str, Any], context: RunContext) -> None:
 
 
 class _Driver(Retrying):
-    """Passes on to the suggestions what Tune sees, until the store cannot be written."""
+    """Passes what Tune sees on to the suggestions, until the store cannot be written."""
 
     def __init__(self, suggestions: Suggestions, progress: SearchProgress):
         super().__init__(progress)
         self.suggestions = suggestions
         self.unwritten: StoreError | None = None
-        """Why a row could not be written; what it would have said is found out again by the next driver."""
+        """Why a row could not be written; the next driver learns from the store what the row would have said."""
 
-    def next(self) -> Suggestion | None:
-        """A suggestion to train; None if there is none now."""
+    @property
+    def finished(self) -> bool:
+        """Whether no suggestion is to be begun any more."""
+        return self.unwritten is not None or self.suggestions.exhausted
+
+    def take_next(self) -> Suggestion | None:
+        """Returns a suggestion to train; None if there is none now."""
         if self.unwritten:
             return None
         try:
-            return self.suggestions.next()
+            return self.suggestions.take_next()
         except StoreError as error:
             self.unwritten = error
             return None
 
-    @property
-    def over(self) -> bool:
-        """Whether no suggestion is to be begun any more."""
-        return self.unwritten is not None or self.suggestions.over
-
-    def stops(self, number: int, report: Mapping[str, Any]) -> bool:
-        """Takes what a worker reports; whether the suggestion is to be stopped there."""
+    def take_report(self, number: int, report: Mapping[str, Any]) -> bool:
+        """Takes what a worker reports; returns whether the suggestion is to be stopped there."""
         try:
             if "status" in report:
-                self.suggestions.ended(number)
-            elif "rungs" in report and self.suggestions.reached(number, report["rungs"]):
+                self.suggestions.take_end(number)
+            elif "rungs" in report and self.suggestions.report_rungs(number, report["rungs"]):
                 self.suggestions.prune(number)
                 return True
         except StoreError as error:
             self.unwritten = error
-            return True
         return self.unwritten is not None
 
     def try_again(self, index: int) -> None:
-        self.suggestions.again(index)
+        self.suggestions.put_back(index)
 
     def give_up(self, index: int, reason: str, error: Exception | None) -> None:
         try:
@@ -131,7 +131,7 @@ class _Driver(Retrying):
         self._progress.ended(index, reason)
 
 
-class _Asking(Searcher):
+class _Source(Searcher):
     """Tune's source of suggestions."""
 
     def __init__(self, driver: _Driver):
@@ -139,10 +139,10 @@ class _Asking(Searcher):
         self._driver = driver
 
     def suggest(self, trial_id: str) -> Any:
-        suggestion = self._driver.next()
+        suggestion = self._driver.take_next()
         if suggestion is not None:
             return {INDEX: suggestion.number, "suggestion": suggestion}
-        return Searcher.FINISHED if self._driver.over else None
+        return Searcher.FINISHED if self._driver.finished else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         pass  # the scheduler has told
@@ -151,7 +151,7 @@ class _Asking(Searcher):
         open(checkpoint_path, "wb").close()  # for Tune's restore, which is never made
 
 
-class _Pruning(FIFOScheduler):
+class _Pruner(FIFOScheduler):
     """Stops a suggestion where Optuna's pruner says so."""
 
     def __init__(self, driver: _Driver):
@@ -159,5 +159,5 @@ class _Pruning(FIFOScheduler):
         self._driver = driver
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
-        stop = self._driver.stops(trial.config[INDEX], result)
+        stop = self._driver.take_report(trial.config[INDEX], result)
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE

@@ -25,12 +25,12 @@ class SearchProgress(Display):
         self._tell()
 
     def started(self, i: int) -> None:
-        """Suggestion i has got its worker."""
+        """Notes that suggestion i has got its worker."""
         super().started(i)
         self._tell()
 
     def ended(self, i: int, error: str | None = None) -> None:
-        """Suggestion i is over; its row says how."""
+        """Notes that suggestion i has ended; its row says how."""
         super().ended(i)
         self._tell()
 
@@ -56,7 +56,7 @@ class SearchProgress(Display):
 
 
 def outcome(row: Mapping[str, Any]) -> str:
-    """What a suggestion came to, in a line."""
+    """Says in a line what a suggestion came to."""
     if row["status"] == "failed":
         return f"{row['suggestion']}: {values(row)}: failed: {row['failure']}"
     twin = "" if row["same_as"] is None else f" (the same trials as {row['same_as']})"
@@ -67,6 +67,6 @@ def outcome(row: Mapping[str, Any]) -> str:
 
 
 def values(row: Mapping[str, Any]) -> str:
-    """The values of a suggestion, in words."""
+    """Says the values of a suggestion in words."""
     parameters = json.loads(row["parameters"])
     return ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in parameters.items())

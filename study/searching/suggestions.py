@@ -1,43 +1,24 @@
-"""The suggestions of a search: rows of the store, and an Optuna study in memory that is made from them.
+"""Suggestions of a search: their rows in the store, and the queue of those to train.
 
-The rows are the truth. A search that goes on reads them, tells a new Optuna study all that has happened, pruned
-suggestions with their rungs included, and asks it for more; so it makes no difference when and how the last driver
-ended. Tune's own experiment restore is not used, and neither are Optuna's storages, which are ahead of Tune's after a
-kill (`UpdateFinishedTrialError`). Ray's `OptunaSearch` would take finished suggestions, too, but only their last
-values: what pruned ones had at each rung would be lost to the pruner. Hence Optuna's own ask and tell.
+The rows are the truth. A search that goes on reads them and makes a new Optuna study from them.
 """
 
 import json
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import optuna
-from optuna.trial import TrialState
+from optuna.distributions import distribution_to_json
 
 from ablations import SearchSpace
-from ablations.search_space import REDUCTION
 from esbn_core.config import arm_label
 from esbn_core.errors import ConfigError
 from study.planning.packs import Pack, Suggestion, suggestion_name
 from study.planning.plan import PlannedTrial
+from study.searching.optuna_replay import STATES, OptunaReplay, Rungs, distribution
 from study.store.store import Store
 
-SAMPLERS = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
-    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
-}
-PRUNERS = {
-    "asha": lambda space: optuna.pruners.SuccessiveHalvingPruner(
-        min_resource=space.first_rung, reduction_factor=REDUCTION
-    ),
-    "median": lambda space: optuna.pruners.MedianPruner(n_startup_trials=3),
-    "none": lambda space: optuna.pruners.NopPruner(),
-}
-ENDED = ("completed", "pruned", "failed")
+ENDED = tuple(STATES)
 
 
 class Suggestions:
@@ -55,38 +36,33 @@ class Suggestions:
         self.space, self.store = space, store
         self._shared = {**shared, "sampler": sampler, "pruner": pruner}
         _declare(space, store, str(shared["images_hash"]))
-        there = {row["suggestion"]: row for row in read(store, space.name)}
-        self._refuse_other_code(there.values())
-        rungs = _rungs(store, space.name)
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study = optuna.create_study(
-            direction="maximize",
-            # A sampler with the seed of the last driver's would make the same suggestions again.
-            sampler=SAMPLERS[sampler](len(there)),
-            pruner=PRUNERS[pruner](space),
-        )
-        self._trials: list[optuna.Trial] = []
+        stored = {row["suggestion"]: row for row in _read_rows(store, space.name)}
+        for row in stored.values():
+            self._refuse_other_code(row)
+        rungs = _read_rungs(store, space.name)
+        # A sampler with the seed of the last driver's would make the same suggestions again.
+        self._optuna = OptunaReplay(space, sampler, pruner, seed=len(stored))
         self.rows: list[dict[str, Any]] = []
         self.waiting: list[int] = []
         """Suggestions that were made and have not ended, in order: those to train next."""
-        for number in range(max(there, default=-1) + 1):
-            if number in there:
-                self._replay(there[number], rungs)
+        for number in range(max(stored, default=-1) + 1):
+            if number in stored:
+                self._replay(stored[number], rungs)
             else:
                 self._suggest()  # its file was torn, and has been deleted
         self._drop_leftovers()
 
     @property
-    def over(self) -> bool:
+    def exhausted(self) -> bool:
         """Whether all suggestions have been made and given out."""
         return not self.waiting and len(self.rows) >= self.space.suggestions
 
-    def next(self) -> Suggestion | None:
-        """The next suggestion to train; None if there is none, or if its twin has to end first (see `over`).
+    def take_next(self) -> Suggestion | None:
+        """Returns the next suggestion to train; None if all are given out, or if the twin of the next has not ended.
 
         Suggestions that are the same trials as an earlier one are twins, and only the first is trained.
         """
-        while not self.over:
+        while not self.exhausted:
             if not self.waiting:
                 self._suggest()
                 continue
@@ -96,80 +72,70 @@ class Suggestions:
                 return self._suggestion(self.rows[self.waiting.pop(0)])
             if twin["status"] not in ENDED:
                 return None
-            same = ("update", "accuracies", "accuracy", "spread", "failure")
-            self.reached(row["suggestion"], self._climbed(twin["suggestion"]))
-            outcome = {name: twin[name] for name in same}
-            self.end(row["suggestion"], twin["status"], same_as=twin["suggestion"], **outcome)
+            self.report_rungs(row["suggestion"], self._rungs_of(twin["suggestion"]))
+            outcome = {name: twin[name] for name in ("update", "accuracies", "accuracy", "spread", "failure")}
+            self.record_end(row["suggestion"], twin["status"], same_as=twin["suggestion"], **outcome)
         return None
 
-    def reached(self, number: int, rungs: Sequence[tuple[int, Sequence[float]]]) -> bool:
-        """Takes the (update, accuracies) of all rungs a suggestion has climbed; whether to stop it there."""
-        trial, stop = self._trials[number], False
-        known = self._study.get_trials(deepcopy=False)[number].intermediate_values
-        for update, accuracies in rungs:
-            if update not in known:
-                trial.report(statistics.fmean(accuracies), update)
-                stop = trial.should_prune()
-        return stop
+    def report_rungs(self, number: int, rungs: Rungs) -> bool:
+        """Takes all rungs a suggestion has climbed; returns whether to stop it there."""
+        return self._optuna.report(number, rungs)
 
-    def end(self, number: int, status: str, **columns: Any) -> None:
-        """A suggestion is over; its row says so before Optuna knows, and its checkpoint goes.
+    def record_end(self, number: int, status: str, **columns: Any) -> None:
+        """Ends a suggestion: its row says so before Optuna knows, and its checkpoint goes.
 
         Raises:
             StoreError: the row cannot be written; the suggestion counts as unfinished then.
         """
         row = {**self.rows[number], "status": status, "finished_at": datetime.now(UTC), **columns}
         self.store.write("suggestions", suggestion_name(self.space.name, number), [row])
-        self.store.drop_checkpoint(self._pack(json.loads(row["parameters"])).pack_id)
+        self.store.drop_checkpoint(self._pack(row).pack_id)
         self.rows[number] = row
         if number in self.waiting:
             self.waiting.remove(number)
-        self._tell(number)
+        self._optuna.tell(row)
 
     def prune(self, number: int) -> None:
         """Ends a suggestion at its last rung, whose row its worker has written."""
-        (self.rows[number],) = read(self.store, self.space.name, number)
-        self.end(number, "pruned")
+        (self.rows[number],) = _read_rows(self.store, self.space.name, number)
+        self.record_end(number, "pruned")
 
     def give_up(self, number: int, failure: str) -> None:
         """Ends a suggestion that is trained no more; one whose worker got to its end before it failed has ended."""
-        (row,) = read(self.store, self.space.name, number)
+        (row,) = _read_rows(self.store, self.space.name, number)
         if row["status"] in ENDED:
-            self.ended(number)
+            self.take_end(number)
         else:
             self.rows[number] = row
-            self.end(number, "failed", failure=failure)
+            self.record_end(number, "failed", failure=failure)
 
-    def ended(self, number: int) -> None:
-        """A suggestion has come to its end, and its worker has written the row; said twice if the worker then died."""
+    def take_end(self, number: int) -> None:
+        """Takes the end of a suggestion from the row that its worker wrote; told twice if the worker then died."""
         if self.rows[number]["status"] in ENDED:
             return
-        (self.rows[number],) = read(self.store, self.space.name, number)
-        self.reached(number, self._climbed(number))
-        self._tell(number)
+        (self.rows[number],) = _read_rows(self.store, self.space.name, number)
+        self.report_rungs(number, self._rungs_of(number))
+        self._optuna.tell(self.rows[number])
 
-    def again(self, number: int) -> None:
-        """A suggestion is to be trained again, before any other."""
+    def put_back(self, number: int) -> None:
+        """Lets a suggestion be trained again, before any other."""
         if self.rows[number]["status"] not in ENDED:
             self.waiting.insert(0, number)
 
     def summary(self) -> str:
-        """How many suggestions came to what."""
+        """Says how many suggestions came to what."""
         states = [row["status"] for row in self.rows]
         return f"{len(states)} suggestions: " + ", ".join(f"{states.count(state)} {state}" for state in ENDED)
 
     def best(self) -> dict[str, Any] | None:
-        """The row of the completed suggestion with the highest accuracy, the earliest of equals."""
+        """Returns the row of the completed suggestion with the highest accuracy, the earliest of equals."""
         completed = [row for row in self.rows if row["status"] == "completed"]
         return max(completed, key=lambda row: row["accuracy"], default=None)
 
     def _suggest(self) -> None:
         """Asks Optuna and writes the row, so that the suggestion is not lost with this process."""
         number = len(self.rows)
-        if not number:
-            self._study.enqueue_trial(self.space.defaults())
-        trial = self._study.ask()
-        values = _ask(self.space, trial)
+        values = self._optuna.ask(None if number else self.space.defaults())
         row: dict[str, Any] = {
             "search": self.space.name,
             "suggestion": number,
@@ -181,15 +147,29 @@ class Suggestions:
             **self._shared,
         }
         try:
-            pack = self._pack(values)
+            pack = self._pack(row)
             row |= {"trial_ids": _ids(pack), "updates": pack.trials[0].config.train.updates}
         except ConfigError as error:  # each value can be had, but not together
             row |= {"status": "failed", "failure": str(error), "finished_at": datetime.now(UTC)}
         self.store.write("suggestions", suggestion_name(self.space.name, number), [row])
-        self.rows += read(self.store, self.space.name, number)
-        self._trials.append(trial)
+        self.rows += _read_rows(self.store, self.space.name, number)
         if row["status"] == "failed":
-            self._tell(number)
+            self._optuna.tell(row)
+        else:
+            self.waiting.append(number)
+
+    def _replay(self, row: dict[str, Any], rungs: Mapping[int, Rungs]) -> None:
+        """Tells Optuna what is known of a suggestion.
+
+        The rungs of one that has not ended are left to its worker, which reports them all when it goes on: whether to
+        stop there may not have been carried out.
+        """
+        self.rows.append(row)
+        self._optuna.ask(json.loads(row["parameters"]))
+        number = row["suggestion"]
+        if row["status"] in ENDED:
+            self.report_rungs(number, rungs.get(number if row["same_as"] is None else row["same_as"], []))
+            self._optuna.tell(row)
         else:
             self.waiting.append(number)
 
@@ -197,78 +177,49 @@ class Suggestions:
         """Deletes checkpoints of suggestions that ended as their worker or driver was killed."""
         if left := self.store.checkpoints():
             ended = [row for row in self.rows if row["status"] in ENDED and row["trial_ids"]]
-            for pack_id in left & {self._pack(json.loads(row["parameters"])).pack_id for row in ended}:
+            for pack_id in left & {self._pack(row).pack_id for row in ended}:
                 self.store.drop_checkpoint(pack_id)
 
-    def _pack(self, values: Mapping[str, Any]) -> Pack:
-        arm = arm_label({**self.space.arm, **values})
-        return Pack(tuple(PlannedTrial(self.space.config(values, seed), arm) for seed in self.space.all_seeds()))
+    def _pack(self, row: Mapping[str, Any]) -> Pack:
+        values = json.loads(row["parameters"])
+        return Pack(tuple(PlannedTrial(self.space.config(values, seed), row["arm"]) for seed in self.space.all_seeds()))
 
     def _suggestion(self, row: Mapping[str, Any]) -> Suggestion:
-        values = json.loads(row["parameters"])
-        pack = self._pack(values)
-        updates = pack.trials[0].config.train.updates
-        assert updates is not None
-        return Suggestion(self.space.name, row["suggestion"], values, pack, tuple(self.space.rungs(updates)))
+        rungs = tuple(self.space.rungs(row["updates"]))
+        return Suggestion(self.space.name, row["suggestion"], json.loads(row["parameters"]), self._pack(row), rungs)
 
-    def _climbed(self, number: int) -> list[tuple[int, list[float]]]:
-        return _rungs(self.store, self.space.name, number).get(number, [])
+    def _rungs_of(self, number: int) -> Rungs:
+        return _read_rungs(self.store, self.space.name, number).get(number, [])
 
-    def _refuse_other_code(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def _refuse_other_code(self, row: Mapping[str, Any]) -> None:
         """Accuracies of networks of other code cannot be compared; a trial's identity says which code it has."""
-        for row in rows:
-            if row["trial_ids"] and row["trial_ids"] != _ids(self._pack(json.loads(row["parameters"]))):
-                raise ConfigError(
-                    f"name={self.space.name!r}: {self.store.uri} holds suggestions of this search that an earlier "
-                    "version of the model or the trainer has trained; choose another name, or another --results"
-                )
-
-    def _replay(self, row: dict[str, Any], rungs: Mapping[int, Sequence[tuple[int, Sequence[float]]]]) -> None:
-        """Tells a new Optuna study what is known of a suggestion.
-
-        The rungs of one that has not ended are left to its worker, which reports them all when it goes on: whether to
-        stop there may not have been carried out.
-        """
-        self.rows.append(row)
-        self._study.enqueue_trial(json.loads(row["parameters"]))
-        trial = self._study.ask()
-        _ask(self.space, trial)
-        self._trials.append(trial)
-        number = row["suggestion"]
-        if row["status"] in ENDED:
-            self.reached(number, rungs.get(number if row["same_as"] is None else row["same_as"], []))
-            self._tell(number)
-        else:
-            self.waiting.append(number)
-
-    def _tell(self, number: int) -> None:
-        row = self.rows[number]
-        if row["status"] == "completed":
-            self._study.tell(number, row["accuracy"])
-        else:
-            self._study.tell(number, state=TrialState.PRUNED if row["status"] == "pruned" else TrialState.FAIL)
+        if row["trial_ids"] and row["trial_ids"] != _ids(self._pack(row)):
+            raise ConfigError(
+                f"name={self.space.name!r}: {self.store.uri} holds suggestions of this search that an earlier "
+                "version of the model or the trainer has trained; choose another name, or another --results"
+            )
 
 
 def _ids(pack: Pack) -> list[str]:
     return [trial.trial_id for trial in pack.trials]
 
 
-def read(store: Store, search: str, number: int | None = None) -> list[dict[str, Any]]:
-    """The rows of a search in the order of its suggestions, or that of one of them."""
+def _read_rows(store: Store, search: str, number: int | None = None) -> list[dict[str, Any]]:
+    """Reads the rows of a search in the order of its suggestions, or that of one of them."""
     names = _names(store, "suggestions", search, number)
     rows = [row for row in store.read("suggestions", names=names).to_pylist() if row["search"] == search]
     return sorted(rows, key=lambda row: row["suggestion"])
 
 
-def _rungs(store: Store, search: str, number: int | None = None) -> dict[int, list[tuple[int, list[float]]]]:
-    """The (update, accuracies) of all rungs climbed, by number of the suggestion, in a search or by one of it."""
+def _read_rungs(store: Store, search: str, number: int | None = None) -> dict[int, Rungs]:
+    """Reads the rungs climbed in a search or by one of its suggestions, by number of the suggestion."""
     columns = ["search", "suggestion", "update", "seed", "accuracy"]
     table = store.read("rungs", columns, names=_names(store, "rungs", search, number))
-    found: dict[int, dict[int, list[float]]] = {}
+    accuracies: dict[int, dict[int, list[float]]] = {}
     for row in sorted(table.to_pylist(), key=lambda row: (row["update"], row["seed"])):
         if row["search"] == search:
-            found.setdefault(row["suggestion"], {}).setdefault(row["update"], []).append(row["accuracy"])
-    return {suggestion: list(rungs.items()) for suggestion, rungs in found.items()}
+            accuracies.setdefault(row["suggestion"], {}).setdefault(row["update"], []).append(row["accuracy"])
+    return {suggestion: list(rungs.items()) for suggestion, rungs in accuracies.items()}
 
 
 def _names(store: Store, table: str, search: str, number: int | None) -> set[str]:
@@ -278,6 +229,7 @@ def _names(store: Store, table: str, search: str, number: int | None) -> set[str
 
 
 def _declare(space: SearchSpace, store: Store, images_hash: str) -> None:
+    """Writes the row of a search; raises `ConfigError` if the store has another search of this name."""
     definition = json.dumps({**space.definition(), "images": images_hash}, sort_keys=True)
     known = store.read("searches", names={space.name}).to_pylist()
     if known and known[0]["definition"] != definition:
@@ -289,9 +241,7 @@ def _declare(space: SearchSpace, store: Store, images_hash: str) -> None:
         )
     if known and known[0]["suggestions"] == space.suggestions:
         return
-    distributions = {
-        name: optuna.distributions.distribution_to_json(_distribution(space, name)) for name in space.parameters
-    }
+    distributions = {name: distribution_to_json(distribution(varied)) for name, varied in space.parameters.items()}
     row = {
         "search": space.name,
         "question": space.question,
@@ -306,28 +256,3 @@ def _declare(space: SearchSpace, store: Store, images_hash: str) -> None:
         "declared_at": datetime.now(UTC),
     }
     store.write("searches", space.name, [row])
-
-
-def _distribution(space: SearchSpace, name: str) -> optuna.distributions.BaseDistribution:
-    parameter = space.parameters[name]
-    if parameter.choices:
-        return optuna.distributions.CategoricalDistribution(parameter.choices)
-    assert parameter.low is not None and parameter.high is not None
-    if parameter.whole:
-        return optuna.distributions.IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)
-    return optuna.distributions.FloatDistribution(parameter.low, parameter.high, log=parameter.log)
-
-
-def _ask(space: SearchSpace, trial: optuna.Trial) -> dict[str, Any]:
-    """The values of a suggestion; only those of parameters that are searched given the ones before."""
-    values: dict[str, Any] = {}
-    for name, parameter in space.parameters.items():
-        if not space.active(values, name):
-            continue
-        if parameter.choices:
-            values[name] = trial.suggest_categorical(name, list(parameter.choices))
-        elif parameter.whole:
-            values[name] = trial.suggest_int(name, int(parameter.low or 0), int(parameter.high or 0), log=parameter.log)
-        else:
-            values[name] = trial.suggest_float(name, parameter.low or 0.0, parameter.high or 0.0, log=parameter.log)
-    return values

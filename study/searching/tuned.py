@@ -1,7 +1,7 @@
-"""The tuned form of a study: every arm searched alike, then planned again with the settings that did best.
+"""Tuned form of a study: every arm searched alike, then planned again with the settings that did best.
 
 The searches and the plan are rows of the store like any other, so a tuned study that was stopped goes on from them. It
-is a study of its own, STUDY-tuned: the same conditions and seeds, and of each arm the settings its search has found.
+is a study of its own, STUDY-tuned: the same conditions and seeds, and of each arm the best settings of its search.
 """
 
 import json
@@ -10,32 +10,57 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rich.console import Console
+
 from ablations import SearchSpace, Study
 from esbn_core.config import PAPER
 from esbn_core.errors import ConfigError
 from esbn_core.vocabulary import TUNED
 from study.planning.plan import Variant
+from study.running.ray_session import Resources
+from study.searching.driver import search
 from study.store.store import Store
 
 _BUDGET = ("parameters", "seeds", "suggestions")  # what is the same for all arms
 
 
 def tuned_study(study: Study) -> Study:
-    """The study that the tuned arms are planned in."""
+    """Returns the study that the tuned arms are planned in."""
     return replace(study, name=f"{study.name}{TUNED}", question=f"{study.question} Every arm at its best setting.")
 
 
-def spaces(declared: Sequence[Variant], study: str, space: SearchSpace) -> list[SearchSpace]:
-    """The search of each variant: what `space` varies and spends, at the arm and condition of the variant.
+def tune(
+    store: Store, study: Study, variants: Sequence[Variant], space: SearchSpace, resources: Resources, console: Console
+) -> list[Variant]:
+    """Searches each variant for its best setting, and returns the tuned variants once all searches have ended.
+
+    Raises:
+        ConfigError: an arm does not suit the search, was searched with another budget, or has no best setting.
+        LeaseError: another driver runs one of the searches.
+        StoreError: the store cannot be read or written; the same call goes on once it can.
+    """
+    own_spaces = spaces(variants, study.name, space)
+    refuse_another_budget(store, study.name, own_spaces)
+    tuned = []
+    for i, (variant, own) in enumerate(zip(variants, own_spaces, strict=True), start=1):
+        console.print(f"search {i} of {len(own_spaces)}: {own.name}")
+        # A pruner would stop the arms that learn slowly; without one, all spend the same.
+        best = search(own, store, resources, console, pruner="none").best()
+        tuned.append(tuned_variant(variant, own, best))
+    return tuned
+
+
+def spaces(variants: Sequence[Variant], study: str, space: SearchSpace) -> list[SearchSpace]:
+    """Returns the search of each variant: what `space` varies and spends, at the arm and condition of the variant.
 
     Raises:
         ConfigError: an arm has no such setting, or fixes it; all arms are searched alike or none is.
     """
-    found = []
-    for variant in declared:
+    own_spaces = []
+    for variant in variants:
         task, withheld, arm = variant.cell
         try:
-            found.append(
+            own_spaces.append(
                 replace(
                     space,
                     name=f"{study}{TUNED}-{task}-{withheld}-{re.sub(r'[^a-zA-Z0-9_]+', '-', arm)}",
@@ -50,7 +75,7 @@ def spaces(declared: Sequence[Variant], study: str, space: SearchSpace) -> list[
                 f"search={space.name!r} cannot tune the arm {arm} at {task}, m = {withheld}: {error}; choose others "
                 "with --arm, --task or --withheld, or name a search that suits all"
             ) from None
-    return found
+    return own_spaces
 
 
 def refuse_another_budget(store: Store, study: str, wanted: Sequence[SearchSpace]) -> None:
@@ -64,10 +89,8 @@ def refuse_another_budget(store: Store, study: str, wanted: Sequence[SearchSpace
         definition = json.loads(row["definition"])
         before = _spent({**definition, "suggestions": row["suggestions"]})
         changed = [name for name in _BUDGET if before[name] != now[name]]
-        if (
-            apart.get((definition["task"], definition["withheld"]), definition["validation"])
-            != definition["validation"]
-        ):
+        condition, validation = (definition["task"], definition["withheld"]), definition["validation"]
+        if apart.get(condition, validation) != validation:
             changed.append("validation")
         if changed:
             raise ConfigError(
@@ -80,8 +103,8 @@ def _spent(definition: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps({name: definition[name] for name in _BUDGET}))
 
 
-def tuned(variant: Variant, space: SearchSpace, best: Mapping[str, Any] | None) -> Variant:
-    """The variant with the settings that its search has found; trained already if those are its own.
+def tuned_variant(variant: Variant, space: SearchSpace, best: Mapping[str, Any] | None) -> Variant:
+    """Returns the variant with the best settings of its search; trained already if those are its own.
 
     Args:
         best: row of the best suggestion; None if none was completed.

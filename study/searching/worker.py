@@ -14,12 +14,14 @@ from study.running.run_context import RunContext
 from study.running.worker_process import circumstances, free_memory, open_run_store, train_in_store
 from study.store.store import Store
 
+Report = Callable[[dict[str, Any]], None]
+
 
 class _DivergedError(Exception):
-    """A network of a suggestion has failed, so its mean accuracy means nothing; the message says why."""
+    """A network has failed at a rung, so that the mean accuracy means nothing; the message says why."""
 
 
-def run_suggestion(context: RunContext, suggestion: Suggestion, report: Callable[[dict[str, Any]], None]) -> None:
+def run_suggestion(context: RunContext, suggestion: Suggestion, report: Report) -> None:
     """Trains the pack of a suggestion, from its checkpoint if it has one, and validates it at each rung and at last.
 
     What a rung came to is in the store before it is reported, and so is how the suggestion ended.
@@ -31,23 +33,17 @@ def run_suggestion(context: RunContext, suggestion: Suggestion, report: Callable
     store = open_run_store(context)
     (row,) = store.read("suggestions", names={suggestion.name}).to_pylist()
     if row["status"] == "running":  # else the last worker died after it had written the row
-        _climb(context, store, suggestion, row, report)
+        _train(context, store, suggestion, row, report)
     store.drop_checkpoint(suggestion.pack.pack_id)
     report({"status": row["status"]})
     free_memory(context)
 
 
-def _climb(
-    context: RunContext,
-    store: Store,
-    suggestion: Suggestion,
-    row: dict[str, Any],
-    report: Callable[[dict[str, Any]], None],
-) -> None:
+def _train(context: RunContext, store: Store, suggestion: Suggestion, row: dict[str, Any], report: Report) -> None:
     """Trains a suggestion to its end, or to a network that fails, and keeps its row up to date."""
     shown = [_shown(trial) for trial in suggestion.pack.trials]
 
-    def put(at: Position | PackResult | None, **columns: Any) -> None:
+    def write(at: Position | PackResult | None, **columns: Any) -> None:
         if at is not None:
             store.write("rungs", suggestion.name, _rung_rows(suggestion, at, shown))
             row.update(_measured(context, at))
@@ -55,23 +51,24 @@ def _climb(
         store.write("suggestions", suggestion.name, [row])
 
     def on_rung(position: Position) -> None:
-        if position.failures:
+        if position.failures:  # `train` would go on with the other networks, and only an exception stops it
             raise _DivergedError(next(iter(position.failures.values())))
-        put(position)
+        write(position)
         report({"update": position.update, "rungs": [(u, accuracies) for u, _, accuracies in position.rungs]})
 
     try:
         result = train_in_store(context, store, suggestion.pack, report, rungs=suggestion.rungs, on_rung=on_rung)
         failure = next((trial.failure for trial in result.trials if trial.failure), None)
-        if failure:
-            raise _DivergedError(failure)
-        put(result, status="completed", finished_at=datetime.now(UTC))
     except _DivergedError as error:
-        put(None, status="failed", failure=str(error), finished_at=datetime.now(UTC))
+        result, failure = None, str(error)
+    if failure:
+        write(None, status="failed", failure=failure, finished_at=datetime.now(UTC))
+    else:
+        write(result, status="completed", finished_at=datetime.now(UTC))
 
 
 def _measured(context: RunContext, at: Position | PackResult) -> dict[str, Any]:
-    """Columns of a suggestion that say how good it is at its last rung, and what that took."""
+    """Returns the columns of a suggestion that say how good it is at its last rung, and what that took."""
     update, _, accuracies = at.rungs[-1]
     return {
         "update": update,
@@ -83,7 +80,7 @@ def _measured(context: RunContext, at: Position | PackResult) -> dict[str, Any]:
 
 
 def _shown(trial: PlannedTrial) -> dict[str, Any]:
-    """Columns that say what a network of a suggestion is trained and validated on."""
+    """Returns the columns that say what a network of a suggestion is trained and validated on."""
     sets = build(trial.config.task, trial.config.seed)
     return {
         "n_train": len(sets.train.targets_P),

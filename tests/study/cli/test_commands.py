@@ -73,7 +73,7 @@ def test_plan_estimates_time_and_price(tmp_path: Path, monkeypatch: pytest.Monke
     arguments = ["--task", "same_different", "--withheld", "98", "--arm", "encoder=random", "--cost"]
     output = esbn("plan", "quickstart", "--results", str(tmp_path / "results"), *arguments).output
     assert "Estimate: " in output
-    assert cost.machine() in output
+    assert cost.hardware() in output
     assert "g6.xlarge" in output
     assert str(cost.cache_file()) in output
 

@@ -39,7 +39,7 @@ from s3 import bucket_uri
 from study.cli.main import main
 from study.cluster.aws_check import Finding, _Aws, check
 from study.cluster.aws_roles import make
-from study.cluster.config_file import read
+from study.cluster.config_file import read_aws
 
 CLUSTER = ROOT / "cluster.yaml"
 WORKERS = {"gpu.l4.on_demand", "gpu.l4.spot", "gpu.a10g.spot"}
@@ -282,7 +282,7 @@ def test_autoscaler_asks_again_for_a_type_that_ec2_refused(cluster: Cluster) -> 
 
 
 def make_profiles() -> None:
-    make(read(CLUSTER), "bucket")
+    make(read_aws(CLUSTER), "bucket")
 
 
 def acting_as(profile: str, service: str) -> Any:
@@ -348,7 +348,7 @@ def test_roles_allow_the_results_and_no_more() -> None:
 @pytest.mark.usefixtures("aws")
 def test_roles_can_be_made_again_and_take_up_another_bucket() -> None:
     for bucket in ("one", "two"):
-        make(read(CLUSTER), bucket)
+        make(read_aws(CLUSTER), bucket)
     iam = boto3.client("iam")
     for role in ("esbn-head", "esbn-worker"):
         (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
@@ -377,7 +377,7 @@ def findings(s3: str, aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def missing(found: dict[str, Finding]) -> set[str]:
-    return {finding.what for finding in found.values() if finding.state == "missing"}
+    return {finding.what for finding in found.values() if finding.status == "missing"}
 
 
 def test_check_finds_what_is_missing_until_it_is_there(
@@ -389,7 +389,7 @@ def test_check_finds_what_is_missing_until_it_is_there(
     (tmp_path / ".ray" / "auth_token").write_text("secret")
     found = findings()
     assert missing(found) == set()
-    unknown = {finding.what for finding in found.values() if finding.state == "unknown"}
+    unknown = {finding.what for finding in found.values() if finding.status == "unknown"}
     assert unknown == {"quota, spot GPUs", "quota, head"}
     assert found["image"].text.startswith("ami-")
     assert "secret" not in str(found)
@@ -409,12 +409,12 @@ def test_check_finds_a_head_without_its_rights(
     document["Statement"] = [s for s in document["Statement"] if action not in s["Action"]]
     iam.put_role_policy(RoleName=role, PolicyName="esbn-study", PolicyDocument=json.dumps(document))
     found = findings()["head's rights"]
-    assert found.state == "missing"
+    assert found.status == "missing"
     assert action in found.text
     everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
     policy = iam.create_policy(PolicyName="everything", PolicyDocument=json.dumps(everything))["Policy"]
     iam.attach_role_policy(RoleName=role, PolicyArn=policy["Arn"])
-    assert findings()["head's rights"].state == "ok"
+    assert findings()["head's rights"].status == "ok"
 
 
 def test_check_says_what_it_may_not_ask(
@@ -428,16 +428,16 @@ def test_check_says_what_it_may_not_ask(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # which keeps the keys it found
     found = set_initial_no_auth_action_count(0)(findings)()
-    assert found["credentials"].state == "ok"
+    assert found["credentials"].status == "ok"
     for what in ("machines", "profile esbn-head", "head's rights"):
-        assert found[what].state == "unknown"
+        assert found[what].status == "unknown"
         assert "you may not ask AWS" in found[what].text
 
 
 @pytest.mark.parametrize(("granted", "state"), [(31, "missing"), (32, "ok")])
 @pytest.mark.usefixtures("aws")
 def test_check_compares_the_quota_with_all_machines_at_once(granted: int, state: str) -> None:
-    aws = _Aws(read(CLUSTER), boto3, botocore.exceptions)
+    aws = _Aws(read_aws(CLUSTER), boto3, botocore.exceptions)
     quotas = boto3.client("service-quotas", "us-east-1")
     ec2 = boto3.client("ec2", "us-east-1")
     aws._client = lambda service: quotas if service == "service-quotas" else ec2

@@ -11,6 +11,7 @@ from esbn_core.config import TrialConfig
 from esbn_core.errors import ConfigError
 from esbn_core.objects import glyphs
 from esbn_core.speed import Speed, measure_speed
+from study.cluster.config_file import read_machine_types
 from study.monitoring import cost
 from study.planning.plan import PlannedTrial, plan
 
@@ -71,7 +72,7 @@ def test_measured_speed_is_kept_and_not_measured_again(cache: Path) -> None:
     assert len(told) == 1
     assert first.seconds > 0
     (entry,) = json.loads(cache.read_text()).values()
-    assert entry["about"]["machine"] == cost.machine() == first.machine
+    assert entry["about"]["machine"] == cost.hardware() == first.hardware
     assert cost.estimate(small, glyphs(), told.append) == first
     assert len(told) == 1
 
@@ -85,7 +86,7 @@ def test_measured_speed_grows_with_the_batch() -> None:
 
 
 def test_machines_of_our_cluster_all_have_a_price() -> None:
-    types, n_workers = cost.machines(CLUSTER)
+    types, n_workers = read_machine_types(CLUSTER)
     assert all(node.usd_per_hour is not None for node in types)
     assert [node.trains for node in types] == [False, True, True, True]
     assert n_workers == 8
@@ -96,4 +97,4 @@ def test_machines_refuse_what_is_no_cluster_file(tmp_path: Path, text: str) -> N
     path = tmp_path / "cluster.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match="is not a cluster file with instance types"):
-        cost.machines(path)
+        read_machine_types(path)

@@ -14,7 +14,7 @@ from analysis.findings.tuned import orders, report, table
 from esbn_core.errors import ConfigError
 from study.cli.main import main
 from study.planning.plan import variants
-from study.searching.tuned import refuse_another_budget, spaces, tuned
+from study.searching.tuned import refuse_another_budget, spaces, tuned_variant
 from study.store.store import Store
 
 ONE_RATE = SPACES["learning_rate"]
@@ -59,10 +59,12 @@ def test_tuned_variant_is_the_declared_one_where_the_default_did_best() -> None:
     variant = variants(STUDY)[1]
     (space,) = spaces([variant], "mine", ONE_RATE)
     default = {"parameters": json.dumps(space.defaults()), "arm": "learning_rate=5e-05,tcn=none"}
-    same = tuned(variant, space, default)
+    same = tuned_variant(variant, space, default)
     assert [t.trial_id for t in same.trials()] == [t.trial_id for t in variant.trials()]
     assert (same.arm, same.search) == ("tcn=none", space.name)
-    other = tuned(variant, space, {"parameters": '{"learning_rate": 0.002}', "arm": "learning_rate=0.002,tcn=none"})
+    other = tuned_variant(
+        variant, space, {"parameters": '{"learning_rate": 0.002}', "arm": "learning_rate=0.002,tcn=none"}
+    )
     assert other.config == variant.config.with_(learning_rate=0.002)
     assert other.arm == "learning_rate=0.002,tcn=none"
     assert [t.config.seed for t in other.trials()] == [0, 1, 2], "seeds of the study, not of the search"
@@ -72,7 +74,7 @@ def test_arm_without_a_completed_suggestion_is_named() -> None:
     variant = variants(STUDY)[1]
     (space,) = spaces([variant], "mine", ONE_RATE)
     with pytest.raises(ConfigError, match=r"no completed suggestion, so tcn=none has no best setting"):
-        tuned(variant, space, None)
+        tuned_variant(variant, space, None)
 
 
 def write_search(store: Store, arm: str, accuracies: list[float | None]) -> str:
