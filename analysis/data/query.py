@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from analysis.data.trials import TABLES, open_table, outdated, tables_with_rows, torn_file
 from analysis.errors import AnalysisError, choices
-from analysis.tables.grid import MISSING, aligned
+from analysis.tables.printed import MISSING, aligned
 
 FORMATS = ("table", "csv", "json", "parquet")
 

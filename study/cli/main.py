@@ -279,7 +279,8 @@ def run(
         return
     if limit or limit_updates or images:
         raise click.UsageError("--tuned is for whole runs: leave out --limit, --limit-updates and --images")
-    from analysis.findings.tuned import report
+    from analysis.findings.tuned import tuned_arms
+    from analysis.tables.tuned import report
     from study.searching.tuned import tuned_study
 
     varied = find_space(space)
@@ -289,7 +290,7 @@ def run(
     best = [trial for variant in _tune(store, declared, chosen, varied, training) for trial in variant.trials()]
     as_declared = _train(store, declared, every, wanted, objects, **training)
     as_tuned = _train(store, tuned_study(declared), best, best, objects, **training)
-    click.echo(report(results, declared.name, "text"), nl=False)
+    click.echo(report(tuned_arms(results, declared.name), "text"), nl=False)
     _refuse_failed(as_declared)
     _refuse_failed(as_tuned)
 
@@ -417,7 +418,8 @@ def importance(space: str, results: str, evaluator: str, update: int | None, out
     """
     from analysis.data.searches import load_search
     from analysis.figures.search import save_all
-    from analysis.findings.importance import importances, report
+    from analysis.findings.importance import importances
+    from analysis.tables.importance import report
 
     found = load_search(results, _search_name(space))
     frame = importances(found, evaluator, update)
@@ -623,18 +625,20 @@ def table(study: str | None, results: str, as_tuned: bool, kind: str) -> None:
     esbn table               the paper's Tables 9 to 20, from the trials of every study; a dash where none has run
     esbn table tcn --tuned   default and tuned arms, what tuning spent, and whether the order of arms changed
     """
-    from analysis.findings import accuracy, tuned
-    from analysis.tables import accuracy as tables
-    from analysis.tables import paper as paper_tables
+    import analysis
+    from analysis.findings.paper import other_code, paper_cells
+    from analysis.findings.tuned import tuned_arms
+    from analysis.tables import accuracy, paper, tuned
 
     if study is None and as_tuned:
         raise click.UsageError("--tuned needs a STUDY")
     if study is None:
-        report = paper_tables.report(results, kind)
+        printed = paper.report(paper_cells(results), other_code(results), results, kind)
+    elif as_tuned:
+        printed = tuned.report(tuned_arms(results, _name(study)), kind)
     else:
-        name = _name(study)
-        report = tuned.report(results, name, kind) if as_tuned else tables.report(accuracy.table(results, name), kind)
-    click.echo(report, nl=False)
+        printed = accuracy.report(analysis.table(results, _name(study)), kind)
+    click.echo(printed, nl=False)
 
 
 @main.command()
@@ -656,10 +660,11 @@ def verdict(study: str, results: str, margin: float, alpha: float, strict: bool,
     esbn verdict encoders --margin 5 --strict && echo reproduced, all of it
     esbn verdict paper --format latex > verdicts.tex
     """
+    from analysis.data.trials import load_study
     from analysis.findings.reproduction import DIFFERS, UNDECIDED, verdicts
     from analysis.tables.reproduction import report
 
-    frame = verdicts(results, _name(study), margin, alpha)
+    frame = verdicts(load_study(results, _name(study)), margin, alpha)
     click.echo(report(frame, kind), nl=False)
     if set(frame["verdict"]) & ({DIFFERS, UNDECIDED} if strict else {DIFFERS}):
         raise SystemExit(1)
@@ -681,10 +686,13 @@ def compare(study: str, results: str, baseline: str, over_conditions: bool, kind
     esbn compare transformer_encoders --baseline model=transformer --over-conditions
     esbn compare tcn --format csv > tcn.csv
     """
-    from analysis.findings.comparison import load_arms
+    from analysis.data.trials import load_study
+    from analysis.findings.comparison import check_arms
     from analysis.tables.comparison import by_condition, by_seed
 
-    frame = load_arms(results, _name(study), baseline)
+    name = _name(study)
+    frame = load_study(results, name)
+    check_arms(frame, name, baseline)
     click.echo((by_condition if over_conditions else by_seed)(frame, baseline, kind), nl=False)
 
 
@@ -752,7 +760,8 @@ def topup(
     import pandas as pd
 
     from analysis.data.trials import load_study
-    from analysis.findings.topup import of_cells, of_comparisons, of_verdicts, purchase, report
+    from analysis.findings.topup import of_cells, of_comparisons, of_verdicts, purchase
+    from analysis.tables.topup import report
     from esbn_core.objects import glyphs
     from study.planning.interim_looks import planned_rows, with_looks
     from study.store.store import Store
@@ -792,9 +801,11 @@ def keys(study: str, results: str, kind: str) -> None:
     \b
     esbn keys keys
     """
-    from analysis.findings.key_measures import by_step, report
+    from analysis.data.trials import load_study
+    from analysis.findings.key_measures import by_step
+    from analysis.tables.key_measures import report
 
-    click.echo(report(by_step(results, _name(study)), kind), nl=False)
+    click.echo(report(by_step(results, load_study(results, _name(study))), kind), nl=False)
 
 
 @main.command()
@@ -806,11 +817,12 @@ def audit(study: str, results: str, kind: str) -> None:
 
     Exits with 1 if a check fails.
     """
-    from analysis.findings.audit import audit
-    from analysis.findings.audit import report as printed
+    from analysis.data.trials import load_study
+    from analysis.findings.audit import audit_study
+    from analysis.tables.audit import report
 
-    frame = audit(results, _name(study))
-    click.echo(printed(frame, kind), nl=False)
+    frame = audit_study(results, load_study(results, _name(study)))
+    click.echo(report(frame, kind), nl=False)
     if not all(frame["passed"]):
         raise SystemExit(1)
 

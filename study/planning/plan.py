@@ -12,6 +12,7 @@ from typing import Any
 from ablations import Study
 from esbn_core.config import PAPER, TrialConfig, arm_label
 from esbn_core.errors import ConfigError
+from esbn_core.vocabulary import Cell
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ class Variant:
     search: str | None = None
 
     @property
-    def cell(self) -> tuple[str, int, str]:
-        """Task, m and arm, which name it in its study."""
-        return self.config.task.name, self.config.task.withheld, self.arm
+    def cell(self) -> Cell:
+        """What names it in its study."""
+        return Cell(self.config.task.name, self.config.task.withheld, self.arm)
 
     def trials(self) -> list[PlannedTrial]:
         """A trial per seed."""

@@ -12,13 +12,14 @@ from analysis_store import Row, trial, write_study
 from click.testing import CliRunner, Result
 from scipy import stats
 
+from analysis.data.trials import load_study
 from analysis.errors import AnalysisError
 from analysis.findings.comparison import (
     arms,
+    check_arms,
     complete,
     conditions,
     left_out,
-    load_arms,
     over_conditions,
     pairs,
     published_differences,
@@ -36,11 +37,11 @@ def rows(arm: str, accuracies: Sequence[float | None], task: str = "rmts", withh
 
 
 def compared(folder: Path, planned: list[Row], trained: list[Row] | None = None) -> pd.DataFrame:
-    return pairs(load_arms(write_study(folder, "s", planned, trained), "s", "baseline"), "baseline")
+    return pairs(load_study(write_study(folder, "s", planned, trained), "s"), "baseline")
 
 
 def of_arms(folder: Path, planned: list[Row], trained: list[Row] | None = None) -> pd.DataFrame:
-    frame = load_arms(write_study(folder, "s", planned, trained), "s", "baseline")
+    frame = load_study(write_study(folder, "s", planned, trained), "s")
     return arms(conditions(frame), pairs(frame, "baseline"), "baseline")
 
 
@@ -150,7 +151,7 @@ def test_arms_aggregate_complete_conditions_only(tmp_path: Path) -> None:
         *rows("baseline", BASE, withheld=0), *rows("a", [*WORSE[:3], None], withheld=0),
         *rows("a", WORSE, withheld=50), *rows("baseline", BASE, withheld=50),
     ]  # fmt: skip
-    frame = load_arms(write_study(tmp_path, "s", planned, planned[:-1]), "s", "baseline")
+    frame = load_study(write_study(tmp_path, "s", planned, planned[:-1]), "s")
     cells = conditions(frame)
     (row,) = arms(cells, pairs(frame, "baseline"), "baseline").to_dict("records")
     assert row["complete"] == 1
@@ -170,15 +171,15 @@ def test_arms_have_no_aggregate_when_no_condition_is_complete(tmp_path: Path) ->
     assert math.isnan(row["iqm"]) and math.isnan(row["p_improvement"])
 
 
-def test_load_arms_suggests_a_baseline(tmp_path: Path) -> None:
+def test_check_arms_suggests_a_baseline(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [*rows("model=ntm", BASE), *rows("model=lstm", BASE)])
     with pytest.raises(AnalysisError, match=r"baseline='model=nmt' is no arm of s; .*did you mean 'model=ntm'"):
-        load_arms(results, "s", "model=nmt")
+        check_arms(load_study(results, "s"), "s", "model=nmt")
 
 
-def test_load_arms_says_when_there_is_nothing_to_compare(tmp_path: Path) -> None:
+def test_check_arms_says_when_there_is_nothing_to_compare(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="no arm but 'baseline'"):
-        load_arms(write_study(tmp_path, "s", rows("baseline", BASE)), "s", "baseline")
+        check_arms(load_study(write_study(tmp_path, "s", rows("baseline", BASE)), "s"), "s", "baseline")
 
 
 def esbn(*arguments: str) -> Result:
