@@ -86,10 +86,10 @@ def test_pairs_correct_over_all_rows_trained_or_not(tmp_path: Path) -> None:
 
 
 def test_pairs_keep_a_condition_that_the_baseline_is_not_planned_at(tmp_path: Path) -> None:
-    found = compared(tmp_path, [*rows("baseline", BASE), *rows("a", WORSE), *rows("a", WORSE, withheld=50)])
-    assert found["withheld"].tolist() == [50, 95]
-    assert found["n"].tolist() == [0, 4]
-    assert found["unpaired"].tolist() == ["0-3 (not planned in the baseline)", ""]
+    differences = compared(tmp_path, [*rows("baseline", BASE), *rows("a", WORSE), *rows("a", WORSE, withheld=50)])
+    assert differences["withheld"].tolist() == [50, 95]
+    assert differences["n"].tolist() == [0, 4]
+    assert differences["unpaired"].tolist() == ["0-3 (not planned in the baseline)", ""]
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def test_over_conditions_weighs_conditions_alike_and_counts_those_without_a_pair
 
 
 def test_over_conditions_corrects_over_the_arms() -> None:
-    found = over_conditions(published_differences("baseline").query("arm in ('encoder=mlp', 'encoder=random')"))
+    tests = over_conditions(published_differences("baseline").query("arm in ('encoder=mlp', 'encoder=random')"))
     # 2 x the smaller p; the larger is raised to it
-    assert found["p"].tolist() == pytest.approx([0.10133, 0.12589], abs=1e-5)
-    assert found["p_holm"].tolist() == pytest.approx([0.20266, 0.20266], abs=1e-5)
+    assert tests["p"].tolist() == pytest.approx([0.10133, 0.12589], abs=1e-5)
+    assert tests["p_holm"].tolist() == pytest.approx([0.20266, 0.20266], abs=1e-5)
 
 
 def test_arms_count_where_they_are_worse_and_better(tmp_path: Path) -> None:
