@@ -1,25 +1,14 @@
-"""SQL over the result store, and its answers as text or Parquet."""
+"""SQL over the result store, and the saved questions."""
 
-import csv
-import datetime as dt
-import decimal
-import io
-import json
-import math
 import re
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from analysis.data.trials import TABLES, open_table, outdated, tables_with_rows, torn_file
 from analysis.errors import AnalysisError, choices
-from analysis.tables.grid import MISSING, aligned
-
-FORMATS = ("table", "csv", "json", "parquet")
 
 # The store is read and nothing else: no other files, no downloads, no variables of this program.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
@@ -28,7 +17,6 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
 }
-_LONGEST_LIST = 6  # numbers of a vector that the text format shows
 
 
 def query(results: str, sql: str) -> pa.Table:
@@ -96,30 +84,6 @@ def question(sql: str) -> str:
     return known[sql]
 
 
-def render(table: pa.Table, format: str) -> str | bytes:
-    """A table as text, or as the bytes of a Parquet file.
-
-    Args:
-        table: any table.
-        format: table (aligned text with every row; long vectors shortened), csv, json (a list of records) or parquet.
-    Raises:
-        AnalysisError: the format is none of these.
-    """
-    if format not in FORMATS:
-        raise AnalysisError(f"format={format!r} is unknown; {choices(format, FORMATS)}")
-    if format == "parquet":
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        return sink.getvalue().to_pybytes()
-    rows = [[_plain(value) for value in row] for row in zip(*(c.to_pylist() for c in table.columns), strict=True)]
-    if format == "json":
-        return json.dumps([dict(zip(table.column_names, row, strict=True)) for row in rows], indent=1) + "\n"
-    if format == "csv":
-        return _csv(table.column_names, rows)
-    numeric = [pa.types.is_primitive(kind) and not pa.types.is_temporal(kind) for kind in table.schema.types]
-    return aligned(table.column_names, [[_short(value) for value in row] for row in rows], numeric)
-
-
 def _sentence(error: str, there: list[str]) -> str:
     unknown = re.search(r"Table with name (\S+) does not exist", error)
     if unknown and unknown[1] in TABLES:
@@ -128,38 +92,3 @@ def _sentence(error: str, there: list[str]) -> str:
         return f"sql names the unknown table {unknown[1]}; {choices(unknown[1], there)}"
     message = error.partition("\n\nLINE")[0]
     return "sql: " + " ".join(message.split()).replace("! ", "; ")
-
-
-def _plain(value: Any) -> Any:
-    """A value of a table as JSON has it: times as ISO text, NaN and infinity as null."""
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, decimal.Decimal):  # DuckDB's type for sums of integers
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dt.datetime | dt.date | dt.time):
-        return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | None) else str(value)
-
-
-def _csv(header: list[str], rows: list[list[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([json.dumps(v) if isinstance(v, list | dict) else v for v in row] for row in rows)
-    return text.getvalue()
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return MISSING
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list) and len(value) > _LONGEST_LIST:
-        return f"[{', '.join(map(_short, value[:_LONGEST_LIST]))}, … {len(value)} values]"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_short, value))}]"
-    return " ".join(str(value).split())  # one line per row

@@ -33,7 +33,7 @@ from analysis.figures import keys as key_figures
 from analysis.figures.palette import Style, styles
 from analysis.figures.sheet import label_outer, points, save, sheet, styled, using
 from analysis.findings import key_geometry
-from analysis.findings.accuracy import Variant, variants
+from analysis.findings.accuracy import VariantAccuracy, variant_accuracies
 from analysis.findings.key_measures import similarity
 from esbn_core.vocabulary import BASELINE, CHANCE, TASK_TITLES
 
@@ -67,7 +67,7 @@ def accuracy(
         bars: draws bars in place of markers joined by lines.
     Source: paper Figures 3 and (bars) 6, from the values of Tables 9-20.
     """
-    rows = variants(frame)
+    rows = variant_accuracies(frame)
     tasks = list(dict.fromkeys(row.task for row in rows))
     looks = _looks(frame, arms)
     columns = 3 if len(tasks) == 3 else min(len(tasks), 2)
@@ -101,9 +101,9 @@ def _looks(frame: pd.DataFrame, arms: Sequence[str] | None) -> dict[str, Style]:
 
 def _accuracy_panel(
     panel: Axes,
-    rows: list[Variant],
+    rows: list[VariantAccuracy],
     looks: dict[str, Style],
-    draw: Callable[[Axes, list[Variant], np.ndarray, Style], None],
+    draw: Callable[[Axes, list[VariantAccuracy], np.ndarray, Style], None],
 ) -> None:
     """The arms side by side at each m, so that equal means stay visible."""
     withheld = sorted({row.withheld for row in rows})
@@ -127,7 +127,7 @@ def _accuracy_panel(
     sns.despine(ax=panel)
 
 
-def _dots_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style) -> None:
+def _dots_of_arm(panel: Axes, rows: list[VariantAccuracy], x_M: np.ndarray, look: Style) -> None:
     """Line and means, pale where incomplete, with error bars (none if n = 1), and the paper's values as rings."""
     mean_M, sem_M, whole_M = _means(rows)
     panel.plot(x_M, mean_M, color=look.color, linestyle=look.line, linewidth=points(0.8), alpha=0.5, zorder=2)
@@ -137,7 +137,7 @@ def _dots_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style)
     _paper_of_arm(panel, rows, x_M, look)
 
 
-def _bars_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style) -> None:
+def _bars_of_arm(panel: Axes, rows: list[VariantAccuracy], x_M: np.ndarray, look: Style) -> None:
     """Bars from 0, hatched where incomplete, with error bars (none if n = 1), and the paper's values as rings."""
     mean_M, sem_M, whole_M = _means(rows)
     panel.set_ylim(bottom=0)
@@ -150,13 +150,13 @@ def _bars_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style)
     panel.lines[-1].set_path_effects([halo])
 
 
-def _means(rows: list[Variant]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _means(rows: list[VariantAccuracy]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means and standard errors in percent (0 if n = 1), and whether all planned networks are there; [M] each."""
     mean_M = 100 * np.array([row.mean for row in rows])
     return mean_M, 100 * np.nan_to_num([row.sem for row in rows]), np.array([row.n == row.planned for row in rows])
 
 
-def _paper_of_arm(panel: Axes, rows: list[Variant], x_M: np.ndarray, look: Style) -> None:
+def _paper_of_arm(panel: Axes, rows: list[VariantAccuracy], x_M: np.ndarray, look: Style) -> None:
     paper_M = 100 * np.array([row.published_mean for row in rows])
     panel.plot(x_M, paper_M, color=look.color, marker=look.marker, zorder=3, gid="paper", **_UNCLIPPED, **_ring())
 
@@ -204,7 +204,7 @@ def _handle(look: Style) -> Line2D:
     )
 
 
-def _conventions(rows: list[Variant], bars: bool) -> list[Artist]:
+def _conventions(rows: list[VariantAccuracy], bars: bool) -> list[Artist]:
     handles: list[Artist] = [Line2D([], [], **_chance_line(), label="chance")]
     grey = Style("0.2", "o", "-", "")
     if any(row.source for row in rows):
@@ -216,23 +216,23 @@ def _conventions(rows: list[Variant], bars: bool) -> list[Artist]:
     return handles + _untrained(rows)
 
 
-def _untrained(rows: list[Variant]) -> list[Artist]:
+def _untrained(rows: list[VariantAccuracy]) -> list[Artist]:
     conditions = {(row.task, row.withheld) for row in rows}
     trained = {(row.task, row.withheld) for row in rows if row.n}
     return [] if conditions == trained else [Patch(**_UNTRAINED, label="none trained at this m")]
 
 
-def _accuracy_note(rows: list[Variant]) -> str:
+def _accuracy_note(rows: list[VariantAccuracy]) -> str:
     paper = f" Paper: n = {PUBLISHED_N}." if any(row.source for row in rows) else ""
     return f"{_count(rows)}. Error bars: ± standard error of the mean over seeds (ddof 1).{paper}"
 
 
-def _count(rows: list[Variant]) -> str:
+def _count(rows: list[VariantAccuracy]) -> str:
     usual = _usual(rows)
     return "n as listed" if usual is None else f"n = {usual} trained networks per mean unless listed"
 
 
-def _usual(rows: list[Variant]) -> int | None:
+def _usual(rows: list[VariantAccuracy]) -> int | None:
     """How many networks most of the whole variants have; None if none is whole."""
     whole = [row.n for row in rows if row.n == row.planned]
     return max(set(whole), key=lambda n: (whole.count(n), n)) if whole else None
@@ -244,13 +244,13 @@ def lacks(frame: pd.DataFrame, arms: Sequence[str] | None = None) -> list[str]:
     Args:
         frame, arms: as `accuracy` takes them.
     """
-    return _lacks(frame, variants(frame), _looks(frame, arms))
+    return _lacks(frame, variant_accuracies(frame), _looks(frame, arms))
 
 
-def _lacks(frame: pd.DataFrame, rows: list[Variant], looks: dict[str, Style]) -> list[str]:
+def _lacks(frame: pd.DataFrame, rows: list[VariantAccuracy], looks: dict[str, Style]) -> list[str]:
     usual = _usual(rows)
     doubts = _doubts(frame)
-    kinds: dict[str, Callable[[Variant], bool]] = {
+    kinds: dict[str, Callable[[VariantAccuracy], bool]] = {
         "Other n": lambda row: row.n == row.planned != usual,
         "Incomplete": lambda row: 0 < row.n < row.planned,
         "Not averaged": lambda row: row[:3] in doubts,
@@ -263,7 +263,7 @@ def _lacks(frame: pd.DataFrame, rows: list[Variant], looks: dict[str, Style]) ->
     return notes
 
 
-def _lack(row: Variant) -> str:
+def _lack(row: VariantAccuracy) -> str:
     return row.lack if row.n or row.failed else ""
 
 
@@ -275,7 +275,9 @@ def _doubts(frame: pd.DataFrame) -> dict[tuple[str, int, str], str]:
     return {(task, int(m), arm): doubt for task, m, arm, doubt in doubtful.itertuples(index=False)}
 
 
-def _listed(chosen: list[tuple[Variant, str]], rows: list[Variant], looks: dict[str, Style]) -> list[str]:
+def _listed(
+    chosen: list[tuple[VariantAccuracy, str]], rows: list[VariantAccuracy], looks: dict[str, Style]
+) -> list[str]:
     """The chosen in words: the m of an arm that lack the same, and the arms of which that is so, put together."""
     of_arm: dict[tuple[str, str, str], list[str]] = {}
     for row, lack in chosen:
@@ -318,7 +320,7 @@ def curves(
     """
     drawn = with_curves(frame, curves)
     without = (drawn["status"] != frame["status"]).tolist().count(True)
-    rows, means = variants(drawn), mean_courses(drawn, curves)
+    rows, means = variant_accuracies(drawn), mean_courses(drawn, curves)
     if not means:
         raise AnalysisError("no completed trial has training curves; run the study first")
     looks = {arm: look for arm, look in _looks(frame, arms).items() if any(a == arm for _, _, a in means)}
@@ -353,7 +355,7 @@ def _curve_places(shown: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
     return [(rows.index(task), i - tasks.index(task)) for i, task in enumerate(tasks)]
 
 
-def _curve_note(rows: list[Variant], without: int) -> str:
+def _curve_note(rows: list[VariantAccuracy], without: int) -> str:
     lacking = f" {without} completed networks have no stored time course, and count as missing here." if without else ""
     return (
         f"{_count(rows)}. Bands: ± standard error of the mean over seeds (ddof 1). Above 100 updates, measurements of a"
@@ -361,7 +363,7 @@ def _curve_note(rows: list[Variant], without: int) -> str:
     )
 
 
-def _curve_conventions(rows: list[Variant]) -> list[Artist]:
+def _curve_conventions(rows: list[VariantAccuracy]) -> list[Artist]:
     handles: list[Artist] = []
     if any(0 < row.n < row.planned for row in rows):
         handles.append(Line2D([], [], **_curve_line(Style("0.2", "o", "-", ""), True), label="pale: incomplete"))

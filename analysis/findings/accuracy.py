@@ -4,12 +4,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.data.published import UNPUBLISHED, Published, published
+from analysis.data.published import UNPUBLISHED, published
 from analysis.data.trials import VARIANT, load_study
 from analysis.statistics.summary import summarise
+from esbn_core.vocabulary import Cell
 
 
-class Variant(NamedTuple):
+class VariantAccuracy(NamedTuple):
     """A row of the table: one arm at one task and m."""
 
     task: str
@@ -27,6 +28,11 @@ class Variant(NamedTuple):
     difference_points: float  # ours minus published, in percentage points
 
     @property
+    def cell(self) -> Cell:
+        """Which variant it is."""
+        return Cell(self.task, self.withheld, self.arm)
+
+    @property
     def lack(self) -> str:
         """How many of its trials are there, in words: ``"7 of 10 trained, 1 failed, 2 missing"``."""
         others = [f"{count} {word}" for count, word in ((self.failed, "failed"), (self.missing, "missing")) if count]
@@ -34,38 +40,32 @@ class Variant(NamedTuple):
 
 
 def table(results: str, study: str) -> pd.DataFrame:
-    """Test accuracy of every variant of a study beside the published value.
+    """Returns the test accuracy of every variant of a study beside the published value.
 
     Args:
         results: folder or URI the study was run into.
         study: name of the study.
     Returns:
-        A row per variant with the columns of `Variant`, by task, withheld and arm; tasks and arms as the plan has them.
+        A row per variant with the columns of `VariantAccuracy`, by task, withheld and arm; tasks and arms as the plan
+        has them.
     Raises:
         AnalysisError: the study is unknown or its files cannot be read.
     """
-    return table_on(load_study(results, study))
+    return pd.DataFrame(variant_accuracies(load_study(results, study)))
 
 
-def table_on(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same from rows of `load_study`."""
-    return pd.DataFrame(variants(frame))
-
-
-def variants(frame: pd.DataFrame) -> list[Variant]:
-    """The variants of a study, in the order of `table`, from rows of `load_study`."""
+def variant_accuracies(frame: pd.DataFrame) -> list[VariantAccuracy]:
+    """Returns the variants of a study, in the order of `table`, from rows of `load_study`."""
     groups: Any = frame.groupby(VARIANT, sort=False)
-    cells = {(task, int(withheld), arm): rows for (task, withheld, arm), rows in groups}
-    statuses = {cell: rows["status"].tolist() for cell, rows in cells.items()}
-    accuracies = {cell: rows.loc[rows["status"] == "completed", "test_accuracy"] for cell, rows in cells.items()}
+    trials = {Cell(task, int(withheld), arm): rows for (task, withheld, arm), rows in groups}
     tasks, arms = frame["task"].unique().tolist(), frame["arm"].unique().tolist()
-    order = sorted(cells, key=lambda cell: (tasks.index(cell[0]), cell[1], arms.index(cell[2])))
-    paper = published()
-    printed = [paper.get((task, withheld, arm), UNPUBLISHED) for task, withheld, arm in order]
-    return [_variant(cell, accuracies[cell], statuses[cell], p) for cell, p in zip(order, printed, strict=True)]
+    order = sorted(trials, key=lambda cell: (tasks.index(cell.task), cell.withheld, arms.index(cell.arm)))
+    return [_accuracy(cell, trials[cell]) for cell in order]
 
 
-def _variant(cell: tuple[str, int, str], accuracies: pd.Series, statuses: list[str], printed: Published) -> Variant:
-    n, mean, sem = summarise(accuracies.to_numpy(float))
+def _accuracy(cell: Cell, trials: pd.DataFrame) -> VariantAccuracy:
+    statuses = trials["status"].tolist()
     failed, missing = statuses.count("failed"), statuses.count("missing")
-    return Variant(*cell, n, len(statuses), failed, missing, mean, sem, *printed, 100 * (mean - printed.mean))
+    n, mean, sem = summarise(trials.loc[trials["status"] == "completed", "test_accuracy"].to_numpy(float))
+    paper = published().get(cell, UNPUBLISHED)
+    return VariantAccuracy(*cell, n, len(statuses), failed, missing, mean, sem, *paper, 100 * (mean - paper.mean))

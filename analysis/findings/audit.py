@@ -1,4 +1,4 @@
-"""Whether a study held its test problems back and trained its arms alike, proven from what each trial stored.
+"""Audit of a study: that it held its test problems back and trained its arms alike, from what each trial stored.
 
 A trial stores which objects its problems show and a hash of the problems, found in the problems themselves. Only
 completed trials are audited, since only they enter a number. What a row does not say counts as not proven.
@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow.compute as pc
 
-from analysis.data.trials import VARIANT, has_rows, load_study, read
+from analysis.data.trials import VARIANT, has_rows, read
 from analysis.errors import AnalysisError
 from analysis.findings.comparison import spans
-from analysis.tables.grid import Grid, render
-from esbn_core.vocabulary import CURVE_STEP
+from esbn_core.vocabulary import CURVE_STEP, Cell
 
 _DRAWN_BY = ("n_objects", "images", "n_train", "n_test", "sampling")  # settings that, with the seed, make the problems
 _STORED = ("withheld_objects", "train_objects", "test_objects", "repeated_problems", "tested_after", "started_at")
@@ -33,25 +32,20 @@ class Check(NamedTuple):
     evidence: str
 
 
-def audit(results: str, study: str) -> pd.DataFrame:
+def audit_study(results: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Checks the holdout of a study.
 
     Args:
         results: folder or URI the study was run into.
-        study: name of the study.
+        frame: rows of `load_study` from there.
     Returns:
         The rows of `Check`.
     Raises:
-        AnalysisError: no trial of the study has completed; or it is unknown or its files cannot be read.
+        AnalysisError: no trial of the study has completed, or its files cannot be read.
     """
-    frame = load_study(results, study)
     if "completed" not in set(frame["status"]):
+        study = frame["study"].iloc[0]
         raise AnalysisError(f"study={study!r} has no completed trial yet, so there is nothing to audit; run it first")
-    return audit_on(results, frame)
-
-
-def audit_on(results: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """The same from rows of `load_study`, of which some have completed."""
     completed = frame.loc[frame["status"] == "completed"]
     completed = completed.reindex(columns=list(dict.fromkeys([*completed, "updates", *_STORED, *_SHARED])))
     trials: list[Row] = [{str(name): value for name, value in row.items()} for row in completed.to_dict("records")]
@@ -64,20 +58,6 @@ def audit_on(results: str, frame: pd.DataFrame) -> pd.DataFrame:
         *_untuned(results, trials),
     ]
     return pd.DataFrame(checks, columns=list(Check._fields))
-
-
-def report(frame: pd.DataFrame, format: str) -> str:
-    """A frame of `audit` in one of `analysis.tables.grid.FORMATS`."""
-    rows = [
-        [row["check"], "passed" if row["passed"] else "FAILED", row["evidence"]] for row in frame.to_dict("records")
-    ]
-    return render([Grid(("check", "result", "evidence"), rows, (False, False, False))], _NOTES, [frame], format)
-
-
-_NOTES = (
-    "Checked on the completed trials, from the rows they stored: each lists the objects its training and test problems"
-    " show, found in these problems, and a hash of the problems. What a row does not say is not proven.",
-)
 
 
 def _holdout(trials: list[Row]) -> list[Check]:
@@ -150,8 +130,7 @@ def _seeds(frame: pd.DataFrame) -> Check:
 def _alike(trials: list[Row]) -> Check:
     """At one seed all arms have one split and one set of images; arms that draw problems alike have the same ones."""
     name = "Arms share split, images and problems at each seed"
-    unknown = [trial for trial in trials if any(_null(trial[column]) for column in _SHARED)]
-    if unknown:
+    if unknown := [trial for trial in trials if _unknown(trial, _SHARED)]:
         return Check(name, False, _silent(unknown, _SHARED))
     at_seed: dict[tuple, set[tuple]] = {}
     of_sizes: dict[tuple, set[str]] = {}
@@ -161,7 +140,7 @@ def _alike(trials: list[Row]) -> Check:
         settings = json.loads(trial["config"])
         drawn = (*place, *(settings.get(name) for name in _DRAWN_BY))
         of_sizes.setdefault(drawn, set()).add(trial["problems_hash"])
-    bad = dict.fromkeys(key[:3] for key, found in (*at_seed.items(), *of_sizes.items()) if len(found) > 1)
+    bad = dict.fromkeys(key[:3] for key, variety in (*at_seed.items(), *of_sizes.items()) if len(variety) > 1)
     if bad:
         return Check(name, False, f"not at {'; '.join(f'{task}, m = {m}, seed {seed}' for task, m, seed in bad)}")
     more = len(of_sizes) - len(at_seed)
@@ -215,35 +194,33 @@ def _each(name: str, trials: list[Row], needs: Sequence[str], holds: Callable[[R
     """A check of every trial on its own."""
     if not trials:
         return Check(name, True, "no completed trial that this could concern")
-    unknown = [trial for trial in trials if any(_null(trial[column]) for column in needs)]
-    broken = [t for t in trials if not any(_null(t[column]) for column in needs) and not holds(t)]
+    unknown = [trial for trial in trials if _unknown(trial, needs)]
+    broken = [trial for trial in trials if not _unknown(trial, needs) and not holds(trial)]
     if broken or unknown:
         said = [f"not so in {_names(broken)}"] * bool(broken) + [_silent(unknown, needs)] * bool(unknown)
         return Check(name, False, "; ".join(said))
     return Check(name, True, f"{_count(len(trials), 'trial')}: {evidence}")
 
 
-def _silent(trials: list[Row], needs: Iterable[str]) -> str:
-    lack = [column for column in needs if any(_null(trial[column]) for trial in trials)]
-    return f"not stored ({', '.join(lack)}) in {_names(trials)}"
+def _unknown(trial: Row, needs: Iterable[str]) -> list[str]:
+    """Those of the columns that the trial has not stored."""
+    return [name for name in needs if not hasattr(trial[name], "__len__") and pd.isna(trial[name])]
+
+
+def _silent(trials: list[Row], needs: Sequence[str]) -> str:
+    lack = {name for trial in trials for name in _unknown(trial, needs)}
+    return f"not stored ({', '.join(name for name in needs if name in lack)}) in {_names(trials)}"
 
 
 def _names(trials: list[Row]) -> str:
     """Trials by variant: ``"3 trials: rmts, m = 95, baseline, seeds 0-2"``, shortened after three variants."""
-    variants: dict[tuple, list[int]] = {}
+    seeds: dict[Cell, list[int]] = {}
     for trial in trials:
-        variants.setdefault(tuple(trial[column] for column in VARIANT), []).append(int(trial["seed"]))
-    named = [
-        f"{task}, m = {m}, {arm}, seed{'s' * (len(seeds) > 1)} {spans(seeds)}"
-        for (task, m, arm), seeds in variants.items()
-    ]
+        seeds.setdefault(Cell(*(trial[column] for column in VARIANT)), []).append(int(trial["seed"]))
+    named = [f"{cell}, seed{'s' * (len(numbers) > 1)} {spans(numbers)}" for cell, numbers in seeds.items()]
     rest = [f"and {len(named) - 3} more variants"] * (len(named) > 3)
     return f"{_count(len(trials), 'trial')}: {'; '.join([*named[:3], *rest])}"
 
 
 def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' * (n != 1)}"
-
-
-def _null(value: Any) -> bool:
-    return value is None or (not hasattr(value, "__len__") and pd.isna(value))

@@ -1,4 +1,4 @@
-"""The arms of a study against one of them: seed by seed, condition by condition, and over all conditions.
+"""Comparison of the arms of a study with one of them: seed by seed, condition by condition, and over all conditions.
 
 A condition is a task and a number m of withheld objects. The same seed has the same withheld objects, problems and
 batches in every arm, so networks are compared in pairs.
@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.published import published
-from analysis.data.trials import load_study
 from analysis.errors import AnalysisError, choices
+from analysis.findings.interim import at_looks
 from analysis.statistics.bootstrap import Estimate, improvement, interquartile_mean
-from analysis.statistics.interim import at_looks
 from analysis.statistics.tests import Paired, holm, more_pairs, paired, repeated
+from esbn_core.vocabulary import Cell
 
 ALPHA = 0.05  # level of each family of tests
 COMPLETED = "completed"
@@ -37,21 +37,6 @@ class Seed(NamedTuple):
 Arms = dict[str, dict[int, Seed]]  # of one condition: arm -> seed -> trial
 
 
-def load_arms(results: str, study: str, baseline: str) -> pd.DataFrame:
-    """The rows of `load_study`, once it is clear that there is something to compare.
-
-    Args:
-        results: folder or URI the study was run into.
-        study: name of the study.
-        baseline: arm that the others are compared with.
-    Raises:
-        AnalysisError: the study has no such arm, or no other; or it is unknown or its files cannot be read.
-    """
-    frame = load_study(results, study)
-    check_arms(frame, study, baseline)
-    return frame
-
-
 def check_arms(frame: pd.DataFrame, study: str, baseline: str) -> None:
     """Raises `AnalysisError` if a study has no such arm, or no other."""
     arms = set(frame["arm"])
@@ -62,7 +47,7 @@ def check_arms(frame: pd.DataFrame, study: str, baseline: str) -> None:
 
 
 def conditions(frame: pd.DataFrame) -> dict[Condition, Arms]:
-    """Rows of `load_study` by condition, arm and seed; tasks and arms in planned order, m by size."""
+    """Groups rows of `load_study` by condition, arm and seed; tasks and arms in planned order, m by size."""
     cells: dict[Condition, Arms] = {}
     columns = (frame[column] for column in ("task", "withheld", "arm", "seed", "status", "test_accuracy"))
     for task, withheld, arm, seed, status, accuracy in zip(*columns, strict=True):
@@ -74,7 +59,7 @@ def conditions(frame: pd.DataFrame) -> dict[Condition, Arms]:
 
 
 def pairs(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Paired differences of every arm from the baseline at every condition.
+    """Returns the paired differences of every arm from the baseline at every condition.
 
     Args:
         frame: rows of `load_study`.
@@ -82,18 +67,17 @@ def pairs(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
     Returns:
         A row per condition and arm: ``task``, ``withheld``, ``arm``; ``n`` (seeds completed in both) of ``planned``
         (seeds planned in either); ``difference_points`` (arm minus baseline, mean over pairs) with ``low_points`` and
-        ``high_points`` (95 % t interval) and ``t`` as `inference.paired` has them; ``p`` likewise, but corrected by
-        `inference.repeated` where there are several ``looks``; ``p_holm`` (the family is all rows, those without a test
+        ``high_points`` (95 % t interval) and ``t`` as `tests.paired` has them; ``p`` likewise, but corrected by
+        `tests.repeated` where there are several ``looks``; ``p_holm`` (the family is all rows, those without a test
         included); ``unpaired``, the seeds completed in one of the two only, in words; ``more_seeds``, the fewest after
-        which p would pass the strictest step of the correction, null if none (see `inference.more_pairs`).
+        which p would pass the strictest step of the correction, null if none (see `tests.more_pairs`).
     """
-    found = [_pairs(conditions(seen), baseline) for seen in at_looks(frame)]
-    p_LC = np.stack([at_look["p"].to_numpy(float) for at_look in found])
-    looks = len(found)
-    rows = found[0] if looks == 1 else _pairs(conditions(frame), baseline)
+    tested = [_pairs(conditions(seen), baseline) for seen in at_looks(frame)]
+    looks = len(tested)
+    p = repeated(np.stack([rows["p"].to_numpy(float) for rows in tested]), looks)
+    rows = tested[0] if looks == 1 else _pairs(conditions(frame), baseline)
     level = ALPHA / max(len(rows), 1) / looks
     more = [more_pairs(Paired(*values), level) for values in rows[_PAIRED].itertuples(index=False)]
-    p = repeated(p_LC, looks)
     return rows.assign(p=p, p_holm=holm(p), looks=looks, more_seeds=pd.array(more, dtype="Int64"))
 
 
@@ -105,29 +89,29 @@ def _pairs(cells: dict[Condition, Arms], baseline: str) -> pd.DataFrame:
         for arm, seeds in arms.items():
             if arm == baseline:
                 continue
-            both = [seed for seed in seeds if seed in base and _completed(seeds, seed) and _completed(base, seed)]
-            found = paired([100 * (seeds[seed].accuracy - base[seed].accuracy) for seed in both])
-            rows.append((task, withheld, arm, len(seeds.keys() | base), *found, unpaired(seeds, base)))
-    return pd.DataFrame(rows, columns=["task", "withheld", "arm", "planned", *_PAIRED, "unpaired"])
+            ours, theirs = _completed(seeds), _completed(base)
+            test = paired([100 * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs])
+            rows.append((task, withheld, arm, len(seeds.keys() | base), *test, unpaired(seeds, base)))
+    return pd.DataFrame(rows, columns=[*Cell._fields, "planned", *_PAIRED, "unpaired"])
 
 
-def _completed(seeds: dict[int, Seed], seed: int) -> bool:
-    return seed in seeds and seeds[seed].status == COMPLETED
+def _completed(seeds: dict[int, Seed]) -> dict[int, float]:
+    return {seed: trial.accuracy for seed, trial in seeds.items() if trial.status == COMPLETED}
 
 
 def unpaired(seeds: dict[int, Seed], base: dict[int, Seed]) -> str:
-    """Seeds completed in one arm only, ``"2 (failed in the arm), 3-9 (missing in the arm)"``; empty if none are."""
+    """Names the seeds completed in one arm only: ``"2 (failed in the arm), 3-9 (missing in the arm)"``, or nothing."""
     lacks: dict[str, list[int]] = {}
     for here, other, name in ((base, seeds, "arm"), (seeds, base, "baseline")):
-        for seed in here:
-            if _completed(here, seed) and not _completed(other, seed):
-                status = other[seed].status if seed in other else NOT_PLANNED
+        for seed in _completed(here):
+            status = other[seed].status if seed in other else NOT_PLANNED
+            if status != COMPLETED:
                 lacks.setdefault(f"{status} in the {name}", []).append(seed)
-    return ", ".join(f"{spans(found)} ({lack})" for lack, found in lacks.items())
+    return ", ".join(f"{spans(numbers)} ({lack})" for lack, numbers in lacks.items())
 
 
 def spans(numbers: Iterable[int]) -> str:
-    """Whole numbers in words, runs of three and more shortened: ``"0, 1, 4-9"``."""
+    """Prints whole numbers, runs of three and more shortened: ``"0, 1, 4-9"``."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:
@@ -138,7 +122,7 @@ def spans(numbers: Iterable[int]) -> str:
 
 
 def over_conditions(differences: pd.DataFrame) -> pd.DataFrame:
-    """The paper's own comparison of arms: a paired t test over condition means, an arm a row.
+    """Compares arms as the paper does: by a paired t test over condition means, an arm a row.
 
     Args:
         differences: rows of `pairs` or of `published_differences`.
@@ -156,18 +140,18 @@ def over_conditions(differences: pd.DataFrame) -> pd.DataFrame:
 
 
 def published_differences(baseline: str) -> pd.DataFrame:
-    """Arm minus baseline in the paper's means, in points: a row per task, withheld and arm that it has both of."""
+    """Returns arm minus baseline in the paper's means, in points: a row per cell that it has both of."""
     paper = published()
     rows = [
         (task, withheld, arm, 100 * (value.mean - paper[task, withheld, baseline].mean))
         for (task, withheld, arm), value in paper.items()
         if arm != baseline and (task, withheld, baseline) in paper
     ]
-    return pd.DataFrame(rows, columns=["task", "withheld", "arm", "difference_points"])
+    return pd.DataFrame(rows, columns=[*Cell._fields, "difference_points"])
 
 
 def arms(cells: dict[Condition, Arms], differences: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """What each arm amounts to: at how many conditions it is worse or better, and how it does over all of them.
+    """Sums up each arm: at how many conditions it is worse or better, and how it does over all of them.
 
     Args:
         cells: from `conditions`.
@@ -203,13 +187,11 @@ def _across(cells: dict[Condition, Arms], arm: str, baseline: str) -> dict[str, 
     ours, base = (
         [np.array([trial.accuracy for trial in of[name].values()]) for of in whole] for name in (arm, baseline)
     )
-    found = {
-        "iqm": interquartile_mean(ours) if whole else _NO_ESTIMATE,
-        "baseline_iqm": interquartile_mean(base) if whole else _NO_ESTIMATE,
-        "p_improvement": improvement(ours, base) if whole else _NO_ESTIMATE,
-    }
-    for name, (value, low, high) in found.items():
-        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    estimates = [_NO_ESTIMATE] * 3
+    if whole:
+        estimates = [interquartile_mean(ours), interquartile_mean(base), improvement(ours, base)]
+    for name, estimate in zip(("iqm", "baseline_iqm", "p_improvement"), estimates, strict=True):
+        row |= zip((name, f"{name}_low", f"{name}_high"), estimate, strict=True)
     return row
 
 
@@ -219,5 +201,5 @@ def complete(arms: Arms, arm: str) -> bool:
 
 
 def left_out(cells: dict[Condition, Arms], arm: str, baseline: str) -> list[Condition]:
-    """The conditions an arm is planned at that are not complete in it and in the baseline."""
+    """Returns the conditions an arm is planned at that are not complete in it and in the baseline."""
     return [at for at, of in cells.items() if arm in of and not (complete(of, arm) and complete(of, baseline))]

@@ -11,18 +11,11 @@ from optuna.importance import BaseImportanceEvaluator, FanovaImportanceEvaluator
 
 from analysis.data.searches import Search, as_optuna, measured
 from analysis.errors import AnalysisError
-from analysis.tables.grid import MISSING, Grid, render
 
 RESAMPLES = 50
 EVALUATORS: dict[str, Callable[[], BaseImportanceEvaluator]] = {
     "fanova": lambda: FanovaImportanceEvaluator(n_trees=32, seed=0),
     "ped_anova": PedAnovaImportanceEvaluator,
-}
-MEANING = {
-    "fanova": "fANOVA (Hutter et al. 2014): share of the variance of accuracy, as a random forest predicts it over the"
-    " whole space, that a parameter explains by itself.",
-    "ped_anova": "PED-ANOVA (Watanabe et al. 2023): how far the values of a parameter in the best tenth of suggestions"
-    " are from those in all.",
 }
 
 
@@ -53,7 +46,7 @@ def importances(search: Search, evaluator: str = "fanova", update: int | None = 
         raise AnalysisError("no parameter varies over all suggestions, so none can be compared over them")
     draws = np.random.default_rng(0)
     samples = [frame.iloc[draws.integers(len(frame), size=len(frame))] for _ in range(RESAMPLES)]
-    found = _importances(search, frame, evaluator, everywhere)
+    shares = _importances(search, frame, evaluator, everywhere)
     resampled = pd.DataFrame(
         [_importances(search, sample, evaluator, everywhere) for sample in samples if _tells(sample, everywhere)],
         columns=everywhere,
@@ -61,9 +54,9 @@ def importances(search: Search, evaluator: str = "fanova", update: int | None = 
     rows = [
         {
             "parameter": name,
-            "importance": found.get(name, np.nan),
-            "low": resampled[name].quantile(0.025) if name in found else np.nan,
-            "high": resampled[name].quantile(0.975) if name in found else np.nan,
+            "importance": shares.get(name, np.nan),
+            "low": resampled[name].quantile(0.025) if name in shares else np.nan,
+            "high": resampled[name].quantile(0.975) if name in shares else np.nan,
             "n": sum(name in values for values in frame["values"]),
         }
         for name in search.distributions
@@ -82,32 +75,3 @@ def _importances(search: Search, frame: pd.DataFrame, evaluator: str, parameters
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study = as_optuna(search, frame)
         return optuna.importance.get_param_importances(study, evaluator=EVALUATORS[evaluator](), params=parameters)
-
-
-def report(search: Search, frame: pd.DataFrame, evaluator: str, update: int | None, format: str) -> str:
-    """The importances of a search as a table.
-
-    Args:
-        frame: rows of `importances`, with the same evaluator and update.
-    Raises:
-        AnalysisError: the format is unknown.
-    """
-    rows = []
-    for row in frame.to_dict("records"):
-        known = [f"{row['importance']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}"]
-        rows.append([row["parameter"], *([MISSING] * 2 if pd.isna(row["importance"]) else known), str(row["n"])])
-    grid = Grid(("parameter", "importance", "95 % interval", "n"), rows, (False, True, True, True))
-    return render([grid], notes(search, evaluator, update), [frame], format)
-
-
-def notes(search: Search, evaluator: str, update: int | None) -> list[str]:
-    """What the importances of a search are of."""
-    frame = measured(search, update)
-    counts = ", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items())
-    at = "the last rung that each reached" if update is None else f"update {update}"
-    return [
-        MEANING[evaluator] + " Normalised to a sum of 1.",
-        f"Of validation accuracy at {at}, means over {len(search.about['seeds'])} seeds, of n suggestions ({counts})."
-        f" Interval: percentiles of {RESAMPLES} bootstrap samples of the suggestions. {MISSING}: searched in some"
-        " suggestions only.",
-    ]

@@ -8,19 +8,20 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analysis.data.trials import VARIANT, load_keys, load_study
+from analysis.data.trials import VARIANT, load_keys
 from analysis.errors import AnalysisError
 from analysis.findings import key_geometry
-from analysis.statistics.summary import summarise
-from analysis.tables.grid import MISSING, Grid, render
 
 RIDGE = 1e-3  # of the mean square of a key's entries, added to the normal equations of the decoder
 BY_CONSTRUCTION = 2  # steps at which the controller has seen nothing of the images, so the keys are the same
 
 
-def by_step(results: str, study: str) -> pd.DataFrame:
-    """The measures of every network of a study with stored keys, step by step.
+def by_step(results: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Measures every network of a study with stored keys, step by step.
 
+    Args:
+        results: folder or URI the study was run into.
+        frame: rows of `load_study` from there.
     Returns:
         A row per trial and step t with the columns of the variant, ``seed`` and
         distance: between the mean key of training and of test problems;
@@ -31,18 +32,14 @@ def by_step(results: str, study: str) -> pd.DataFrame:
         the training problems, names right;
         retrieved: median |r - k_t| / |k_t| over the test problems' reads of this step's entry, where there are any.
     Raises:
-        AnalysisError: the study is unknown, none of its trials has stored keys, or a file is torn.
+        AnalysisError: none of the trials has stored keys, or a file is torn.
     """
-    frame = load_study(results, study)
-    if _with_keys(frame).empty:
+    recorded = frame.loc[(frame["status"] == "completed") & frame["keys"]]
+    if recorded.empty:
+        study = frame["study"].iloc[0]
         raise AnalysisError(f"study={study!r} has no trial with stored keys yet; `esbn run keys` makes some")
-    return by_step_on(results, frame)
-
-
-def by_step_on(results: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """The same from rows of `load_study`."""
     frames = []
-    for row in _with_keys(frame).to_dict("records"):
+    for row in recorded.to_dict("records"):
         keys = load_keys(results, row["trial_id"])
         if len(keys):  # a trial can be there while its keys are still to be recorded
             measured = measures(key_geometry.trace(keys))
@@ -50,10 +47,6 @@ def by_step_on(results: str, frame: pd.DataFrame) -> pd.DataFrame:
     if not frames:
         raise AnalysisError("no trial of the study has stored keys yet; run it again, which records them")
     return pd.concat(frames, ignore_index=True)
-
-
-def _with_keys(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.loc[(frame["status"] == "completed") & frame["keys"]]
 
 
 def measures(trace: key_geometry.Trace) -> pd.DataFrame:
@@ -105,35 +98,3 @@ def _decoder(keys_PTK: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     penalty_KK = RIDGE * np.square(x_NK).mean() * len(x_NK) * np.eye(x_NK.shape[1])
     weights_KT = np.linalg.solve(x_NK.T @ x_NK + penalty_KK, x_NK.T @ np.eye(keys_PTK.shape[1])[steps_N])
     return lambda x_PTK: (design(x_PTK) @ weights_KT).argmax(axis=1).reshape(x_PTK.shape[:2])
-
-
-def report(frame: pd.DataFrame, format: str) -> str:
-    """A frame of `by_step` as a table: mean and standard error over networks at each step."""
-    rows = []
-    for _, cell in frame.groupby([*VARIANT, "step"], sort=False):
-        task, withheld, arm, step = cell[[*VARIANT, "step"]].iloc[0].tolist()
-        apart = [_mean(cell[name].tolist(), 3) for name in ("distance", "spread", "between")]
-        overlap = MISSING if np.isinf(cell["overlap"]).all() else f"{cell['overlap'].median():,.0f}"
-        ends = (_mean((100 * cell["decoded"]).tolist(), 1), _mean(cell["retrieved"].dropna().tolist(), 4))
-        rows.append([task, str(withheld), arm, str(len(cell)), str(step), ends[0], *apart, overlap, ends[1]])
-    header = ("task", "m", "arm", "n", "step", "decoded (%)", "train to test", "spread", "to other steps", "overlap")
-    grid = Grid((*header, "retrieved"), rows, (False, True, False, *[True] * 8))
-    return render([grid], _NOTES, [frame], format)
-
-
-_NOTES = (
-    "Mean ± standard error over networks (ddof 1). decoded: test keys whose step a linear decoder fitted to training"
-    " keys names right. train to test: distance of the mean keys; spread: of test keys around their mean; to other"
-    " steps: mean distance of the mean keys. overlap: to other steps over train to test, median of networks; a dash"
-    " where training and test agree exactly. retrieved: median |r - k| / |k| of test reads of the entry of this step.",
-    f"Steps 1 to {BY_CONSTRUCTION} agree between training and test by construction, since the controller has seen no"
-    f" image then; step {BY_CONSTRUCTION + 1} can differ through one number alone, the confidence of its read. The key"
-    " of the last step is never read, so nothing trains it.",
-)
-
-
-def _mean(values: list[float], digits: int) -> str:
-    n, mean, sem = summarise(values)
-    if not n:
-        return MISSING
-    return f"{mean:.{digits}f}" + ("" if np.isnan(sem) else f" ± {sem:.{digits}f}")

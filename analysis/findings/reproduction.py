@@ -1,4 +1,4 @@
-"""Whether our accuracies reproduce the published ones: equivalence tests against the paper's means, cell by cell."""
+"""Reproduction of the published accuracies: equivalence tests against the paper's means, cell by cell."""
 
 from collections.abc import Sequence
 
@@ -6,36 +6,29 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.published import PUBLISHED_N
-from analysis.data.trials import load_study
 from analysis.errors import AnalysisError
-from analysis.findings.accuracy import variants
-from analysis.statistics.interim import at_looks
+from analysis.findings.accuracy import variant_accuracies
+from analysis.findings.interim import at_looks
 from analysis.statistics.tests import MOST_NETWORKS, Welch, holm, interval, p_beyond, p_zero, repeated, welch
 
 REPRODUCED, DIFFERS, UNDECIDED = "reproduced", "differs", "undecided"
 SEM_FLOOR = 0.05  # points; the paper prints 0.1, so that its 0.0 may be anything below this
 
 
-def verdicts(results: str, study: str, margin: float = 3.0, alpha: float = 0.05) -> pd.DataFrame:
-    """The verdict on every variant of a study that the paper has a value for.
+def verdicts(frame: pd.DataFrame, margin: float = 3.0, alpha: float = 0.05) -> pd.DataFrame:
+    """Judges every variant of a study that the paper has a value for.
 
     Args:
-        results: folder or URI the study was run into.
-        study: name of the study.
+        frame: rows of `load_study`.
         margin: percentage points; differences smaller than this count as none.
         alpha: probability of a wrong verdict anywhere in the study and at any of its looks, at most.
     Returns:
         The rows of `judge`.
     Raises:
-        AnalysisError: as `judge`; or the study is unknown or its files cannot be read.
+        AnalysisError: as `judge`.
     """
-    return verdicts_on(load_study(results, study), margin, alpha)
-
-
-def verdicts_on(frame: pd.DataFrame, margin: float = 3.0, alpha: float = 0.05) -> pd.DataFrame:
-    """The same from rows of `load_study`."""
-    looks = [pd.DataFrame(variants(seen)) for seen in at_looks(frame)]
-    return judge(pd.DataFrame(variants(frame)), margin, alpha, looks)
+    looks = [pd.DataFrame(variant_accuracies(seen)) for seen in at_looks(frame)]
+    return judge(pd.DataFrame(variant_accuracies(frame)), margin, alpha, looks)
 
 
 def judge(
@@ -46,7 +39,7 @@ def judge(
     Both tests are Welch's, with the paper's standard error over 10 networks counted and no standard error taken as less
     than `SEM_FLOOR`. The verdict is reproduced if the equivalence test passes, even where the difference is also told
     from zero; differs if only zero is rejected; and undecided otherwise. Where there are several looks, each p is
-    corrected for them by `inference.repeated`. The 2 C tests of C cells are one family for
+    corrected for them by `tests.repeated`. The 2 C tests of C cells are one family for
     Holm's correction, those that n < 2 forbids included, so the level does not depend on what is trained yet. A
     difference is not both zero and beyond the margin, so C null hypotheses at most hold at once.
 
@@ -67,11 +60,11 @@ def judge(
     cells = _judged(frame)
     if cells.empty:
         raise AnalysisError("the paper has no value for any variant of this study; `esbn compare` compares its arms")
-    seen = [_found(_judged(look)) for look in (looks or [frame])]
+    seen = [_difference(_judged(look)) for look in (looks or [frame])]
     tests = repeated(np.stack([np.concatenate([p_beyond(at, margin), p_zero(at)]) for at in seen]), len(seen))
     equivalence, difference = np.split(holm(tests, true_at_most=len(cells)), 2)
     verdict = np.select([equivalence <= alpha, difference <= alpha], [REPRODUCED, DIFFERS], UNDECIDED)
-    low, high = interval(_found(cells))
+    low, high = interval(_difference(cells))
     undecided, waiting = verdict == UNDECIDED, np.isnan(equivalence)
     more, obstacle = _planned(cells, undecided, waiting, margin, alpha / len(cells) / len(seen))
     return cells.assign(
@@ -93,10 +86,6 @@ def _judged(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[frame["published_mean"].notna()].reset_index(drop=True)
 
 
-def _found(cells: pd.DataFrame) -> Welch:
-    return _difference(cells, cells["n"].to_numpy())
-
-
 def _check(margin: float, alpha: float) -> None:
     if not 0 < margin < np.inf:
         raise AnalysisError(f"margin={margin} is no distance; give percentage points above 0, e.g. 3.0")
@@ -104,11 +93,12 @@ def _check(margin: float, alpha: float) -> None:
         raise AnalysisError(f"alpha={alpha} is no level of a test; give a probability between 0 and 1, e.g. 0.05")
 
 
-def _difference(cells: pd.DataFrame, n: np.ndarray) -> Welch:
-    """Ours minus the paper's, in points, if the SD of ours came from n networks; n is [C] or [C, N], and so are these.
+def _difference(cells: pd.DataFrame, n: np.ndarray | None = None) -> Welch:
+    """Ours minus the paper's, in points, if the SD of ours came from n networks, by default those there are.
 
-    NaN where ours are fewer than two.
+    n is [C] or [C, N], and so are these; NaN where ours are fewer than two.
     """
+    n = cells["n"].to_numpy() if n is None else n
     shape = (-1, *[1] * (n.ndim - 1))
     difference, sem, have, paper_sem = (
         cells[column].to_numpy(float).reshape(shape) for column in ("difference_points", "sem", "n", "published_sem")

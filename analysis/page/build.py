@@ -1,4 +1,4 @@
-"""The report of a study: one web page with nothing outside it, which says what `esbn` prints, in the same words.
+"""Report of a study: one web page with nothing outside it, which says what `esbn` prints, in the same words.
 
 The folder assets/ holds its template, style and script, and what it brings along, as npm has them:
 plotly.js-basic-dist-min 4.1.1 (MIT), which draws, and sortable-tablesort 4.1.7 (public domain), which sorts tables.
@@ -15,22 +15,21 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.data import curves as time_courses
+from analysis.data.curves import BINS, curves_of, mean_courses
 from analysis.data.trials import VARIANT, has_rows, load_keys, load_study, read
 from analysis.errors import AnalysisError, choices
 from analysis.figures.palette import styles
-from analysis.findings import accuracy, audit, key_geometry, topup
-from analysis.findings import key_measures as symbols
-from analysis.findings.accuracy import variants
+from analysis.findings import key_geometry
+from analysis.findings.accuracy import variant_accuracies
+from analysis.findings.audit import audit_study
 from analysis.findings.comparison import check_arms, pairs
-from analysis.findings.reproduction import verdicts_on
-from analysis.page import figures as page_figures
-from analysis.page import tables as page_tables
-from analysis.statistics import interim as looks
-from analysis.tables import accuracy as tables
-from analysis.tables import comparison as compare_report
-from analysis.tables import reproduction as verdict_report
-from analysis.tables.grid import Grid, render
+from analysis.findings.interim import n_looks
+from analysis.findings.key_measures import by_step
+from analysis.findings.reproduction import verdicts
+from analysis.findings.topup import bought
+from analysis.page import figures, tables
+from analysis.tables import accuracy, audit, comparison, key_measures, reproduction
+from analysis.tables.printed import PrintedTable, render
 from esbn_core.vocabulary import BASELINE, TUNED
 
 
@@ -58,7 +57,7 @@ def write(results: str, study: str, out: str | Path, command: str | None = None,
 
 
 def html(results: str, study: str, command: str, baseline: str) -> str:
-    """The page itself; arguments and errors are those of `write`."""
+    """Returns the page itself; arguments and errors are those of `write`."""
     frame = load_study(results, study)
     completed = frame.loc[frame["status"] == "completed"]
     if completed.empty:
@@ -66,20 +65,18 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
     arms = list(dict.fromkeys(frame["arm"]))
     if baseline not in (BASELINE, *arms):  # a study need not have the default
         raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
-    rows, style_of = variants(frame), styles(arms)
-    judged = verdicts_on(frame) if any(row.source for row in rows) else pd.DataFrame()
-    checks = audit.audit_on(results, frame)
+    rows, style_of = variant_accuracies(frame), styles(arms)
+    judged = verdicts(frame) if any(row.source for row in rows) else pd.DataFrame()
+    checks = audit_study(results, frame)
     networks = _key_spaces(results, completed)
     drawn = {
-        "legend": page_figures.legend(style_of),
-        "accuracy": page_figures.accuracy(rows, style_of, judged),
-        "comparison": page_figures.comparison(pairs(frame, baseline), style_of, baseline),
-        "courses": page_figures.courses(
-            time_courses.mean_courses(completed, time_courses.curves_of(results, completed)), style_of
-        ),
+        "legend": figures.legend(style_of),
+        "accuracy": figures.accuracy(rows, style_of, judged),
+        "comparison": figures.comparison(pairs(frame, baseline), style_of, baseline),
+        "courses": figures.courses(mean_courses(completed, curves_of(results, completed)), style_of),
         "keys": list(networks.values()),
     }
-    colors = {look.color for look in style_of.values()} | set(page_figures.STEP_COLORS)
+    colors = {style.color for style in style_of.values()} | set(figures.STEP_COLORS)
     environment = Environment(
         loader=PackageLoader("analysis.page", "assets"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -92,24 +89,24 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
         counts={status: frame["status"].tolist().count(status) for status in ("completed", "failed", "missing")},
         verdict_counts=Counter(judged["verdict"]) if len(judged) else {},
         checks_passed=(sum(checks["passed"].tolist()), len(checks)),
-        coverage=_rendered([page_tables.coverage(rows)], tables.incomplete(rows)),
-        failures=_rendered([page_tables.failures(frame)]),
-        accuracy_table=Markup(tables.report(accuracy.table_on(frame), "html")),
-        verdicts=Markup(verdict_report.report(judged, "html")) if len(judged) else None,
+        coverage=_rendered([tables.coverage(rows)], accuracy.incomplete(rows)),
+        failures=_rendered([tables.failures(frame)]),
+        accuracy_table=Markup(accuracy.report(pd.DataFrame(rows), "html")),
+        verdicts=Markup(reproduction.report(judged, "html")) if len(judged) else None,
         comparison=_printed(lambda: _compared(frame, study, baseline)),
-        symbols=_printed(lambda: symbols.report(symbols.by_step_on(results, frame), "html")) if networks else None,
+        symbols=_printed(lambda: key_measures.report(by_step(results, frame), "html")) if networks else None,
         steps=sorted({trace["meta"]["key"] for figure in networks.values() for trace in figure["data"]}),
-        shown_problems=page_figures.PROBLEMS,
+        shown_problems=figures.PROBLEMS,
         networks=list(networks),
-        protocol=_rendered(page_tables.protocol(completed)),
+        protocol=_rendered(tables.protocol(completed)),
         audit=Markup(audit.report(checks, "html")),
-        trials=_rendered([page_tables.trials(frame)]),
-        provenance=_rendered([page_tables.provenance(completed)]),
-        cost=_rendered([page_tables.cost(frame)], page_tables.cost_notes(frame)),
+        trials=_rendered([tables.trials(frame)]),
+        provenance=_rendered([tables.provenance(completed)]),
+        cost=_rendered([tables.cost(frame)], tables.cost_notes(frame)),
         commands=_commands(command, results, frame, baseline),
-        bins=time_courses.BINS,
+        bins=BINS,
         drawn=drawn,
-        dark={color: page_figures.on_dark(color) for color in sorted(colors)},
+        dark={color: figures.on_dark(color) for color in sorted(colors)},
         generator=f"esbn-study {version('esbn-study')}",
     )
 
@@ -118,9 +115,9 @@ def _asset(name: str) -> str:
     return Path(__file__).parent.joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def _rendered(grids: Sequence[Grid], notes: Sequence[str] = ()) -> Markup:
+def _rendered(printed: Sequence[PrintedTable], notes: Sequence[str] = ()) -> Markup:
     """Tables that have rows, and notes."""
-    return Markup(render([grid for grid in grids if grid.rows], notes, [], "html"))
+    return Markup(render([table for table in printed if table.rows], notes, [], "html"))
 
 
 def _printed(report: Callable[[], str]) -> Markup:
@@ -133,7 +130,7 @@ def _printed(report: Callable[[], str]) -> Markup:
 
 def _compared(frame: pd.DataFrame, study: str, baseline: str) -> str:
     check_arms(frame, study, baseline)
-    return compare_report.by_seed(frame, baseline, "html")
+    return comparison.by_seed(frame, baseline, "html")
 
 
 def _said(frame: pd.DataFrame, column: str) -> str:
@@ -161,8 +158,8 @@ def _commands(command: str, results: str, frame: pd.DataFrame, baseline: str) ->
 def _training(command: str, place: str, frame: pd.DataFrame) -> str:
     if "search" in frame and len(frame["search"].dropna()):  # the tuned arms of a study
         return f"esbn run {place.replace(shlex.quote(command), shlex.quote(command.removesuffix(TUNED)), 1)} --tuned"
-    if (n_looks := looks.number(frame)) > 1:
-        return f"esbn topup {place} --budget {topup.bought(frame)} --looks {n_looks}    # with the --for it had"
+    if (looks := n_looks(frame)) > 1:
+        return f"esbn topup {place} --budget {bought(frame)} --looks {looks}    # with the --for it had"
     seeds = frame.groupby(VARIANT)["seed"].nunique().unique()
     return f"esbn run {place} --seeds {seeds[0]}" if len(seeds) == 1 else f"esbn run {place}"
 
@@ -173,13 +170,13 @@ def _key_spaces(results: str, completed: pd.DataFrame) -> dict[str, dict[str, An
     if wanted.empty or not has_rows(results, "keys"):
         return {}
     names = _object_names(results)
-    figures = {}
+    spaces = {}
     for row in wanted.to_dict("records"):
         keys = load_keys(results, row["trial_id"])
         if len(keys):
-            name = f"{page_figures.title(row['task'])}, m = {row['withheld']}, {row['arm']}, seed {row['seed']}"
-            figures[name] = page_figures.key_space(key_geometry.trace(keys), names.get(str(row.get("images_hash")), {}))
-    return figures
+            name = f"{figures.title(row['task'])}, m = {row['withheld']}, {row['arm']}, seed {row['seed']}"
+            spaces[name] = figures.key_space(key_geometry.trace(keys), names.get(str(row.get("images_hash")), {}))
+    return spaces
 
 
 def _object_names(results: str) -> dict[str, dict[int, str]]:

@@ -16,9 +16,9 @@ from analysis.data.published import PUBLISHED_N
 from analysis.data.trials import VARIANT
 from analysis.figures.palette import STEP_COLORS, Style
 from analysis.findings import key_geometry
-from analysis.findings.accuracy import Variant
+from analysis.findings.accuracy import VariantAccuracy
 from analysis.tables.accuracy import percent
-from analysis.tables.grid import interval, p_value
+from analysis.tables.printed import interval, p_value
 from esbn_core.vocabulary import CHANCE, TASK_TITLES
 
 Figure = dict[str, Any]  # title, data and layout
@@ -71,11 +71,11 @@ def _luminance(rgb: np.ndarray) -> float:
     return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
-def accuracy(rows: Sequence[Variant], looks: Mapping[str, Style], judged: pd.DataFrame) -> list[Figure]:
+def accuracy(rows: Sequence[VariantAccuracy], looks: Mapping[str, Style], judged: pd.DataFrame) -> list[Figure]:
     """Test accuracy against withheld objects, a figure per task: ours with standard errors, the paper's hollow.
 
     Args:
-        rows: of `analysis.findings.accuracy.variants`.
+        rows: of `analysis.findings.accuracy.variant_accuracies`.
         looks: the style of each arm, from `analysis.figures.palette.styles`.
         judged: rows of `analysis.findings.reproduction.judge`, for intervals and verdicts.
     """
@@ -97,7 +97,7 @@ def accuracy(rows: Sequence[Variant], looks: Mapping[str, Style], judged: pd.Dat
 
 
 def _accuracy_traces(
-    rows: Sequence[Variant], places: Mapping[int, float], look: Style, intervals: Mapping[tuple, str]
+    rows: Sequence[VariantAccuracy], places: Mapping[int, float], look: Style, intervals: Mapping[tuple, str]
 ) -> list[dict[str, Any]]:
     """Ours, with a gap where no trial has completed, and the paper's."""
     paper = [row for row in rows if not np.isnan(row.published_mean)]
@@ -111,7 +111,7 @@ def _accuracy_traces(
         "width": 0,
     }
 
-    def points(shown: Sequence[Variant], means: Sequence[float]) -> dict[str, Any]:
+    def points(shown: Sequence[VariantAccuracy], means: Sequence[float]) -> dict[str, Any]:
         return {
             "x": [_short(places[row.withheld]) for row in shown],
             "y": [None if np.isnan(mean) else _short(100 * mean) for mean in means],
@@ -180,7 +180,7 @@ def _m_axis(withheld: Sequence[int]) -> dict[str, Any]:
     return {"title": {"text": "Withheld objects m"}, **ticks, "range": [-0.5, len(withheld) - 0.5]}
 
 
-def _variant_text(row: Variant, look: Style, judged: str) -> str:
+def _variant_text(row: VariantAccuracy, look: Style, judged: str) -> str:
     lines = [f"<b>{html.escape(look.label)}</b>, {html.escape(title(row.task))}, m = {row.withheld}"]
     lines.append(f"ours {percent(row.mean, row.sem)} % (mean ± SEM, n = {row.n} of {row.planned})")
     if not np.isnan(row.published_mean):

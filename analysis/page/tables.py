@@ -1,4 +1,4 @@
-"""The tables of the report page that no command prints: coverage, trials, protocol, provenance and cost.
+"""Tables of the report page that no command prints: coverage, trials, protocol, provenance and cost.
 
 Args of each, unless it says otherwise: rows of `analysis.load_study`.
 """
@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.trials import VARIANT
-from analysis.findings.accuracy import Variant
-from analysis.tables.grid import MISSING, Grid
+from analysis.findings.accuracy import VariantAccuracy
+from analysis.tables.printed import MISSING, PrintedTable
 
-_PLACE = {  # columns of a trial that say where it comes from, and how they are called
+_PROVENANCE = {  # columns of a trial that say where it comes from, and how they are called
     "commit": "commit",
     "dirty": "checkout",
     "python_version": "Python",
@@ -28,22 +28,22 @@ _CHECKOUT = {True: "with uncommitted changes", False: "clean"}
 _TIME = "%Y-%m-%d %H:%M"
 
 
-def coverage(rows: Sequence[Variant]) -> Grid:
-    """How many trials of each variant there are; rows of `analysis.findings.accuracy.variants`."""
+def coverage(rows: Sequence[VariantAccuracy]) -> PrintedTable:
+    """Counts the trials of each variant; rows of `analysis.findings.accuracy.variant_accuracies`."""
     header = ("task", "m", "arm", "planned", "completed", "failed", "missing")
     lines = [[r.task, str(r.withheld), r.arm, *map(str, (r.planned, r.n, r.failed, r.missing))] for r in rows]
-    return Grid(header, lines, (False, True, False, *[True] * 4))
+    return PrintedTable(header, lines, (False, True, False, *[True] * 4))
 
 
-def failures(frame: pd.DataFrame) -> Grid:
-    """The failed trials and why."""
+def failures(frame: pd.DataFrame) -> PrintedTable:
+    """Lists the failed trials and why they failed."""
     failed = frame.loc[frame["status"] == "failed"]
     lines = [[_text(row.get(name)) for name in (*VARIANT, "seed", "failure")] for row in failed.to_dict("records")]
-    return Grid(("task", "m", "arm", "seed", "failure"), lines, (False, True, False, True, False))
+    return PrintedTable(("task", "m", "arm", "seed", "failure"), lines, (False, True, False, True, False))
 
 
-def trials(frame: pd.DataFrame) -> Grid:
-    """A row per planned trial; the first three columns are its variant, by which the page finds it."""
+def trials(frame: pd.DataFrame) -> PrintedTable:
+    """Lists the planned trials; the first three columns are its variant, by which the page finds it."""
     header = ("task", "m", "arm", "seed", "status", "accuracy (%)", "updates", "seconds", "device", "host", "trial")
     lines = []
     for row in _timed(frame).to_dict("records"):
@@ -51,24 +51,24 @@ def trials(frame: pd.DataFrame) -> Grid:
         numbers = [_text(accuracy, ".1f"), _text(row["updates"], ",.0f"), _text(row["seconds"], ",.1f")]
         where = [_text(row.get(name)) for name in ("device", "host", "trial_id")]
         lines.append([*(_text(row[name]) for name in (*VARIANT, "seed", "status")), *numbers, *where])
-    return Grid(header, lines, (False, True, False, True, False, True, True, True, False, False, False))
+    return PrintedTable(header, lines, (False, True, False, True, False, True, True, True, False, False, False))
 
 
-def protocol(completed: pd.DataFrame) -> list[Grid]:
-    """Settings as the completed trials stored them: those that all share, then what is different in each variant."""
+def protocol(completed: pd.DataFrame) -> list[PrintedTable]:
+    """Lists settings as the completed trials stored them: those that all share, then what differs by variant."""
     stored = completed.reindex(columns=[*VARIANT, "config"]).dropna(subset="config")
     settings: list[dict[str, Any]] = [json.loads(text) for text in stored["config"].tolist()]
     names = [name for name in dict.fromkeys(name for config in settings for name in sorted(config)) if name != "seed"]
     common = {name for name in names if len({json.dumps(config.get(name)) for config in settings}) == 1}
     own: dict[tuple[str, ...], None] = {}
-    for place, config in zip(stored[VARIANT].astype(str).to_numpy().tolist(), settings, strict=True):
+    for cell, config in zip(stored[VARIANT].astype(str).to_numpy().tolist(), settings, strict=True):
         differing = (f"{name} = {_setting(config[name])}" for name in names if name in config and name not in common)
-        own[(*place, "; ".join(differing))] = None
+        own[(*cell, "; ".join(differing))] = None
     shared = [[name, _setting(settings[0][name])] for name in names if name in common]
     title, own_title = "The same in every completed trial", "What differs, by variant"
     return [
-        Grid(("setting", "value"), shared, (False, False), title),
-        Grid(("task", "m", "arm", "settings"), list(own), (False, True, False, False), own_title),
+        PrintedTable(("setting", "value"), shared, (False, False), title),
+        PrintedTable(("task", "m", "arm", "settings"), list(own), (False, True, False, False), own_title),
     ]
 
 
@@ -76,22 +76,22 @@ def _setting(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def provenance(completed: pd.DataFrame) -> Grid:
-    """Commits, versions, machines and devices, and the time span of the trials that they trained."""
-    rows = completed.reindex(columns=[*_PLACE, "started_at", "finished_at"])
+def provenance(completed: pd.DataFrame) -> PrintedTable:
+    """Lists commits, versions, machines and devices, and the time span of the trials that they trained."""
+    rows = completed.reindex(columns=[*_PROVENANCE, "started_at", "finished_at"])
     lines = []
-    for _, together in rows.groupby([*_PLACE], dropna=False, sort=False):
-        place = together.iloc[0].to_dict()
-        place |= {"dirty": _CHECKOUT.get(place["dirty"]), "threads": _text(place["threads"], "g")}
+    for _, together in rows.groupby([*_PROVENANCE], dropna=False, sort=False):
+        first = together.iloc[0].to_dict()
+        first |= {"dirty": _CHECKOUT.get(first["dirty"]), "threads": _text(first["threads"], "g")}
         span = (together["started_at"].min(), together["finished_at"].max())
-        where = [_text(place[name]) for name in _PLACE]
+        where = [_text(first[name]) for name in _PROVENANCE]
         lines.append([*where, *(_text(time, _TIME) for time in span), str(len(together))])
-    header = (*_PLACE.values(), "first started (UTC)", "last finished (UTC)", "trials")
-    return Grid(header, lines, (*[False] * 8, True, False, False, True))
+    header = (*_PROVENANCE.values(), "first started (UTC)", "last finished (UTC)", "trials")
+    return PrintedTable(header, lines, (*[False] * 8, True, False, False, True))
 
 
-def cost(frame: pd.DataFrame) -> Grid:
-    """Seconds of training and evaluation by device; on a CPU times the torch threads."""
+def cost(frame: pd.DataFrame) -> PrintedTable:
+    """Sums seconds of training and evaluation by device; on a CPU times the torch threads."""
     lines = []
     for device, rows in _timed(frame).dropna(subset=["seconds", "device"]).groupby("device", sort=False):
         kind = "CPU" if device == "cpu" else "GPU"
@@ -101,11 +101,11 @@ def cost(frame: pd.DataFrame) -> Grid:
         counts = [str(len(rows)), _text(updates, ",.0f"), _text(seconds, ",.0f"), _text(speed, ",.1f")]
         lines.append([str(device), kind, *counts])
     header = ("device", "kind", "networks", "updates", "seconds of CPU or GPU", "ms per update")
-    return Grid(header, lines, (False, False, True, True, True, True))
+    return PrintedTable(header, lines, (False, False, True, True, True, True))
 
 
 def cost_notes(frame: pd.DataFrame) -> list[str]:
-    """What the seconds of `cost` are, and of how many trials there are none."""
+    """Returns what the seconds of `cost` are, and of how many trials there are none."""
     ended = frame.loc[frame["status"] != "missing"]
     untimed = sum(_timed(ended)["seconds"].isna().tolist())
     return [

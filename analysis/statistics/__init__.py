@@ -1,1 +1,1 @@
-"""Statistics on arrays: summaries, tests, bootstrap intervals, interim looks."""
+"""Statistics on arrays: summaries, tests, bootstrap intervals."""

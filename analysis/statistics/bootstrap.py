@@ -21,7 +21,7 @@ class Estimate(NamedTuple):
 
 
 def interquartile_mean(scores: Sequence[np.ndarray]) -> Estimate:
-    """Mean of the middle half of all scores: the lowest and the highest quarter, rounded down, are left out.
+    """Averages the middle half of all scores: the lowest and the highest quarter, rounded down, are left out.
 
     Args:
         scores: of each condition [R] float, one per network; R may differ.
@@ -34,7 +34,7 @@ def interquartile_mean(scores: Sequence[np.ndarray]) -> Estimate:
 
 
 def improvement(scores: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> Estimate:
-    """Probability that a network of one arm beats one of another: ties count half, conditions count the same.
+    """Returns the probability that a network of one arm beats one of another; ties count half, conditions alike.
 
     Every network is held against every other of its condition, and the arms are resampled each on its own; that seeds
     are paired is not used.

@@ -16,7 +16,7 @@ class Summary(NamedTuple):
 
 
 def summarise(values: Sequence[float] | np.ndarray) -> Summary:
-    """Mean and standard error: sample standard deviation (ddof 1) divided by sqrt(n).
+    """Returns mean and standard error: sample standard deviation (ddof 1) divided by sqrt(n).
 
     Args:
         values: [n] float, one per trained network; none may be NaN.

@@ -25,7 +25,7 @@ class Welch(NamedTuple):
 def welch(
     difference: np.ndarray, sem: np.ndarray, n: np.ndarray | int, other_sem: np.ndarray, other_n: np.ndarray | int
 ) -> Welch:
-    """The difference of two means from their standard errors (ddof 1) and sizes.
+    """Returns the difference of two means from their standard errors (ddof 1) and sizes.
 
     Args:
         difference: [C] float, first mean minus second.
@@ -39,27 +39,27 @@ def welch(
     return Welch(difference, np.sqrt(variance + other), df)
 
 
-def interval(found: Welch, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """[C] lower and upper end of the interval that holds the true difference with this probability."""
-    half = stdtrit(found.df, (1 + level) / 2) * found.se
-    return found.difference - half, found.difference + half
+def interval(means: Welch, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Returns [C] lower and upper end of the interval that holds the true difference with this probability."""
+    half = stdtrit(means.df, (1 + level) / 2) * means.se
+    return means.difference - half, means.difference + half
 
 
-def p_zero(found: Welch) -> np.ndarray:
-    """[C] p of the two-sided test of "the difference is zero"."""
-    return 2 * stdtr(found.df, -np.abs(found.difference) / found.se)
+def p_zero(means: Welch) -> np.ndarray:
+    """Returns [C] p of the two-sided test of "the difference is zero"."""
+    return 2 * stdtr(means.df, -np.abs(means.difference) / means.se)
 
 
-def p_beyond(found: Welch, margin: float) -> np.ndarray:
-    """[C] p of the equivalence test, of "the difference is the margin or more, up or down".
+def p_beyond(means: Welch, margin: float) -> np.ndarray:
+    """Returns [C] p of the equivalence test, of "the difference is the margin or more, up or down".
 
     Source: two one-sided tests (TOST), Schuirmann 1987; of the two p-values the larger.
     """
-    return stdtr(found.df, (np.abs(found.difference) - margin) / found.se)
+    return stdtr(means.df, (np.abs(means.difference) - margin) / means.se)
 
 
 def holm(p: np.ndarray, true_at_most: int | None = None) -> np.ndarray:
-    """p-values corrected for being a family: rejecting those up to alpha errs anywhere with probability alpha at most.
+    """Corrects p-values for being a family: rejecting those up to alpha errs anywhere with probability alpha at most.
 
     Args:
         p: [C] float; NaN, a test that could not be made, belongs to the family and stays NaN.
@@ -75,14 +75,14 @@ def holm(p: np.ndarray, true_at_most: int | None = None) -> np.ndarray:
 
 
 def repeated(p_LC: np.ndarray, looks: int) -> np.ndarray:
-    """[C] p-values of tests that are taken again as values are added, so that one may stop after any of them.
+    """Corrects p-values of tests that are taken again as values are added, so that one may stop after any of them.
 
     Args:
         p_LC: [L, C] float, p of comparison C at look L, at a number of values set before; NaN: a look not taken.
         looks: how many are planned, taken or not.
     Returns:
-        The smallest p of each comparison times ``looks``, 1 at most; NaN if no look is taken. Under the null it is at
-        most alpha with probability alpha at most, whatever makes one stop: Bonferroni over the looks, that is, an
+        [C] the smallest p of each comparison times ``looks``, 1 at most; NaN if no look is taken. Under the null it is
+        at most alpha with probability alpha at most, whatever makes one stop: Bonferroni over the looks, that is, an
         alpha spent in equal parts.
     """
     return np.minimum(looks * np.fmin.reduce(p_LC), 1)
@@ -100,7 +100,7 @@ class Paired(NamedTuple):
 
 
 def paired(differences: Sequence[float] | np.ndarray) -> Paired:
-    """The paired t test, two-sided, with n - 1 degrees of freedom (ddof 1).
+    """Makes the paired t test, two-sided, with n - 1 degrees of freedom (ddof 1).
 
     Differences that are all equal have no t: their interval is a point, and p is 1 if they are 0. If not, p is that of
     the exact sign-flip test, 2 / 2^n: of the 2^n ways to sign n equal differences, two are as far from zero.
@@ -120,18 +120,18 @@ def paired(differences: Sequence[float] | np.ndarray) -> Paired:
     return Paired(n, mean, mean - half, mean + half, mean / sem, float(2 * stdtr(n - 1, -abs(mean) / sem)))
 
 
-def more_pairs(found: Paired, level: float) -> int | None:
-    """The fewest pairs more at which the paired t test would reject at a level, were mean and SD to stay as they are.
+def more_pairs(so_far: Paired, level: float) -> int | None:
+    """Returns the fewest further pairs at which the paired t test would reject at a level, if mean and SD stay.
 
     Returns:
         None where there is no SD yet (n < 2), or where no number up to `MOST_NETWORKS` would do.
     """
-    if found.n < 2 or not found.mean:
+    if so_far.n < 2 or not so_far.mean:
         return None
-    n_N = np.arange(found.n + 1, MOST_NETWORKS + 1)
-    if math.isnan(found.t):
+    n_N = np.arange(so_far.n + 1, MOST_NETWORKS + 1)
+    if math.isnan(so_far.t):
         p_N = 2.0 ** (1 - n_N)
     else:
-        p_N = 2 * stdtr(n_N - 1, -abs(found.t) * np.sqrt(n_N / found.n))
+        p_N = 2 * stdtr(n_N - 1, -abs(so_far.t) * np.sqrt(n_N / so_far.n))
     enough_N = p_N <= level
     return int(enough_N.argmax()) + 1 if enough_N.any() else None

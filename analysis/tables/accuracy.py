@@ -1,4 +1,4 @@
-"""A study's test accuracies, variant by variant, beside the published ones."""
+"""Table of a study's test accuracies, variant by variant, beside the published ones."""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.data.published import PUBLISHED_N
-from analysis.findings.accuracy import Variant
-from analysis.tables.grid import MISSING, Grid, render
+from analysis.findings.accuracy import VariantAccuracy
+from analysis.tables.printed import MISSING, PrintedTable, render
 
 ERRORS = (
     "±: standard error of the mean over seeds (sample standard deviation, ddof 1, over √n); n: completed/planned"
@@ -21,7 +21,7 @@ _HEADER, _RIGHT = (*HEADER, "difference", "source"), (*RIGHT, True, False)
 
 
 def report(frame: pd.DataFrame, format: str) -> str:
-    """A study's `table` in percent, with notes on errors and on what is incomplete.
+    """Prints a study's `table` in percent, with notes on errors and on what is incomplete.
 
     Args:
         frame: rows of `table`.
@@ -31,16 +31,16 @@ def report(frame: pd.DataFrame, format: str) -> str:
     """
     rows = rows_of(frame)
     notes = [f"{ERRORS} Difference: ours minus paper, in percentage points.", *incomplete(rows)]
-    return render([Grid(_HEADER, [_cells(row) for row in rows], _RIGHT)], notes, [frame], format)
+    return render([PrintedTable(_HEADER, [_cells(row) for row in rows], _RIGHT)], notes, [frame], format)
 
 
-def rows_of(frame: pd.DataFrame) -> list[Variant]:
-    """The rows of a frame that has the columns of `table`, and maybe more."""
-    return [Variant(*row) for row in zip(*(frame[column] for column in Variant._fields), strict=True)]
+def rows_of(frame: pd.DataFrame) -> list[VariantAccuracy]:
+    """Returns the rows of a frame that has the columns of `table`, and maybe more."""
+    return [VariantAccuracy(*row) for row in zip(*(frame[column] for column in VariantAccuracy._fields), strict=True)]
 
 
-def cells(row: Variant) -> list[str]:
-    """What a variant is, how many of its trials are there, and both accuracies in percent."""
+def cells(row: VariantAccuracy) -> list[str]:
+    """Returns what a variant is, how many of its trials are there, and both accuracies in percent."""
     return [
         row.task,
         str(row.withheld),
@@ -52,7 +52,7 @@ def cells(row: Variant) -> list[str]:
     ]
 
 
-def _cells(row: Variant) -> list[str]:
+def _cells(row: VariantAccuracy) -> list[str]:
     return [
         *cells(row),
         MISSING if math.isnan(row.difference_points) else f"{row.difference_points:+.1f}",
@@ -61,18 +61,18 @@ def _cells(row: Variant) -> list[str]:
 
 
 def percent(mean: float, sem: float) -> str:
-    """A fraction and its error in percent with one decimal: ``"99.7 ± 0.1"``; a dash for what is NaN."""
+    """Prints a fraction and its error in percent with one decimal: ``"99.7 ± 0.1"``; a dash for what is NaN."""
     if math.isnan(mean):
         return MISSING
     error = MISSING if math.isnan(sem) else f"{100 * sem:.1f}"
     return f"{100 * mean:.1f} ± {error:>3}"  # three wide, so that ± stand below each other
 
 
-def incomplete(rows: Sequence[Variant]) -> list[str]:
-    """Notes on the variants that are not trained yet and on those with fewer completed trials than planned."""
+def incomplete(rows: Sequence[VariantAccuracy]) -> list[str]:
+    """Returns notes on the variants that are not trained yet and on those with fewer completed trials than planned."""
     notes = []
     untouched = [row for row in rows if row.missing == row.planned]
     if untouched:
         notes.append(f"Not trained yet: {len(untouched)} of {len(rows)} variants.")
     partial = [row for row in rows if row.n < row.planned and row not in untouched]
-    return notes + [f"Incomplete: {row.task}, m = {row.withheld}, {row.arm}: {row.lack}." for row in partial]
+    return notes + [f"Incomplete: {row.cell}: {row.lack}." for row in partial]

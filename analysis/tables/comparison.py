@@ -1,4 +1,4 @@
-"""How comparisons of arms are printed."""
+"""Tables of comparisons of arms."""
 
 import math
 from typing import Any
@@ -16,10 +16,10 @@ from analysis.findings.comparison import (
     pairs,
     published_differences,
 )
+from analysis.findings.interim import at_looks, n_looks
 from analysis.statistics.bootstrap import RESAMPLES
-from analysis.statistics.interim import at_looks, number
-from analysis.statistics.interim import notes as look_notes
-from analysis.tables.grid import MISSING, Grid, interval, p_value, render
+from analysis.tables.interim import looks_note
+from analysis.tables.printed import MISSING, PrintedTable, interval, p_value, render
 
 _TIES = (
     "If all differences are equal there is no t: the interval is a point, and p is 1 if they are 0, else 2/2^n, that of"
@@ -33,51 +33,51 @@ _FIRST_LOOK = (
 
 
 def by_seed(frame: pd.DataFrame, baseline: str, format: str) -> str:
-    """Every arm against the baseline at every condition, what that says of each arm, and both over all conditions.
+    """Prints every arm against the baseline at every condition, what that says of each, and both over all conditions.
 
     Args:
-        frame: rows of `compare.load_arms`.
+        frame: rows of `load_study` that have passed `check_arms`.
         baseline: arm that the others are compared with.
-        format: text, markdown, latex, html or csv (the rows of `compare.pairs`, then those of `compare.arms`).
+        format: text, markdown, latex, html or csv (the rows of `pairs`, then those of `arms`).
     Raises:
         AnalysisError: the format is none of these.
     """
     cells, differences = conditions(frame), pairs(frame, baseline)
     of_arms = arms(cells, differences, baseline)
-    grids = [_pairs_grid(differences), _arms_grid(of_arms), _across_grid(of_arms)]
+    tables = [_pairs_table(differences), _arms_table(of_arms), _across_table(of_arms)]
     notes = [
         *_pair_notes(differences, baseline),
-        *look_notes(number(frame)),
+        *looks_note(n_looks(frame)),
         _matter(of_arms),
         *_unpaired(differences),
         _across_note(baseline),
         *_left_out(cells, of_arms, baseline),
     ]
-    return render(grids, notes, [differences, of_arms], format)
+    return render(tables, notes, [differences, of_arms], format)
 
 
 def by_condition(frame: pd.DataFrame, baseline: str, format: str) -> str:
-    """Every arm against the baseline by the paper's t test over condition means, beside the same from its tables.
+    """Prints every arm against the baseline by the paper's t test over condition means, beside that from its tables.
 
-    Args and Raises: as `by_seed`; csv is the rows of `compare.over_conditions` and the paper's t and n.
+    Args and Raises: as `by_seed`; csv is the rows of `over_conditions` and the paper's t and n.
     """
     first, *later = at_looks(frame)
     differences = pairs(first, baseline)
     paper = over_conditions(published_differences(baseline)).rename(columns={"t": "paper_t", "n": "paper_n"})
     tests = over_conditions(differences).merge(paper[["arm", "paper_t", "paper_n"]], on="arm", how="left")
     header = ("arm", "conditions", "difference [95 %]", "t", "p", "p (Holm)", "t of the paper", "its conditions")
-    grid = Grid(header, [_condition_cells(row) for row in tests.to_dict("records")], (False, *[True] * 7))
+    table = PrintedTable(header, [_condition_cells(row) for row in tests.to_dict("records")], (False, *[True] * 7))
     notes = [*_condition_notes(tests, baseline), *[_FIRST_LOOK] * bool(later), *_unpaired(differences)]
-    return render([grid], notes, [tests], format)
+    return render([table], notes, [tests], format)
 
 
-def _pairs_grid(differences: pd.DataFrame) -> Grid:
+def _pairs_table(differences: pd.DataFrame) -> PrintedTable:
     header = ("task", "m", "arm", "pairs", "difference [95 %]", "p", "p (Holm)")
     rows = [
         [row["task"], str(row["withheld"]), row["arm"], f"{row['n']}/{row['planned']}", *_tested(row)]
         for row in differences.to_dict("records")
     ]
-    return Grid(header, rows, (False, True, False, True, True, True, True))
+    return PrintedTable(header, rows, (False, True, False, True, True, True, True))
 
 
 def _tested(row: dict[Any, Any]) -> list[str]:
@@ -85,7 +85,7 @@ def _tested(row: dict[Any, Any]) -> list[str]:
     return [difference, p_value(row["p"]), p_value(row["p_holm"])]
 
 
-def _arms_grid(of_arms: pd.DataFrame) -> Grid:
+def _arms_table(of_arms: pd.DataFrame) -> PrintedTable:
     header = ("arm", "compared", "worse", "better", "largest difference", "at")
     rows = []
     for row in of_arms.to_dict("records"):
@@ -94,10 +94,10 @@ def _arms_grid(of_arms: pd.DataFrame) -> Grid:
         place = f"{row['largest_task']}, m = {row['largest_withheld']:.0f}" if told else MISSING
         counts = f"{row['compared']}/{row['conditions']}"
         rows.append([row["arm"], counts, str(row["worse"]), str(row["better"]), largest, place])
-    return Grid(header, rows, (False, True, True, True, True, False))
+    return PrintedTable(header, rows, (False, True, True, True, True, False))
 
 
-def _across_grid(of_arms: pd.DataFrame) -> Grid:
+def _across_table(of_arms: pd.DataFrame) -> PrintedTable:
     header = ("arm", "complete", "IQM (%) [95 %]", "IQM of the baseline (%) [95 %]", "P(improvement) [95 %]")
     rows = [
         [
@@ -109,7 +109,7 @@ def _across_grid(of_arms: pd.DataFrame) -> Grid:
         ]
         for row in of_arms.to_dict("records")
     ]
-    return Grid(header, rows, (False, True, True, True, True))
+    return PrintedTable(header, rows, (False, True, True, True, True))
 
 
 def _estimate(row: dict[Any, Any], name: str, scale: float, decimals: int) -> str:

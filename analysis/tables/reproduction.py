@@ -1,20 +1,20 @@
-"""How the verdicts on a study are printed."""
+"""Table of the verdicts on a study."""
 
 import pandas as pd
 
-from analysis.findings.accuracy import Variant
+from analysis.findings.accuracy import VariantAccuracy
 from analysis.findings.reproduction import DIFFERS, REPRODUCED, SEM_FLOOR, UNDECIDED
-from analysis.statistics.interim import notes as look_notes
 from analysis.statistics.tests import MOST_NETWORKS
 from analysis.tables.accuracy import ERRORS, HEADER, RIGHT, cells, incomplete, rows_of
-from analysis.tables.grid import MISSING, Grid, interval, p_value, render
+from analysis.tables.interim import looks_note
+from analysis.tables.printed import MISSING, PrintedTable, interval, p_value, render
 
 _HEADER = (*HEADER, "difference [95 %]", "p (equal)", "p (zero)", "verdict", "more seeds")
 _RIGHT = (*RIGHT, True, True, True, False, False)
 
 
 def report(frame: pd.DataFrame, format: str) -> str:
-    """A frame of `judge` in percent and points, with its rules and what is incomplete under it.
+    """Prints a frame of `judge` in percent and points, with its rules and what is incomplete under it.
 
     Args:
         frame: rows of `judge`.
@@ -25,10 +25,10 @@ def report(frame: pd.DataFrame, format: str) -> str:
     variants = rows_of(frame)
     lines = [_cells(row, verdict) for row, verdict in zip(variants, frame.to_dict("records"), strict=True)]
     notes = [_count(frame), *_rules(frame), *incomplete(variants)]
-    return render([Grid(_HEADER, lines, _RIGHT)], notes, [frame], format)
+    return render([PrintedTable(_HEADER, lines, _RIGHT)], notes, [frame], format)
 
 
-def _cells(row: Variant, verdict: dict) -> list[str]:
+def _cells(row: VariantAccuracy, verdict: dict) -> list[str]:
     return [
         *cells(row),
         interval(row.difference_points, verdict["low_points"], verdict["high_points"]),
@@ -56,7 +56,7 @@ def _rules(frame: pd.DataFrame) -> list[str]:
         f"p: corrected by Holm, once over the family of {family} tests, two for each of the {n} variants, trained or"
         f" not. Level of the family: {alpha:g}. A difference is not both zero and beyond the margin, so at most {n}"
         f" null hypotheses hold at once, and no p is multiplied by more than {n} (Shaffer 1986).",
-        *look_notes(looks),
+        *looks_note(looks),
         "Difference: ours minus paper, in points, with a 95 % Welch interval that is not corrected. Both standard"
         f" errors count, each as {SEM_FLOOR} points at least: the paper's are printed to 0.1, so its 0.0 may be any up"
         " to that; and equal accuracies, at 100 % or at chance, do not show that there is no spread.",

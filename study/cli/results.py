@@ -39,7 +39,8 @@ def query(
         _print_schema()
         return
     from analysis.data.query import query as ask
-    from analysis.data.query import question, render, saved
+    from analysis.data.query import question, saved
+    from analysis.tables.query import render
 
     if list_saved:
         for name, text in saved().items():
@@ -77,18 +78,20 @@ def table(study: str | None, results: str, as_tuned: bool, kind: str) -> None:
     esbn table               the paper's Tables 9 to 20, from the trials of every study; a dash where none has run
     esbn table tcn --tuned   default and tuned arms, what tuning spent, and whether the order of arms changed
     """
-    from analysis.findings import accuracy, tuned
-    from analysis.tables import accuracy as tables
-    from analysis.tables import paper as paper_tables
+    import analysis
+    from analysis.findings.paper import other_code, paper_cells
+    from analysis.findings.tuned import tuned_arms
+    from analysis.tables import accuracy, paper, tuned
 
     if study is None and as_tuned:
         raise click.UsageError("--tuned needs a STUDY")
     if study is None:
-        report = paper_tables.report(results, kind)
+        printed = paper.report(paper_cells(results), other_code(results), results, kind)
+    elif as_tuned:
+        printed = tuned.report(tuned_arms(results, study_name(study)), kind)
     else:
-        name = study_name(study)
-        report = tuned.report(results, name, kind) if as_tuned else tables.report(accuracy.table(results, name), kind)
-    click.echo(report, nl=False)
+        printed = accuracy.report(analysis.table(results, study_name(study)), kind)
+    click.echo(printed, nl=False)
 
 
 @click.command()
@@ -110,10 +113,11 @@ def verdict(study: str, results: str, margin: float, alpha: float, strict: bool,
     esbn verdict encoders --margin 5 --strict && echo reproduced, all of it
     esbn verdict paper --format latex > verdicts.tex
     """
+    from analysis.data.trials import load_study
     from analysis.findings.reproduction import DIFFERS, UNDECIDED, verdicts
     from analysis.tables.reproduction import report
 
-    frame = verdicts(results, study_name(study), margin, alpha)
+    frame = verdicts(load_study(results, study_name(study)), margin, alpha)
     click.echo(report(frame, kind), nl=False)
     if set(frame["verdict"]) & ({DIFFERS, UNDECIDED} if strict else {DIFFERS}):
         raise SystemExit(1)
@@ -135,10 +139,13 @@ def compare(study: str, results: str, baseline: str, over_conditions: bool, kind
     esbn compare transformer_encoders --baseline model=transformer --over-conditions
     esbn compare tcn --format csv > tcn.csv
     """
-    from analysis.findings.comparison import load_arms
+    from analysis.data.trials import load_study
+    from analysis.findings.comparison import check_arms
     from analysis.tables.comparison import by_condition, by_seed
 
-    frame = load_arms(results, study_name(study), baseline)
+    name = study_name(study)
+    frame = load_study(results, name)
+    check_arms(frame, name, baseline)
     click.echo((by_condition if over_conditions else by_seed)(frame, baseline, kind), nl=False)
 
 
@@ -154,9 +161,11 @@ def keys(study: str, results: str, kind: str) -> None:
     \b
     esbn keys keys
     """
-    from analysis.findings.key_measures import by_step, report
+    from analysis.data.trials import load_study
+    from analysis.findings.key_measures import by_step
+    from analysis.tables.key_measures import report
 
-    click.echo(report(by_step(results, study_name(study)), kind), nl=False)
+    click.echo(report(by_step(results, load_study(results, study_name(study))), kind), nl=False)
 
 
 @click.command()
@@ -168,11 +177,12 @@ def audit(study: str, results: str, kind: str) -> None:
 
     Exits with 1 if a check fails.
     """
-    from analysis.findings.audit import audit
-    from analysis.findings.audit import report as printed
+    from analysis.data.trials import load_study
+    from analysis.findings.audit import audit_study
+    from analysis.tables.audit import report
 
-    frame = audit(results, study_name(study))
-    click.echo(printed(frame, kind), nl=False)
+    frame = audit_study(results, load_study(results, study_name(study)))
+    click.echo(report(frame, kind), nl=False)
     if not all(frame["passed"]):
         raise SystemExit(1)
 

@@ -136,7 +136,8 @@ def importance(space: str, results: str, evaluator: str, update: int | None, out
     """
     from analysis.data.searches import load_search
     from analysis.figures.search import save_all
-    from analysis.findings.importance import importances, report
+    from analysis.findings.importance import importances
+    from analysis.tables.importance import report
 
     of_search = load_search(results, search_name(space))
     frame = importances(of_search, evaluator, update)

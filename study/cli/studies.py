@@ -127,13 +127,14 @@ def run(
         return
     if limit or selection.limit_updates or selection.images:
         raise click.UsageError("--tuned is for whole runs: leave out --limit, --limit-updates and --images")
-    from analysis.tables import tuned
+    from analysis.findings.tuned import tuned_arms
+    from analysis.tables.tuned import report
     from study.searching.run_tuned import run_tuned
 
     varied = find_space(space)
     varied = replace(varied, suggestions=suggestions or varied.suggestions)
     both = run_tuned(planned, selection.seeds, varied, store, resources, retry_failed=retry_failed, console=console)
-    click.echo(tuned.report(results, planned.study.name, "text"), nl=False)
+    click.echo(report(tuned_arms(results, planned.study.name), "text"), nl=False)
     for now in both:
         _refuse_failed(now)
 
@@ -200,10 +201,10 @@ def topup(
     if command == "verdict" and baseline != BASELINE:
         raise click.UsageError("--baseline belongs to comparisons; add --for compare")
     import pandas as pd
-    from analysis.tables.topup import report
 
     from analysis.data.trials import load_study
     from analysis.findings.topup import of_cells, of_comparisons, of_verdicts, purchase
+    from analysis.tables.topup import report
     from study.planning.interim_looks import planned_rows, with_looks
     from study.running.top_up import top_up
     from study.store.store import Store

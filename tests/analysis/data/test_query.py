@@ -12,7 +12,7 @@ import pytest
 from analysis_store import curve, trial, write_study
 
 from analysis import AnalysisError, query
-from analysis.data.query import render
+from analysis.tables.query import render
 from study.store.store import Store
 
 RUNS = [trial("rmts", 95, arm, seed, 0.5 + seed / 4) for arm in ("baseline", "tcn=none") for seed in (0, 1)]

@@ -16,7 +16,8 @@ from optuna.trial import TrialState
 from analysis.data.searches import export_optuna, load_search, measured
 from analysis.errors import AnalysisError
 from analysis.figures.search import history, parallel, save_all, slices
-from analysis.findings.importance import importances, report
+from analysis.findings.importance import importances
+from analysis.tables.importance import report
 from study.store.store import Store
 
 N = 40

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from analysis_store import Row, curve, key_rows, proven, trial, write_study
 from click.testing import CliRunner
 
+from analysis.data.trials import load_study
 from analysis.errors import AnalysisError
-from analysis.findings.audit import audit
+from analysis.findings.audit import audit_study
 from esbn_core.config import TaskConfig
 from esbn_core.tasks.build import build
 from study.cli.main import main
@@ -51,13 +53,17 @@ def stored(folder: Path, rows: list[Row], points: int = 3, planned: list[Row] | 
     return results
 
 
+def audited(results: str) -> pd.DataFrame:
+    return audit_study(results, load_study(results, "s"))
+
+
 def failing(results: str) -> list[str]:
-    frame = audit(results, "s")
+    frame = audited(results)
     return [row["check"] for row in frame.to_dict("records") if not row["passed"]]
 
 
 def test_audit_proves_an_honest_store(tmp_path: Path) -> None:
-    frame = audit(stored(tmp_path, honest()), "s")
+    frame = audited(stored(tmp_path, honest()))
     assert frame["check"].tolist() == CHECKS
     assert all(frame["passed"]), frame["evidence"].tolist()
 
@@ -89,7 +95,7 @@ def test_audit_fails_on_a_doctored_trial(tmp_path: Path, changes: dict[str, Any]
     assert (rows[5]["withheld"], rows[5]["arm"]) == (5, "baseline")
     results = stored(tmp_path, [*rows[:5], {**rows[5], **changes}, *rows[6:]])
     assert failing(results) == checks
-    evidence = audit(results, "s").set_index("check").loc[checks[0], "evidence"]
+    evidence = audited(results).set_index("check").loc[checks[0], "evidence"]
     assert "same_different, m = 5" in str(evidence)
 
 
@@ -139,7 +145,7 @@ def test_audit_leaves_out_what_has_not_completed(tmp_path: Path) -> None:
 def test_audit_says_that_nothing_has_been_trained(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", honest(), trained=[trial("same_different", 0, "baseline", 0)])
     with pytest.raises(AnalysisError, match="study='s' has no completed trial yet"):
-        audit(results, "s")
+        audited(results)
 
 
 def test_command_exits_with_1_only_if_a_check_fails(tmp_path: Path) -> None:

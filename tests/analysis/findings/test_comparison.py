@@ -12,13 +12,14 @@ from analysis_store import Row, trial, write_study
 from click.testing import CliRunner, Result
 from scipy import stats
 
+from analysis.data.trials import load_study
 from analysis.errors import AnalysisError
 from analysis.findings.comparison import (
     arms,
+    check_arms,
     complete,
     conditions,
     left_out,
-    load_arms,
     over_conditions,
     pairs,
     published_differences,
@@ -36,11 +37,11 @@ def rows(arm: str, accuracies: Sequence[float | None], task: str = "rmts", withh
 
 
 def compared(folder: Path, planned: list[Row], trained: list[Row] | None = None) -> pd.DataFrame:
-    return pairs(load_arms(write_study(folder, "s", planned, trained), "s", "baseline"), "baseline")
+    return pairs(load_study(write_study(folder, "s", planned, trained), "s"), "baseline")
 
 
 def of_arms(folder: Path, planned: list[Row], trained: list[Row] | None = None) -> pd.DataFrame:
-    frame = load_arms(write_study(folder, "s", planned, trained), "s", "baseline")
+    frame = load_study(write_study(folder, "s", planned, trained), "s")
     return arms(conditions(frame), pairs(frame, "baseline"), "baseline")
 
 
@@ -85,10 +86,10 @@ def test_pairs_correct_over_all_rows_trained_or_not(tmp_path: Path) -> None:
 
 
 def test_pairs_keep_a_condition_that_the_baseline_is_not_planned_at(tmp_path: Path) -> None:
-    found = compared(tmp_path, [*rows("baseline", BASE), *rows("a", WORSE), *rows("a", WORSE, withheld=50)])
-    assert found["withheld"].tolist() == [50, 95]
-    assert found["n"].tolist() == [0, 4]
-    assert found["unpaired"].tolist() == ["0-3 (not planned in the baseline)", ""]
+    differences = compared(tmp_path, [*rows("baseline", BASE), *rows("a", WORSE), *rows("a", WORSE, withheld=50)])
+    assert differences["withheld"].tolist() == [50, 95]
+    assert differences["n"].tolist() == [0, 4]
+    assert differences["unpaired"].tolist() == ["0-3 (not planned in the baseline)", ""]
 
 
 @pytest.mark.parametrize(
@@ -124,10 +125,10 @@ def test_over_conditions_weighs_conditions_alike_and_counts_those_without_a_pair
 
 
 def test_over_conditions_corrects_over_the_arms() -> None:
-    found = over_conditions(published_differences("baseline").query("arm in ('encoder=mlp', 'encoder=random')"))
+    tests = over_conditions(published_differences("baseline").query("arm in ('encoder=mlp', 'encoder=random')"))
     # 2 x the smaller p; the larger is raised to it
-    assert found["p"].tolist() == pytest.approx([0.10133, 0.12589], abs=1e-5)
-    assert found["p_holm"].tolist() == pytest.approx([0.20266, 0.20266], abs=1e-5)
+    assert tests["p"].tolist() == pytest.approx([0.10133, 0.12589], abs=1e-5)
+    assert tests["p_holm"].tolist() == pytest.approx([0.20266, 0.20266], abs=1e-5)
 
 
 def test_arms_count_where_they_are_worse_and_better(tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_arms_aggregate_complete_conditions_only(tmp_path: Path) -> None:
         *rows("baseline", BASE, withheld=0), *rows("a", [*WORSE[:3], None], withheld=0),
         *rows("a", WORSE, withheld=50), *rows("baseline", BASE, withheld=50),
     ]  # fmt: skip
-    frame = load_arms(write_study(tmp_path, "s", planned, planned[:-1]), "s", "baseline")
+    frame = load_study(write_study(tmp_path, "s", planned, planned[:-1]), "s")
     cells = conditions(frame)
     (row,) = arms(cells, pairs(frame, "baseline"), "baseline").to_dict("records")
     assert row["complete"] == 1
@@ -170,15 +171,15 @@ def test_arms_have_no_aggregate_when_no_condition_is_complete(tmp_path: Path) ->
     assert math.isnan(row["iqm"]) and math.isnan(row["p_improvement"])
 
 
-def test_load_arms_suggests_a_baseline(tmp_path: Path) -> None:
+def test_check_arms_suggests_a_baseline(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [*rows("model=ntm", BASE), *rows("model=lstm", BASE)])
     with pytest.raises(AnalysisError, match=r"baseline='model=nmt' is no arm of s; .*did you mean 'model=ntm'"):
-        load_arms(results, "s", "model=nmt")
+        check_arms(load_study(results, "s"), "s", "model=nmt")
 
 
-def test_load_arms_says_when_there_is_nothing_to_compare(tmp_path: Path) -> None:
+def test_check_arms_says_when_there_is_nothing_to_compare(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="no arm but 'baseline'"):
-        load_arms(write_study(tmp_path, "s", rows("baseline", BASE)), "s", "baseline")
+        check_arms(load_study(write_study(tmp_path, "s", rows("baseline", BASE)), "s"), "s", "baseline")
 
 
 def esbn(*arguments: str) -> Result:

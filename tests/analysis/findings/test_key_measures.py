@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 from analysis_store import key_rows, trial, write_study
 
-from analysis import AnalysisError
+from analysis import AnalysisError, load_study
 from analysis.findings.key_geometry import Trace, trace
-from analysis.findings.key_measures import by_step, measures, report
+from analysis.findings.key_measures import by_step, measures
+from analysis.tables.key_measures import report
 from study.store.schema import TABLES
 from study.store.store import Store
 
@@ -75,24 +76,24 @@ def results(tmp_path: Path) -> str:
 
 
 def test_by_step_has_a_row_per_network_and_step(results: str) -> None:
-    frame = by_step(results, "s")
+    frame = by_step(results, load_study(results, "s"))
     assert frame.groupby("seed")["step"].apply(list).to_dict() == {0: list(range(1, 10)), 1: list(range(1, 10))}
     rows = pa.Table.from_pylist(key_rows("x"), schema=TABLES["keys"])
     assert frame.loc[frame["seed"] == 0, "distance"].tolist() == measures(trace(rows))["distance"].tolist()
 
 
 def test_report_states_n_the_error_and_what_holds_by_construction(results: str) -> None:
-    text = report(by_step(results, "s"), "text")
+    text = report(by_step(results, load_study(results, "s")), "text")
     assert "Steps 1 to 2 agree between training and test by construction" in text
     assert "ddof 1" in text
     assert text.splitlines()[2].split()[:5] == ["distribution_of_three", "95", "baseline", "2", "1"]
 
 
 def test_report_as_csv_has_every_network(results: str) -> None:
-    assert len(report(by_step(results, "s"), "csv").splitlines()) == 1 + 2 * 9
+    assert len(report(by_step(results, load_study(results, "s")), "csv").splitlines()) == 1 + 2 * 9
 
 
 def test_by_step_says_what_makes_keys_where_there_are_none(tmp_path: Path) -> None:
     folder = write_study(tmp_path, "s", [trial("rmts", 95, "baseline", 0, 0.9)])
     with pytest.raises(AnalysisError, match="has no trial with stored keys yet; `esbn run keys` makes some"):
-        by_step(folder, "s")
+        by_step(folder, load_study(folder, "s"))

@@ -13,8 +13,9 @@ from analysis_store import Row, trial, write_study
 from click.testing import CliRunner, Result
 from scipy import stats
 
+from analysis.data.trials import load_study
 from analysis.errors import AnalysisError
-from analysis.findings.accuracy import Variant
+from analysis.findings.accuracy import VariantAccuracy
 from analysis.findings.reproduction import judge, verdicts
 from analysis.statistics.summary import summarise
 from analysis.tables.reproduction import report
@@ -23,12 +24,12 @@ from study.cli.main import main
 SIMULATED = 600
 
 
-def cell(accuracies: list[float], mean: float, sem: float, planned: int | None = None) -> Variant:
+def cell(accuracies: list[float], mean: float, sem: float, planned: int | None = None) -> VariantAccuracy:
     """A variant with these accuracies of ours, and the paper's mean and standard error; all are fractions."""
     n, ours, our_sem = summarise(accuracies)
     planned = planned or n
     points = 100 * (ours - mean)
-    return Variant("rmts", 95, "a", n, planned, 0, planned - n, ours, our_sem, mean, sem, "Table 10", points)
+    return VariantAccuracy("rmts", 95, "a", n, planned, 0, planned - n, ours, our_sem, mean, sem, "Table 10", points)
 
 
 def spread(n: int, mean: float, sd: float) -> list[float]:
@@ -37,7 +38,7 @@ def spread(n: int, mean: float, sd: float) -> list[float]:
     return (mean + sd * x_N / x_N.std(ddof=1)).tolist()
 
 
-def verdict(*cells: Variant, margin: float = 3.0, alpha: float = 0.05) -> pd.DataFrame:
+def verdict(*cells: VariantAccuracy, margin: float = 3.0, alpha: float = 0.05) -> pd.DataFrame:
     return judge(pd.DataFrame(cells), margin, alpha)
 
 
@@ -123,7 +124,7 @@ def _wrong(rng: np.random.Generator, differences: Sequence[float]) -> bool:
         ours = rng.normal(70 + difference, sd, n) / 100
         cells.append(cell(ours.tolist(), round(mean, 1) / 100, round(sem, 1) / 100))  # as the paper prints them
     error = {0.0: "differs", 3.0: "reproduced"}
-    return any(found == error[true] for found, true in zip(verdict(*cells)["verdict"], differences, strict=True))
+    return any(said == error[true] for said, true in zip(verdict(*cells)["verdict"], differences, strict=True))
 
 
 @pytest.mark.parametrize("differences", [[3.0] * 4, [0.0] * 4, [0.0, 3.0, 3.0, 0.0]], ids=["margin", "zero", "both"])
@@ -183,7 +184,7 @@ def _rows(accuracies: list[float | None], arm: str = "baseline") -> list[Row]:
 
 def test_verdicts_leave_failed_and_missing_seeds_out_of_the_mean_and_show_them(tmp_path: Path) -> None:
     planned = _rows([0.95, 0.96, 0.94, None, 0.1])
-    frame = verdicts(write_study(tmp_path, "s", planned, planned[:4]), "s")
+    frame = verdicts(load_study(write_study(tmp_path, "s", planned, planned[:4]), "s"))
     (row,) = frame.to_dict("records")
     assert (row["n"], row["failed"], row["missing"]) == (3, 1, 1)
     assert row["difference_points"] == pytest.approx(0.0)
@@ -194,12 +195,12 @@ def test_verdicts_leave_failed_and_missing_seeds_out_of_the_mean_and_show_them(t
 
 def test_verdicts_judge_published_variants_only(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [*_rows([0.95]), *_rows([0.95], "own_arm=1")])
-    assert verdicts(results, "s")["arm"].tolist() == ["baseline"]
+    assert verdicts(load_study(results, "s"))["arm"].tolist() == ["baseline"]
 
 
 def test_verdicts_say_when_nothing_is_published(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="the paper has no value for any variant"):
-        verdicts(write_study(tmp_path, "s", _rows([0.95], "own_arm=1")), "s")
+        verdicts(load_study(write_study(tmp_path, "s", _rows([0.95], "own_arm=1")), "s"))
 
 
 def test_report_states_its_rules() -> None:

@@ -54,8 +54,8 @@ def test_welch_interval_covers_the_difference_95_times_in_100() -> None:
 
 def test_paired_interval_covers_the_difference_95_times_in_100() -> None:
     rng = np.random.default_rng(2)
-    found = [paired(row) for row in rng.normal(-2.0, 3.0, (SIMULATED, 5))]
-    covered = _covered(np.array([row.low for row in found]), np.array([row.high for row in found]), -2.0)
+    intervals = [paired(row) for row in rng.normal(-2.0, 3.0, (SIMULATED, 5))]
+    covered = _covered(np.array([row.low for row in intervals]), np.array([row.high for row in intervals]), -2.0)
     assert covered == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / SIMULATED))
 
 
@@ -83,24 +83,24 @@ def test_paired_agrees_with_students_sleep_data() -> None:
     # Student 1908, as R prints it: t.test(extra ~ group, data = sleep, paired = TRUE)
     first = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
     second = np.array([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
-    found = paired(first - second)
-    assert (found.n, found.mean) == (10, pytest.approx(-1.58))
-    assert (found.t, found.p) == (pytest.approx(-4.0621, abs=1e-4), pytest.approx(0.002833, abs=1e-6))
-    assert (found.low, found.high) == (pytest.approx(-2.4598858), pytest.approx(-0.7001142))
+    test = paired(first - second)
+    assert (test.n, test.mean) == (10, pytest.approx(-1.58))
+    assert (test.t, test.p) == (pytest.approx(-4.0621, abs=1e-4), pytest.approx(0.002833, abs=1e-6))
+    assert (test.low, test.high) == (pytest.approx(-2.4598858), pytest.approx(-0.7001142))
 
 
 def test_paired_has_p_one_when_all_differences_are_zero() -> None:
-    found = paired([0.0, 0.0, 0.0])
-    assert (found.n, found.mean, found.low, found.high, found.p) == (3, 0.0, 0.0, 0.0, 1.0)
+    test = paired([0.0, 0.0, 0.0])
+    assert (test.n, test.mean, test.low, test.high, test.p) == (3, 0.0, 0.0, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("n", [2, 3, 8])
 def test_paired_flips_signs_when_all_differences_are_equal(n: int) -> None:
     sums = [abs(sum(signs)) for signs in itertools.product((-1, 1), repeat=n)]
-    found = paired([-0.4] * n)
-    assert found.p == sums.count(n) / len(sums)
-    assert (found.mean, found.low, found.high) == pytest.approx((-0.4, -0.4, -0.4))
-    assert math.isnan(found.t)
+    test = paired([-0.4] * n)
+    assert test.p == sums.count(n) / len(sums)
+    assert (test.mean, test.low, test.high) == pytest.approx((-0.4, -0.4, -0.4))
+    assert math.isnan(test.t)
 
 
 def test_paired_takes_differences_for_equal_that_floats_round_apart() -> None:
@@ -110,15 +110,15 @@ def test_paired_takes_differences_for_equal_that_floats_round_apart() -> None:
 
 
 def test_paired_has_no_interval_when_there_is_one_pair() -> None:
-    found = paired([1.5])
-    assert (found.n, found.mean) == (1, 1.5)
-    assert all(math.isnan(value) for value in found[2:])
+    test = paired([1.5])
+    assert (test.n, test.mean) == (1, 1.5)
+    assert all(math.isnan(value) for value in test[2:])
 
 
 def test_paired_has_no_mean_when_there_is_no_pair() -> None:
-    found = paired([])
-    assert found.n == 0
-    assert all(math.isnan(value) for value in found[1:])
+    test = paired([])
+    assert test.n == 0
+    assert all(math.isnan(value) for value in test[1:])
 
 
 def _like(d: np.ndarray, n: int) -> np.ndarray:

@@ -8,7 +8,8 @@ from analysis_store import trial, write_study
 from click.testing import CliRunner
 
 from analysis import AnalysisError
-from analysis.tables.paper import TITLES, Cell, cells, report
+from analysis.findings.paper import PaperCell, other_code, paper_cells
+from analysis.tables import paper
 from study.cli.main import main
 from study.store.store import Store
 
@@ -16,8 +17,12 @@ ACCURACIES = [0.91, 0.95, 0.99]
 RUNS = [trial("rmts", 95, "baseline", seed, accuracy) for seed, accuracy in enumerate(ACCURACIES)]
 
 
-def trained(results: str) -> list[Cell]:
-    return [cell for cell in cells(results) if cell.ours.n]
+def trained(results: str) -> list[PaperCell]:
+    return [cell for cell in paper_cells(results) if cell.ours.n]
+
+
+def report(results: str, format: str) -> str:
+    return paper.report(paper_cells(results), other_code(results), results, format)
 
 
 def lines(text: str, source: str) -> list[str]:
@@ -27,18 +32,18 @@ def lines(text: str, source: str) -> list[str]:
 
 
 def test_cells_hold_every_published_cell_and_no_trial_when_there_is_no_folder(tmp_path: Path) -> None:
-    found = cells(str(tmp_path / "nowhere"))
-    assert len(found) == 376
-    assert list(dict.fromkeys(cell.paper.source for cell in found)) == list(TITLES)
-    assert {cell.ours.n for cell in found} == {0}
+    cells = paper_cells(str(tmp_path / "nowhere"))
+    assert len(cells) == 376
+    assert list(dict.fromkeys(cell.paper.source for cell in cells)) == list(paper.TITLES)
+    assert {cell.ours.n for cell in cells} == {0}
 
 
 def test_cells_average_a_trial_in_every_table_that_prints_its_cell(tmp_path: Path) -> None:
-    found = trained(write_study(tmp_path, "s", RUNS))
-    assert [(cell.paper.source, cell.task, cell.withheld, cell.arm) for cell in found] == [
+    cells = trained(write_study(tmp_path, "s", RUNS))
+    assert [(cell.paper.source, *cell.cell) for cell in cells] == [
         (source, "rmts", 95, "baseline") for source in ("Table 10", "Table 16")
     ]
-    for cell in found:
+    for cell in cells:
         assert cell.ours == pytest.approx((3, statistics.mean(ACCURACIES), statistics.stdev(ACCURACIES) / 3**0.5))
         assert cell.paper[:2] == (0.95, 0.007)
 
@@ -81,33 +86,33 @@ def test_cells_of_mixed_protocols_are_not_averaged(tmp_path: Path) -> None:
 
 def test_cells_refuse_a_completed_trial_without_accuracy(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="rmts-95-baseline-3 is completed without a test_accuracy"):
-        cells(write_study(tmp_path, "s", [*RUNS, trial("rmts", 95, "baseline", 3) | {"status": "completed"}]))
+        paper_cells(write_study(tmp_path, "s", [*RUNS, trial("rmts", 95, "baseline", 3) | {"status": "completed"}]))
 
 
 def test_cells_refuse_a_torn_file(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", RUNS)
     (tmp_path / "trials" / "torn.parquet").write_bytes(b"PAR1")
     with pytest.raises(AnalysisError, match="torn.parquet is not a whole Parquet file"):
-        cells(results)
+        paper_cells(results)
 
 
 def test_cells_refuse_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     with pytest.raises(AnalysisError, match="is not a folder that is there"):
-        cells(str(tmp_path / "results"))
+        paper_cells(str(tmp_path / "results"))
 
 
 def test_report_puts_ours_above_the_paper_s(tmp_path: Path) -> None:
     text = report(write_study(tmp_path, "s", RUNS), "text")
-    ours, paper = lines(text, "Table 10")[2:4]
+    ours, theirs = lines(text, "Table 10")[2:4]
     assert ours == "baseline ours — — — 95.0 ± 2.3 (3)"
-    assert paper == "paper 100.0 ± 0.0 (10) 100.0 ± 0.0 (10) 100.0 ± 0.0 (10) 95.0 ± 0.7 (10)"
+    assert theirs == "paper 100.0 ± 0.0 (10) 100.0 ± 0.0 (10) 100.0 ± 0.0 (10) 95.0 ± 0.7 (10)"
 
 
 def test_report_sets_ours_and_the_paper_s_flush_whatever_n_is(tmp_path: Path) -> None:
     text = report(write_study(tmp_path, "s", [trial("rmts", 0, "baseline", 0, 0.5), *RUNS]), "text")
-    ours, paper = text.split("Table 10: ")[1].splitlines()[4:6]
-    signs = [{i for i, character in enumerate(line) if character == "±"} for line in (ours, paper)]
+    ours, theirs = text.split("Table 10: ")[1].splitlines()[4:6]
+    signs = [{i for i, character in enumerate(line) if character == "±"} for line in (ours, theirs)]
     assert len(signs[0]) == 2 and signs[0] < signs[1]
 
 

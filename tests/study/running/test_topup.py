@@ -12,9 +12,11 @@ from click.testing import CliRunner, Result
 from runs import Run, wait_for
 
 import analysis
-from analysis.findings.audit import audit
-from analysis.findings.topup import Question, bought, of_cells, of_comparisons, of_verdicts, purchase, report
+from analysis.findings.audit import audit_study
+from analysis.findings.topup import Question, bought, of_cells, of_comparisons, of_verdicts, purchase
+from analysis.tables.topup import report
 from esbn_core.errors import ConfigError
+from esbn_core.vocabulary import Cell
 from study.cli.main import main
 from study.planning import rows
 from study.planning.declarations import find_study
@@ -68,8 +70,8 @@ def frame(arms: dict[str, list[float]], *, per_look: int = 3, looks: int = 3) ->
 
 
 def question(arm: str, more_seeds: int | None, *others: str, outcome: str = "undecided") -> Question:
-    cells = tuple(("rmts", 95, name) for name in (arm, *others))
-    return Question("rmts", 95, arm, cells, outcome, more_seeds, "" if more_seeds else "n < 2")
+    cells = tuple(Cell("rmts", 95, name) for name in (arm, *others))
+    return Question(cells[0], cells, outcome, more_seeds, "" if more_seeds else "n < 2")
 
 
 def test_purchase_takes_the_next_look_of_what_needs_the_fewest_seeds_first() -> None:
@@ -138,9 +140,9 @@ def test_questions_about_variants_no_more_declared_buy_nothing(tmp_path: Path) -
         for seed, accuracy in enumerate(accuracies)
     ]
     frame = analysis.load_study(write_study(tmp_path, "s", rows), "s")
-    assert {q.arm for q in asked(frame)} == {"a=1", "b=1"}
-    declared = {("rmts", 95, arm) for arm in ("baseline", "a=1")}
-    assert {q.arm for q in of_cells(asked, declared)(frame)} == {"a=1"}
+    assert {q.cell.arm for q in asked(frame)} == {"a=1", "b=1"}
+    declared = {Cell("rmts", 95, arm) for arm in ("baseline", "a=1")}
+    assert {q.cell.arm for q in of_cells(asked, declared)(frame)} == {"a=1"}
 
 
 def planned(store: Store, study: str, looks: int | None = None) -> list[Variant]:
@@ -241,7 +243,8 @@ def test_topup_killed_between_looks_goes_on_and_buys_nothing_twice(tmp_path: Pat
     trained = run.rows()
     assert sorted(str(row["seed"]) for row in trained.values()) == sorted("0123456701234567")
     assert len(run.store.names("plans")) == 2
-    checks = audit(str(tmp_path / "results"), "constant")
+    results = str(tmp_path / "results")
+    checks = audit_study(results, analysis.load_study(results, "constant"))
     assert all(checks["passed"]), checks
 
     code, output = run.finish(*command)

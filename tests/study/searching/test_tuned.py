@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from runs import Run
 
 from ablations import SPACES, Grid, Parameter, Study
-from analysis.findings.tuned import orders, report, table
+from analysis.findings.tuned import tuned_arms
+from analysis.tables.tuned import orders, report
 from esbn_core.errors import ConfigError
 from study.cli.main import main
 from study.planning.plan import variants
@@ -110,7 +111,7 @@ def results(tmp_path: Path) -> str:
 
 
 def test_table_pairs_default_with_tuned_and_says_what_was_spent(results: str) -> None:
-    found = {row["arm"]: row for row in table(results, "s").to_dict("records")}
+    found = {row["arm"]: row for row in tuned_arms(results, "s").to_dict("records")}
     assert list(found) == ["a=1", "b=1"]
     assert (found["a=1"]["default_mean"], found["a=1"]["mean"]) == pytest.approx((0.85, 0.85))
     assert (found["b=1"]["default_mean"], found["b=1"]["mean"]) == pytest.approx((0.55, 0.95))
@@ -122,14 +123,14 @@ def test_table_pairs_default_with_tuned_and_says_what_was_spent(results: str) ->
 
 
 def test_table_says_that_the_order_of_arms_has_changed(results: str) -> None:
-    assert orders(table(results, "s")) == [
+    assert orders(tuned_arms(results, "s")) == [
         "Order of arms at rmts, m = 95: default a=1 > b=1; tuned b=1 > a=1: changed (a=1 and b=1)."
     ]
 
 
 def test_order_is_not_known_before_all_trials_are_completed(results: str) -> None:
     Store(results).write("trials", "rmts-95-b_1-0", [trial("rmts", 95, "b=1", 0)])
-    text = report(results, "s", "text")
+    text = report(tuned_arms(results, "s"), "text")
     assert "Incomplete: rmts, m = 95, b=1." in text
     assert "not known before all trials are completed" in text
 
@@ -138,7 +139,7 @@ def test_order_that_stays_is_not_changed(results: str) -> None:
     for seed in range(2):
         row = trial("rmts", 95, "b=1,learning_rate=0.02", seed, 0.7)
         Store(results).write("trials", row["trial_id"], [row])
-    assert orders(table(results, "s"))[0].endswith("tuned a=1 > b=1: not changed.")
+    assert orders(tuned_arms(results, "s"))[0].endswith("tuned a=1 > b=1: not changed.")
 
 
 def test_another_budget_is_refused(results: str) -> None:
@@ -211,7 +212,7 @@ def test_tuned_study_tests_after_all_searches_and_goes_on_without_training_anyth
     trials = run.rows()
     assert {t.trial_id for t in run.trials} <= set(trials)
     assert max(row["finished_at"] for row in suggestions) < min(row["started_at"] for row in trials.values())
-    frame = table(str(tmp_path / "results"), "tiny")
+    frame = tuned_arms(str(tmp_path / "results"), "tiny")
     assert frame["suggestions"].tolist() == [2, 2] and frame["updates"].tolist() == [2 * 27 * 3] * 2
     for search, validation in zip(frame["search"], frame["validation_accuracy"], strict=True):
         assert validation == max(row["accuracy"] for row in suggestions if row["search"] == search)

@@ -9,10 +9,10 @@ from analysis_store import trial, write_study
 
 from analysis.data.query import query, saved
 from analysis.data.trials import load_external, load_study
-from analysis.findings import accuracy
+from analysis.findings.accuracy import table
+from analysis.findings.paper import other_code, paper_cells
 from analysis.findings.reproduction import verdicts
-from analysis.tables import comparison as compare_report
-from analysis.tables import paper as paper_tables
+from analysis.tables import comparison, paper
 from esbn_core.errors import ConfigError
 from study.store.compact import compact
 from study.store.external import import_external
@@ -104,10 +104,10 @@ def test_folder_without_result_files_is_refused(store: Store, tmp_path: Path) ->
 
 
 READERS: dict[str, Callable[[str], str | pd.DataFrame]] = {
-    "table": lambda results: accuracy.table(results, "s").to_csv(),
-    "paper tables": lambda results: paper_tables.report(results, "csv"),
-    "verdict": lambda results: verdicts(results, "s"),
-    "compare": lambda results: compare_report.by_seed(load_study(results, "s"), "baseline", "csv"),
+    "table": lambda results: table(results, "s").to_csv(),
+    "paper tables": lambda results: paper.report(paper_cells(results), {}, results, "csv"),
+    "verdict": lambda results: verdicts(load_study(results, "s")),
+    "compare": lambda results: comparison.by_seed(load_study(results, "s"), "baseline", "csv"),
     **{
         f"query {name}": lambda results, sql=sql: str(query(results, sql).to_pylist())
         for name, sql in saved().items()
@@ -137,11 +137,11 @@ def test_results_of_other_code_stand_beside_ours(tmp_path: Path) -> None:
     import_external(Store(results), results_of(tmp_path, files), "authors", "conv")
     rows = query(results, saved()["external"]).to_pylist()
     assert [(row["origin"], row["n"], row["mean"]) for row in rows] == [("authors", 2, 0.91), ("ours", 1, 0.5)]
-    report = paper_tables.report(results, "text")
+    report = paper.report(paper_cells(results), other_code(results), results, "text")
     table_11 = report[report.index("Table 11") : report.index("Table 12")]
     lines = table_11.splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("baseline"))
-    ours, paper, authors = lines[first : first + 3]
-    assert "50.0" in ours and "paper" in paper
+    ours, theirs, authors = lines[first : first + 3]
+    assert "50.0" in ours and "paper" in theirs
     assert authors.split()[0] == "authors" and "91.0 ± 1.0 (2)" in authors.replace("  ", " ")
     assert "authors: results of other code, imported; in none of our means." in report

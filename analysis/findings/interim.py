@@ -1,17 +1,18 @@
-"""The looks of a study: the numbers of seeds, set before, at which it is tested while `esbn topup` adds seeds."""
+"""Interim analyses (looks) of a study: the numbers of seeds, set before, at which it is tested while `esbn topup` adds
+seeds."""
 
 import pandas as pd
 
 from analysis.data.trials import VARIANT
 
 
-def number(frame: pd.DataFrame) -> int:
-    """How many looks are planned for a study, from rows of `load_study`; 1 if `esbn topup` has planned none."""
+def n_looks(frame: pd.DataFrame) -> int:
+    """Returns how many looks are planned for a study, from rows of `load_study`; 1 if `esbn topup` has planned none."""
     return max((int(planned) for planned in frame["looks"].dropna()), default=1)
 
 
 def at_looks(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """The trials that each look of a study counts.
+    """Returns the trials that each look of a study counts.
 
     A study of one look is looked at as it is. Of one with more, look k counts the first k times ``seeds_per_look``
     seeds of a variant, once all of them have ended; results in between are in no test.
@@ -22,7 +23,7 @@ def at_looks(frame: pd.DataFrame) -> list[pd.DataFrame]:
         [looks] frames with a row of every variant at least, in the same order. Where a variant has not come to a look,
         its trials are missing there.
     """
-    looks = number(frame)
+    looks = n_looks(frame)
     return [frame] if looks == 1 else [_at(frame, look) for look in range(1, looks + 1)]
 
 
@@ -33,16 +34,3 @@ def _at(frame: pd.DataFrame, look: int) -> pd.DataFrame:
     waits = (here["status"] == "missing").groupby([here[column] for column in VARIANT]).transform("any")
     here.loc[waits | (size < due[here.index]), "status"] = "missing"
     return here
-
-
-def notes(looks: int) -> list[str]:
-    """What a reader of corrected p-values has to know of the looks, if there is more than one."""
-    if looks == 1:
-        return []
-    return [
-        f"Looks: {looks} are planned, at numbers of seeds set before the extra seeds were trained. p is {looks} times"
-        " the smallest over the looks taken, once all seeds of a look have ended (Bonferroni over looks, before Holm),"
-        " so the level holds over all of them, wherever one stops. Means and intervals are of all seeds, and intervals"
-        " are not corrected. A reader who saw p at a single look before the looks were planned, and would have kept it,"
-        f" has an error rate of up to {2 - 1 / looks:.3g} times the level."
-    ]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,9 +15,9 @@ from scipy import stats
 
 from analysis.data.trials import load_study
 from analysis.errors import AnalysisError
-from analysis.findings.comparison import load_arms, pairs
-from analysis.findings.reproduction import verdicts, verdicts_on
-from analysis.statistics.interim import at_looks, number
+from analysis.findings.comparison import pairs
+from analysis.findings.interim import at_looks, n_looks
+from analysis.findings.reproduction import verdicts
 from analysis.statistics.tests import Welch, holm, p_beyond, p_zero, repeated, welch
 from analysis.tables.comparison import by_condition, by_seed
 from analysis.tables.reproduction import report
@@ -43,11 +44,11 @@ def _welch(x: np.ndarray, y: np.ndarray) -> Welch:
 
 
 def _equivalence_at_the_margin(rng: np.random.Generator) -> np.ndarray:
-    return np.stack([p_beyond(found, 3.0) for found in _against_the_paper(rng, 3.0)])
+    return np.stack([p_beyond(means, 3.0) for means in _against_the_paper(rng, 3.0)])
 
 
 def _difference_of_zero(rng: np.random.Generator) -> np.ndarray:
-    return np.stack([p_zero(found) for found in _against_the_paper(rng, 0.0)])
+    return np.stack([p_zero(means) for means in _against_the_paper(rng, 0.0)])
 
 
 def _paired_difference_of_zero(rng: np.random.Generator) -> np.ndarray:
@@ -109,6 +110,10 @@ def write(folder: Path, rows: list[Row], trained: list[Row] | None = None) -> st
     return write_study(folder, "s", rows, bare)
 
 
+def judged(results: str) -> pd.DataFrame:
+    return verdicts(load_study(results, "s"))
+
+
 OURS = [0.93, 0.96, 0.945, 0.951, 0.949, 0.95]  # the paper has 95.0 +- 0.7 here
 
 
@@ -116,7 +121,7 @@ def test_look_counts_its_seeds_once_all_have_ended(tmp_path: Path) -> None:
     rows = planned([0.9, None, 0.8, 0.7, 0.6])
     frame = load_study(write(tmp_path, rows), "s")
     first, second = at_looks(frame)
-    assert number(frame) == 2
+    assert n_looks(frame) == 2
     assert first["status"].tolist() == ["completed", "failed", "completed"]
     assert second["status"].tolist() == ["missing"] * 5  # the sixth is not there
 
@@ -133,14 +138,14 @@ def test_looks_are_found_where_an_older_plan_does_not_know_them(tmp_path: Path) 
 
 def test_look_waits_for_a_planned_seed(tmp_path: Path) -> None:
     rows = planned([0.9, 0.8, 0.8])
-    (row,) = verdicts(write(tmp_path, rows, rows[:2]), "s").to_dict("records")
+    (row,) = judged(write(tmp_path, rows, rows[:2])).to_dict("records")
     assert math.isnan(row["p_equivalence"]) and row["obstacle"] == "look not complete"
 
 
 def test_verdict_takes_the_smallest_p_of_the_looks_times_their_number(tmp_path: Path) -> None:
-    (row,) = verdicts(write(tmp_path, planned(OURS)), "s").to_dict("records")
-    (first,) = verdicts(write(tmp_path / "first", planned(OURS[:3], looks=1)), "s").to_dict("records")
-    (all_six,) = verdicts(write(tmp_path / "all", planned(OURS, looks=1)), "s").to_dict("records")
+    (row,) = judged(write(tmp_path, planned(OURS))).to_dict("records")
+    (first,) = judged(write(tmp_path / "first", planned(OURS[:3], looks=1))).to_dict("records")
+    (all_six,) = judged(write(tmp_path / "all", planned(OURS, looks=1))).to_dict("records")
     assert row["p_equivalence"] == pytest.approx(2 * min(first["p_equivalence"], all_six["p_equivalence"]))
     assert row["p_difference"] == 1.0
     assert (row["n"], row["looks"]) == (6, 2)
@@ -148,9 +153,7 @@ def test_verdict_takes_the_smallest_p_of_the_looks_times_their_number(tmp_path: 
 
 def test_results_between_looks_are_in_no_test(tmp_path: Path) -> None:
     rows = planned([*OURS[:3], 0.1, 0.1, 0.1])
-    before, between = (
-        verdicts_on(load_study(write(tmp_path / str(n), rows, rows[:n]), "s"), 3.0, 0.05).iloc[0] for n in (3, 5)
-    )
+    before, between = (judged(write(tmp_path / str(n), rows, rows[:n])).iloc[0] for n in (3, 5))
     assert before["p_equivalence"] == between["p_equivalence"]
     assert before["n"] != between["n"]
 
@@ -158,7 +161,7 @@ def test_results_between_looks_are_in_no_test(tmp_path: Path) -> None:
 def test_comparison_takes_the_smallest_p_of_the_looks_times_their_number(tmp_path: Path) -> None:
     base, arm = [0.9, 0.91, 0.88, 0.93, 0.9, 0.92], [0.85, 0.90, 0.86, 0.84, 0.83, 0.88]
     results = write(tmp_path, [*planned(base), *planned(arm, "a")])
-    (row,) = pairs(load_arms(results, "s", "baseline"), "baseline").to_dict("records")
+    (row,) = pairs(load_study(results, "s"), "baseline").to_dict("records")
     expected = [stats.ttest_rel(arm[:n], base[:n]).pvalue for n in (3, 6)]
     assert row["p"] == pytest.approx(2 * min(expected))
     assert row["n"] == 6
@@ -167,21 +170,21 @@ def test_comparison_takes_the_smallest_p_of_the_looks_times_their_number(tmp_pat
 def test_pairs_are_looked_at_where_both_arms_have_come(tmp_path: Path) -> None:
     base, arm = [0.9, 0.91, 0.88, 0.93, 0.9, 0.92], [0.85, 0.90, 0.86]
     results = write(tmp_path, [*planned(base), *planned(arm, "a")])
-    (row,) = pairs(load_arms(results, "s", "baseline"), "baseline").to_dict("records")
+    (row,) = pairs(load_study(results, "s"), "baseline").to_dict("records")
     assert row["p"] == pytest.approx(2 * stats.ttest_rel(arm, base[:3]).pvalue)
 
 
 def test_reports_state_the_looks(tmp_path: Path) -> None:
     results = write(tmp_path, [*planned(OURS), *planned([a - 0.01 for a in OURS], "a")])
-    for text in (report(verdicts(results, "s"), "text"), by_seed(load_study(results, "s"), "baseline", "text")):
+    for text in (report(judged(results), "text"), by_seed(load_study(results, "s"), "baseline", "text")):
         assert "Looks: 2 are planned" in text and "Bonferroni" in text and "1.5 times the level" in text
-    assert "0.05/1/2, the strictest step" in report(verdicts(results, "s"), "text")
+    assert "0.05/1/2, the strictest step" in report(judged(results), "text")
     assert "Only the seeds of the first look" in by_condition(load_study(results, "s"), "baseline", "text")
 
 
 def test_report_of_a_single_look_is_silent_about_looks(tmp_path: Path) -> None:
     rows = [trial("rmts", 95, "baseline", seed, accuracy) for seed, accuracy in enumerate(OURS)]
-    assert "Looks" not in report(verdicts(write_study(tmp_path, "s", rows), "s"), "text")
+    assert "Looks" not in report(judged(write_study(tmp_path, "s", rows)), "text")
 
 
 def test_plans_with_two_numbers_of_looks_are_refused(tmp_path: Path) -> None:

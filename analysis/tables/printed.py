@@ -1,4 +1,4 @@
-"""Tables as aligned text, Markdown, LaTeX and HTML."""
+"""Printed tables: aligned text, Markdown, LaTeX, HTML and CSV."""
 
 import html
 import math
@@ -27,7 +27,7 @@ _LATEX = {
 }
 
 
-class Grid(NamedTuple):
+class PrintedTable(NamedTuple):
     """A table as it is printed."""
 
     header: Sequence[str]  # [C] names of the columns
@@ -37,7 +37,7 @@ class Grid(NamedTuple):
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Columns padded to their widest cell under a rule; every row is printed, none is shortened.
+    """Pads columns to their widest cell and puts a rule under the header; no row is left out or shortened.
 
     Args:
         header: [C] names of the columns.
@@ -56,28 +56,28 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """The same cells as a Markdown table."""
+    """Returns the same cells as a Markdown table."""
     rule = ["---:" if r else "---" for r in right]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))
 
 
 def latex(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """The same cells as a tabular with the rules of the package booktabs; special characters are escaped."""
+    """Returns the same cells as a tabular with the rules of the package booktabs; special characters are escaped."""
     lines = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *rows)]
     begin = rf"\begin{{tabular}}{{{''.join('r' if r else 'l' for r in right)}}}"
     body = [begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"]
     return "\n".join(body) + "\n"
 
 
-def as_html(grid: Grid) -> str:
-    """The table in HTML, its text escaped; of cells set flush right, the first number is what they are sorted by."""
+def as_html(table: PrintedTable) -> str:
+    """Returns the table in HTML, its text escaped; cells set flush right are sorted by their first number."""
     head = "".join(
         f'<th scope="col"{_RIGHT * right}><button type="button">{html.escape(name)}</button></th>'
-        for name, right in zip(grid.header, grid.right, strict=True)
+        for name, right in zip(table.header, table.right, strict=True)
     )
-    body = "".join(f"<tr>{''.join(map(_html_cell, cells, grid.right))}</tr>\n" for cells in grid.rows)
-    title = f"<caption>{html.escape(grid.title)}</caption>" if grid.title else ""
-    label = html.escape(grid.title or ", ".join(grid.header))
+    body = "".join(f"<tr>{''.join(map(_html_cell, cells, table.right))}</tr>\n" for cells in table.rows)
+    title = f"<caption>{html.escape(table.title)}</caption>" if table.title else ""
+    label = html.escape(table.title or ", ".join(table.header))
     return (
         f'<div class="table" role="region" tabindex="0" aria-label="{label}">'  # reached by Tab, so that keys scroll it
         f'<table class="sortable n-last">{title}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
@@ -95,11 +95,11 @@ def _escaped(cell: str) -> str:
     return re.sub(r"(?<![^\s[(])-(?=\d)", "$-$", text)  # a sign, not the dash of a range
 
 
-def render(grids: Sequence[Grid], notes: Sequence[str], frames: Sequence[pd.DataFrame], format: str) -> str:
-    """Tables and the notes under them in one of `FORMATS`.
+def render(tables: Sequence[PrintedTable], notes: Sequence[str], frames: Sequence[pd.DataFrame], format: str) -> str:
+    """Prints tables and the notes under them in one of `FORMATS`.
 
     Args:
-        grids: the tables, printed one under the other.
+        tables: printed one under the other.
         notes: a paragraph each; the CSV has none.
         frames: what the CSV holds in place of the tables, every digit of it: their rows, blank where a column is
             another frame's.
@@ -110,33 +110,32 @@ def render(grids: Sequence[Grid], notes: Sequence[str], frames: Sequence[pd.Data
     if format == "csv":
         return pd.concat([frame.astype(object) for frame in frames], ignore_index=True).to_csv(index=False)
     if format == "latex":
-        tables = "\\par\\bigskip\\noindent\n".join(
-            _titled(grid, latex, r"\textbf{{{}}}\par\noindent") for grid in grids
-        )
+        title = r"\textbf{{{}}}\par\noindent"
+        tabulars = "\\par\\bigskip\\noindent\n".join(_titled(table, latex, title) for table in tables)
         under = [rf"\par\smallskip\noindent{{\footnotesize {_escaped(note)}\par}}" for note in notes]
-        return "% needs \\usepackage{booktabs}\n" + tables + "\n".join(under) + "\n"
+        return "% needs \\usepackage{booktabs}\n" + tabulars + "\n".join(under) + "\n"
     if format == "html":
-        return "".join([*map(as_html, grids), *(f'<p class="note">{html.escape(note)}</p>\n' for note in notes)])
+        return "".join([*map(as_html, tables), *(f'<p class="note">{html.escape(note)}</p>\n' for note in notes)])
     if format not in FORMATS:
         raise AnalysisError(f"format={format!r} is unknown; {choices(format, FORMATS)}")
     draw, title, gap = (markdown, "### {}\n", "\n\n") if format == "markdown" else (aligned, "{}\n", "\n")
-    return "\n".join([*(_titled(grid, draw, title) for grid in grids), gap.join(notes)]) + "\n"
+    return "\n".join([*(_titled(table, draw, title) for table in tables), gap.join(notes)]) + "\n"
 
 
-def _titled(grid: Grid, draw: Callable[..., str], form: str) -> str:
-    title = _escaped(grid.title) if draw is latex else grid.title
-    return (form.format(title) + "\n" if title else "") + draw(grid.header, grid.rows, grid.right)
+def _titled(table: PrintedTable, draw: Callable[..., str], form: str) -> str:
+    title = _escaped(table.title) if draw is latex else table.title
+    return (form.format(title) + "\n" if title else "") + draw(table.header, table.rows, table.right)
 
 
 def interval(value: float, low: float, high: float) -> str:
-    """A difference in points with its interval, ``"-1.8 [-4.2, +0.6]"``; dashes for what is NaN."""
+    """Prints a difference in points with its interval, ``"-1.8 [-4.2, +0.6]"``; dashes for what is NaN."""
     if math.isnan(value):
         return MISSING
     return f"{value:+z.1f} {MISSING if math.isnan(low) else f'[{low:+z.1f}, {high:+z.1f}]'}"
 
 
 def p_value(p: float) -> str:
-    """``"0.031"``; ``"< 0.001"`` below that, and a dash for NaN."""
+    """Prints ``"0.031"``; ``"< 0.001"`` below that, and a dash for NaN."""
     if math.isnan(p):
         return MISSING
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
