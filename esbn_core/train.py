@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import stack_module_state
 
 from esbn_core import checkpoint
-from esbn_core.config import TrialConfig
+from esbn_core.config import ResolvedTrial
 from esbn_core.cuda_graph import CudaGraph
 from esbn_core.evaluate import Measure, PackProblems, evaluate, measure, pack_problems
 from esbn_core.models.classifier import SequenceClassifier
@@ -32,7 +32,7 @@ STRETCH = {"cpu": 1, "cuda": 100}  # updates between two looks at what came of t
 class TrialResult:
     """One trained network, or what is known of one that failed."""
 
-    config: TrialConfig
+    config: ResolvedTrial
     problems: ProblemSets
     network: SequenceClassifier
     curve: list[tuple[int, float, float]]
@@ -77,7 +77,7 @@ class Position:
 
 
 def train(
-    pack: Sequence[TrialConfig],
+    pack: Sequence[ResolvedTrial],
     images_N1HW: np.ndarray,
     *,
     device: str = "cpu",
@@ -106,7 +106,6 @@ def train(
     """
     started = saved = time.monotonic()
     networks, settings = Networks.of(pack, device), pack[0].train
-    assert settings.updates is not None and settings.learning_rate is not None
     assert not rungs or pack[0].task.validation is not None, "test problems are looked at once, after the last update"
     optimiser = networks.optimiser(settings.learning_rate)
     position = Position([config.trial_id() for config in pack])
@@ -172,7 +171,7 @@ def train_step(networks: "Networks", batch: PackProblems, optimiser: torch.optim
 class Networks:
     """The networks of a pack, stacked, and the problems of each."""
 
-    pack: Sequence[TrialConfig]
+    pack: Sequence[ResolvedTrial]
     sets: list[ProblemSets]
     modules: list[SequenceClassifier]
     parameters: dict[str, Tensor]
@@ -181,7 +180,7 @@ class Networks:
     device: str
 
     @classmethod
-    def of(cls, pack: Sequence[TrialConfig], device: str) -> "Networks":
+    def of(cls, pack: Sequence[ResolvedTrial], device: str) -> "Networks":
         """Draws problems and initial weights of resolved configs that differ in nothing but their seed."""
         modules = [SequenceClassifier(config).to(device) for config in pack]
         parameters, buffers = stack_module_state([*modules])
@@ -211,7 +210,7 @@ class Networks:
         return self.modules
 
 
-def _batches(pack: Sequence[TrialConfig], n_train: int, update: int, device: str) -> Iterator[Tensor]:
+def _batches(pack: Sequence[ResolvedTrial], n_train: int, update: int, device: str) -> Iterator[Tensor]:
     """The training problems of each update from this one on, [K, B] each; a stream per seed and epoch."""
     size = pack[0].train.batch_size
     first_epoch, batch = divmod(update, math.ceil(n_train / size))

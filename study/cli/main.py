@@ -174,7 +174,7 @@ def list_studies() -> None:
     """List the studies: what each asks, its source in the paper, its trials and updates."""
     for study in REGISTRY.values():
         found = variants(study)
-        trials, updates = sum(v.seeds for v in found), sum(v.seeds * (v.config.train.updates or 0) for v in found)
+        trials, updates = sum(v.seeds for v in found), sum(v.seeds * v.config.train.updates for v in found)
         console.print(Text.assemble((study.name, "bold"), "  ", study.question))
         console.print(f"    {study.source}; {trials:,} trials, {updates:,} updates", style="dim")
 

@@ -22,6 +22,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from esbn_core.errors import ConfigError
+from esbn_core.own_model import OwnModel
 from study.running.progress import Display
 from study.running.run_context import MEMORY_SETTINGS, private, shares
 from study.store.store import Store
@@ -65,7 +66,7 @@ def connect(resources: Resources, models: Iterable[Any]) -> None:
     """
     if not ray.is_initialized():  # by the last of several searches or looks
         _init(resources)
-    for module in {type(model).__module__ for model in models if ":" in model.name}:
+    for module in {type(model).__module__ for model in models if isinstance(model, OwnModel)}:
         register_pickle_by_value(sys.modules[module])  # which no worker could import
 
 

@@ -206,9 +206,8 @@ class Suggestions:
     def _suggestion(self, row: Mapping[str, Any]) -> Suggestion:
         values = json.loads(row["parameters"])
         pack = self._pack(values)
-        updates = pack.trials[0].config.train.updates
-        assert updates is not None
-        return Suggestion(self.space.name, row["suggestion"], values, pack, tuple(self.space.rungs(updates)))
+        rungs = self.space.rungs(pack.trials[0].config.train.updates)
+        return Suggestion(self.space.name, row["suggestion"], values, pack, tuple(rungs))
 
     def _climbed(self, number: int) -> list[tuple[int, list[float]]]:
         return _rungs(self.store, self.space.name, number).get(number, [])
@@ -309,12 +308,12 @@ def _declare(space: SearchSpace, store: Store, images_hash: str) -> None:
 
 def _distribution(space: SearchSpace, name: str) -> optuna.distributions.BaseDistribution:
     parameter = space.parameters[name]
-    if parameter.choices:
+    if parameter.bounds is None:
         return optuna.distributions.CategoricalDistribution(parameter.choices)
-    assert parameter.low is not None and parameter.high is not None
+    low, high = parameter.bounds
     if parameter.whole:
-        return optuna.distributions.IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)
-    return optuna.distributions.FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+        return optuna.distributions.IntDistribution(int(low), int(high), log=parameter.log)
+    return optuna.distributions.FloatDistribution(low, high, log=parameter.log)
 
 
 def _ask(space: SearchSpace, trial: optuna.Trial) -> dict[str, Any]:
@@ -323,10 +322,10 @@ def _ask(space: SearchSpace, trial: optuna.Trial) -> dict[str, Any]:
     for name, parameter in space.parameters.items():
         if not space.active(values, name):
             continue
-        if parameter.choices:
+        if parameter.bounds is None:
             values[name] = trial.suggest_categorical(name, list(parameter.choices))
         elif parameter.whole:
-            values[name] = trial.suggest_int(name, int(parameter.low or 0), int(parameter.high or 0), log=parameter.log)
+            values[name] = trial.suggest_int(name, *map(int, parameter.bounds), log=parameter.log)
         else:
-            values[name] = trial.suggest_float(name, parameter.low or 0.0, parameter.high or 0.0, log=parameter.log)
+            values[name] = trial.suggest_float(name, *parameter.bounds, log=parameter.log)
     return values

@@ -79,7 +79,7 @@ def test_own_model_is_measured_in_a_process_that_has_not_seen_its_study(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "own_measured.py").write_text(
-        "from esbn_core.models.corelnet import CoRelNet\nfrom esbn_core.rivals import CoRelNetConfig\n"
+        "from esbn_core.models.corelnet import CoRelNet\nfrom esbn_core.baseline_configs import CoRelNetConfig\n"
         "from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Own:\n"
         "    variant: str = 'causal'\n    width: int = 8\n    hidden_size: int = 8\n    core = CoRelNet\n"
     )

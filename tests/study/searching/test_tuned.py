@@ -63,7 +63,7 @@ def test_tuned_variant_is_the_declared_one_where_the_default_did_best() -> None:
     assert [t.trial_id for t in same.trials()] == [t.trial_id for t in variant.trials()]
     assert (same.arm, same.search) == ("tcn=none", space.name)
     other = tuned(variant, space, {"parameters": '{"learning_rate": 0.002}', "arm": "learning_rate=0.002,tcn=none"})
-    assert other.config == variant.config.with_(learning_rate=0.002)
+    assert other.config == variant.config.with_(learning_rate=0.002).resolve()
     assert other.arm == "learning_rate=0.002,tcn=none"
     assert [t.config.seed for t in other.trials()] == [0, 1, 2], "seeds of the study, not of the search"
 
