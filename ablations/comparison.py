@@ -1,4 +1,4 @@
-"""What carries generalisation to withheld objects: the memory, or that both sides of a comparison get one map?
+"""Two accounts of generalisation to withheld objects: the memory, or one map for both sides of a comparison?
 
 Every arm has a partner from which one thing separates it:
 

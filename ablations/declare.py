@@ -1,4 +1,4 @@
-"""What a study is: a question, and grids of arms x conditions x seeds that answer it."""
+"""Declaration of a study: a question, and grids of arms x conditions x seeds that answer it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -35,11 +35,8 @@ class Grid:
         if not _is_list(self.arms, Mapping):
             raise ConfigError(f"arms={self.arms!r} must be a list of changes; {{}} is the baseline")
         require_flag("keys", self.keys)
-        if (
-            not self.conditions
-            or not isinstance(self.conditions, Mapping)
-            or not all(_is_list(n, int) for n in self.conditions.values())
-        ):
+        listed = isinstance(self.conditions, Mapping) and all(_is_list(n, int) for n in self.conditions.values())
+        if not self.conditions or not listed:
             raise ConfigError(
                 f"conditions={self.conditions!r} must give each task a list of numbers of withheld objects"
             )
@@ -53,7 +50,7 @@ class Grid:
                     raise ConfigError(f"arm {dict(arm)!r} has no keys to record; leave keys out, or make it an esbn")
 
     def each_condition(self) -> list[tuple[str, int]]:
-        """(task, withheld) pairs in declared order."""
+        """Returns (task, withheld) pairs in declared order."""
         return [(task, m) for task, numbers in self.conditions.items() for m in numbers]
 
 

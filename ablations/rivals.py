@@ -1,4 +1,4 @@
-"""Newer relational architectures under the paper's protocol, which has not been published."""
+"""Newer relational architectures under the paper's protocol, for which no results are published."""
 
 from ablations.declare import Grid, Study
 from ablations.paper import SHARED_KEYS

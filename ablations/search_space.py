@@ -1,4 +1,4 @@
-"""What a search is: a network, the settings to vary, and what to spend on it."""
+"""Declaration of a search: a network, the settings to vary, and what to spend on it."""
 
 import dataclasses
 import re
@@ -9,8 +9,9 @@ from typing import Any
 
 from ablations.declare import RESERVED
 from esbn_core import counts, protocol
-from esbn_core.config import PAPER, ModelConfig, TrialConfig
-from esbn_core.errors import ConfigError, require_at_least, require_flag
+from esbn_core.config import PAPER, ModelConfig, ResolvedTrial, TrialConfig
+from esbn_core.errors import ConfigError, require_at_least, require_flag, require_number
+from esbn_core.own_model import OwnModel
 
 FIRST_SEED = 1_000
 """Seeds of a search start here, so that those of a study are fresh when it trains what the search has found."""
@@ -23,7 +24,7 @@ RUNGS = 2
 
 
 def _is_list(value: Any) -> bool:
-    """Whether it is a list of one value at least."""
+    """Recognises a list of one value at least."""
     return isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
 
 
@@ -57,15 +58,16 @@ class Parameter:
             if self.log or len(set(map(repr, self.choices))) < len(self.choices):
                 raise ConfigError(f"{name}: choices={list(self.choices)!r} must differ, and have no log scale")
             return
-        for bound in ("low", "high"):
-            value = getattr(self, bound)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigError(f"{name}: {bound}={value!r} must be a number")
-        assert self.low is not None and self.high is not None
-        if not self.low < self.high:
-            raise ConfigError(f"{name}: low={self.low} must be below high={self.high}")
-        if self.log and self.low <= 0:
-            raise ConfigError(f"{name}: low={self.low} must be above 0 for a log scale")
+        low, high = require_number(f"{name}: low", self.low), require_number(f"{name}: high", self.high)
+        if not low < high:
+            raise ConfigError(f"{name}: low={low} must be below high={high}")
+        if self.log and low <= 0:
+            raise ConfigError(f"{name}: low={low} must be above 0 for a log scale")
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The lowest and the highest value; None if there are choices instead."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
     @property
     def whole(self) -> bool:
@@ -73,11 +75,10 @@ class Parameter:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def has(self, value: Any) -> bool:
-        """Whether the value is one of those to search."""
-        if self.choices:
+        """Returns whether the value is one of those to search."""
+        if self.bounds is None:
             return value in self.choices
-        assert self.low is not None and self.high is not None
-        return isinstance(value, int | float) and self.low <= value <= self.high
+        return isinstance(value, int | float) and self.bounds[0] <= value <= self.bounds[1]
 
     def __str__(self) -> str:
         if self.choices:
@@ -143,7 +144,7 @@ class SearchSpace:
                 if not self.parameters[parent].has(value):
                     raise ConfigError(f"{name}: when {parent}={value!r} never holds; it is {self.parameters[parent]}")
         parents = self._parents(name)
-        for value in parameter.choices or (parameter.low, parameter.high):
+        for value in parameter.bounds or parameter.choices:
             try:
                 self.config({**parents, name: value})
             except ConfigError as error:
@@ -155,14 +156,14 @@ class SearchSpace:
             )
 
     def _parents(self, name: str) -> dict[str, Any]:
-        """Values of the parameters that this one needs, and of those that they need, under which it is searched."""
-        found: dict[str, Any] = {}
+        """Returns values under which this parameter is searched, of those it needs and of those that they need."""
+        parents: dict[str, Any] = {}
         for parent, values in self.parameters[name].when.items():
-            found |= {**self._parents(parent), parent: values[0]}
-        return found
+            parents |= {**self._parents(parent), parent: values[0]}
+        return parents
 
-    def config(self, values: Mapping[str, Any], seed: int = FIRST_SEED) -> TrialConfig:
-        """The trial of a suggestion at one seed, resolved; raises `ConfigError` for values it cannot have."""
+    def config(self, values: Mapping[str, Any], seed: int = FIRST_SEED) -> ResolvedTrial:
+        """Returns the trial of a suggestion at one seed; raises `ConfigError` for values it cannot have."""
         return self._with({"validation": self.n_apart, "seed": seed, **values}).resolve()
 
     def _with(self, changes: Mapping[str, Any]) -> TrialConfig:
@@ -173,8 +174,7 @@ class SearchSpace:
         """Training objects kept apart for validation."""
         if self.validation is not None:
             return self.validation
-        task = self._with({}).task
-        return counts.default_validation(self.task, task.n_objects, self.withheld)
+        return counts.default_validation(self.task, self._with({}).task.n_objects, self.withheld)
 
     def _default(self, name: str, parents: Mapping[str, Any]) -> Any:
         config = self.config(parents)
@@ -182,19 +182,19 @@ class SearchSpace:
             return protocol.epochs(config.model.name, self.task, self.withheld)
         return config.flat()[name]
 
-    def models(self) -> list[ModelConfig]:
-        """The configs of all models that can be suggested, the paper's setting first."""
+    def models(self) -> list[ModelConfig | OwnModel]:
+        """Returns the configs of all models that can be suggested, the paper's setting first."""
         searched = self.parameters["model"].choices if "model" in self.parameters else ()
         suggested = [self.config({"model": name}).model for name in searched]
         return [self.config(self.defaults()).model, *suggested]
 
     def active(self, values: Mapping[str, Any], name: str) -> bool:
-        """Whether a parameter is searched, given the values of those before it."""
+        """Returns whether a parameter is searched, given the values of those before it."""
         conditions = self.parameters[name].when.items()
         return all(parent in values and values[parent] in wanted for parent, wanted in conditions)
 
     def defaults(self) -> dict[str, Any]:
-        """The paper's setting, which is the first suggestion."""
+        """Returns the paper's setting, which is the first suggestion."""
         values: dict[str, Any] = {}
         for name in self.parameters:
             if self.active(values, name):
@@ -202,25 +202,23 @@ class SearchSpace:
         return values
 
     def all_seeds(self) -> range:
-        """Seeds of every suggestion."""
+        """Returns the seeds of every suggestion."""
         return range(FIRST_SEED, FIRST_SEED + self.seeds)
 
     @cached_property
     def first_rung(self) -> int:
         """Updates after which suggestions are compared for the first time."""
-        updates = self.config(self.defaults()).train.updates
-        assert updates is not None
-        return -(-updates // REDUCTION**RUNGS)
+        return -(-self.config(self.defaults()).train.updates // REDUCTION**RUNGS)
 
     def rungs(self, updates: int) -> Iterator[int]:
-        """Numbers of updates, before the last, after which a suggestion of so many updates is validated."""
+        """Yields numbers of updates, before the last, after which a suggestion of so many updates is validated."""
         rung = self.first_rung
         while rung < updates:
             yield rung
             rung *= REDUCTION
 
     def definition(self) -> dict[str, Any]:
-        """All that decides what a suggestion's accuracy means; JSON types only."""
+        """Returns all that decides what a suggestion's accuracy means; JSON types only."""
         parameters = {name: dataclasses.asdict(parameter) for name, parameter in self.parameters.items()}
         return {
             "task": self.task,

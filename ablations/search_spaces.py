@@ -1,4 +1,4 @@
-"""The searches there are. `SPACES` lists them by name."""
+"""The declared searches. `SPACES` lists them by name."""
 
 from ablations.search_space import Parameter, SearchSpace
 

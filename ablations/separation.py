@@ -1,4 +1,4 @@
-"""How strictly must the ESBN's controller be kept from the embeddings? (paper section 6.1)
+"""Separation of the ESBN's controller from the embeddings: how strict must it be? (paper section 6.1)
 
 The leak adds lambda V z_t to the controller, so lambda = 0 is the ESBN. Around lambda = 0.1 one thing varies at a time:
 strength, penalty, bound, place, and whether the strength is learned. Same/different and rmts are left out: there a

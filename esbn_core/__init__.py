@@ -1,0 +1,1 @@
+"""Tasks, models and the training of a pack, in torch; no Ray, no files of results, no command line."""

@@ -1,4 +1,4 @@
-"""How fast packs train on the machine at hand, beside the slow implementation and what the machine allows."""
+"""Speed of training on this machine, beside the slow implementation and what the machine allows."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from esbn_core import reference
-from esbn_core.config import PAPER, TrialConfig
+from esbn_core.config import ESBNConfig, ResolvedTrial, TrialConfig
 from esbn_core.speed import measure_speed
 from esbn_core.tasks.build import build
 from esbn_core.train import Networks, train_step
@@ -63,10 +63,9 @@ class Row:
 
 
 def bench(
-    config: TrialConfig, images_N1HW: np.ndarray, *, pack_size: int, threads: int, device: str, ceilings: Ceilings
+    config: ResolvedTrial, images_N1HW: np.ndarray, *, pack_size: int, threads: int, device: str, ceilings: Ceilings
 ) -> Row:
     """Measures one variant; its seed, updates and test problems do not count."""
-    config = config.resolve()
     speed = measure_speed(config, images_N1HW, pack_size=pack_size, threads=threads, device=device)
     pack = [dataclasses.replace(config, seed=seed) for seed in range(pack_size)]
     slow = [None, None]
@@ -94,7 +93,7 @@ def bench(
 
 
 def measure_ceilings(device: str, threads: int, precision: str) -> Ceilings:
-    """The best rate of a product of two square matrices, and of copying what no cache holds."""
+    """Measures the best rate of a product of two square matrices, and of copying what no cache holds."""
     torch.set_num_threads(threads)
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     size = 8192 if device == "cuda" else 1024
@@ -107,7 +106,7 @@ def measure_ceilings(device: str, threads: int, precision: str) -> Ceilings:
 
 
 def update_flops(config: TrialConfig, images_N1HW: np.ndarray) -> int:
-    """Floating point operations of the products in one update of one network, backward pass included."""
+    """Counts floating point operations of the products in one update of one network, backward pass included."""
     networks = Networks.of([dataclasses.replace(config.resolve(), seed=0)], "cpu")
     problems = networks.training_problems(images_N1HW)
     batch = problems.rows(torch.arange(min(config.train.batch_size, problems.targets_KP.shape[1]))[None])
@@ -117,7 +116,7 @@ def update_flops(config: TrialConfig, images_N1HW: np.ndarray) -> int:
 
 
 def slow_update_seconds(
-    config: TrialConfig, images_N1HW: np.ndarray, convolve: reference.Convolve | None, device: str = "cpu"
+    config: ResolvedTrial, images_N1HW: np.ndarray, convolve: reference.Convolve | None, device: str = "cpu"
 ) -> float:
     """Seconds of one update of the reference implementation, with Adam as PyTorch has it by default."""
     problems = build(config.task, config.seed).train
@@ -141,10 +140,9 @@ def slow_update_seconds(
     return statistics.median(seconds[WARM_UP:])
 
 
-def _has_reference(config: TrialConfig) -> bool:
-    """Whether this is the paper's ESBN with one window, of which the slow implementation is timed."""
-    plain = PAPER.with_(task=config.task.name, withheld=config.task.withheld).resolve()
-    return (config.model, config.encoder, config.tcn) == (plain.model, "conv", "sequence")
+def _has_reference(config: ResolvedTrial) -> bool:
+    """Recognises the paper's ESBN with one window, of which the slow implementation is timed."""
+    return (config.model, config.encoder, config.tcn) == (ESBNConfig(), "conv", "sequence")
 
 
 def _reference_parameters(n_choices: int, device: str) -> dict[str, Tensor]:

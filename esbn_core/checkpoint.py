@@ -52,5 +52,5 @@ def restore(data: bytes, parameters: dict[str, Tensor], optimiser: torch.optim.A
 
 
 def header(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file: its first 8 bytes are the length of the JSON that follows."""
+    """Returns the metadata of a safetensors file: its first 8 bytes are the length of the JSON that follows."""
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]

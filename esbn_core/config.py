@@ -1,7 +1,7 @@
-"""What one trial is: frozen configs, their checks, the paper's protocol and the trial's identity. No torch.
+"""Frozen configs of one trial: their checks, the paper's protocol and the trial's identity. No torch.
 
-A config starts partly open (``None`` means "as in the paper") and is closed by `TrialConfig.resolve`; only a resolved
-config has an identity.
+`TrialConfig` is open: ``None`` means "as in the paper". `TrialConfig.resolve` makes a `ResolvedTrial` of it, in which
+everything is set; only that has an identity and can be trained.
 """
 
 import dataclasses
@@ -11,12 +11,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-from esbn_core import baseline_configs as rivals
+from esbn_core import baseline_configs as baselines
 from esbn_core import counts, protocol
-from esbn_core.errors import ConfigError, require_at_least, require_choice, require_flag
-from esbn_core.own_model import own_model
+from esbn_core.baseline_configs import GateInit
+from esbn_core.errors import ConfigError, is_number, require_at_least, require_choice, require_flag
+from esbn_core.own_model import OwnModel, own_model
 from esbn_core.vocabulary import BASELINE
 
 Encoder = Literal["conv", "mlp", "random", "conv_unpadded"]
@@ -28,11 +29,13 @@ Sampling = Literal["balanced", "as_released"]
 Output = Literal["softmax", "sigmoid"]
 Precision = Literal["float32", "bf16"]
 
+Kind = TypeVar("Kind")
+
 IDENTITY_VERSION = 2  # raise it when a change to tasks, models or trainer makes earlier results incomparable
 
 
 def _model(name: Any) -> Any:
-    """The default config of a model, or of `module:Class`."""
+    """Returns the default config of a model, or of `module:Class`."""
     if isinstance(name, str) and ":" in name:
         others = (TaskConfig, TrainConfig, TrialConfig)
         return own_model(name, reserved={f.name for config in others for f in dataclasses.fields(config)})
@@ -40,12 +43,13 @@ def _model(name: Any) -> Any:
     return MODEL_CONFIGS[name]()
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _settings(config: Any) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+
+
+def _as(kind: type[Kind], config: Any, **changes: Any) -> Kind:
+    """Makes a config of this kind from the settings of another, with some changed."""
+    return kind(**{**_settings(config), **changes})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +95,7 @@ class TaskConfig:
         """Steps, choices and windows of the task."""
         return counts.SPECS[self.name]
 
-    def resolve(self) -> Self:
+    def resolve(self) -> "ResolvedTask":
         """Fills in the sizes; raises `ConfigError` where the objects do not suffice."""
         n_train, n_test = counts.sizes(self.name, self.n_objects, self.withheld, self.n_train, self.n_test)
         if self.sampling == "as_released":
@@ -101,7 +105,15 @@ class TaskConfig:
                 raise ConfigError(f"n_train={n_train} is more than the {unique} problems of sampling={self.sampling!r}")
         if self.validation is not None:
             counts.validation_sizes(self.name, self.n_objects - self.withheld, self.validation, n_train)
-        return dataclasses.replace(self, n_train=n_train, n_test=n_test)
+        return _as(ResolvedTask, self, n_train=n_train, n_test=n_test)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedTask(TaskConfig):
+    """A task whose sizes are known to be possible."""
+
+    n_train: int = field()  # without the default of the field it narrows
+    n_test: int = field()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +125,7 @@ class ESBNConfig:
     """Confidence inputs: on, off (Table 19), or off with a learned default memory entry (Table 20)."""
     key_size: int = 256
     hidden_size: int = 512
-    gate_init: rivals.GateInit = "joint"
+    gate_init: GateInit = "joint"
     retrieval: Retrieval = "plain"
     """How embeddings are compared: by their dot product, by that over sqrt(embedding size), or by the latter after a
     learned map, one for both or two (not in the paper)."""
@@ -127,20 +139,16 @@ class ESBNConfig:
     """Whether what the leak adds is kept from exceeding its strength in root mean square."""
 
     def __post_init__(self) -> None:
-        for name, kind in (
-            ("confidence", Confidence),
-            ("gate_init", rivals.GateInit),
-            ("retrieval", Retrieval),
-            ("leak_into", LeakInto),
-        ):
+        named = {"confidence": Confidence, "gate_init": GateInit, "retrieval": Retrieval, "leak_into": LeakInto}
+        for name, kind in named.items():
             require_choice(name, getattr(self, name), get_args(kind))
         require_at_least("key_size", self.key_size, 1)
         require_at_least("hidden_size", self.hidden_size, 1)
         if self.leak != "learned":
-            if not (_is_number(self.leak) and 0 <= self.leak <= 1):
+            if not (is_number(self.leak) and 0 <= self.leak <= 1):
                 raise ConfigError(f"leak={self.leak!r} must be a number from 0 to 1, or learned")
             object.__setattr__(self, "leak", self.leak + 0.0)  # 1 and 1.0 are one trial, and so are 0.0 and -0.0
-        if not (_is_number(self.leak_penalty) and 0 <= self.leak_penalty < math.inf):
+        if not (is_number(self.leak_penalty) and 0 <= self.leak_penalty < math.inf):
             raise ConfigError(f"leak_penalty={self.leak_penalty!r} must be a number of at least 0")
         object.__setattr__(self, "leak_penalty", self.leak_penalty + 0.0)
         require_flag("leak_bound", self.leak_bound)
@@ -153,16 +161,16 @@ class ESBNConfig:
 
 ModelConfig = (
     ESBNConfig
-    | rivals.LSTMConfig
-    | rivals.NTMConfig
-    | rivals.MNMConfig
-    | rivals.RNConfig
-    | rivals.TRNConfig
-    | rivals.TransformerConfig
-    | rivals.PrediNetConfig
-    | rivals.CoRelNetConfig
-    | rivals.AbstractorConfig
-    | rivals.SimpleAbstractorConfig
+    | baselines.LSTMConfig
+    | baselines.NTMConfig
+    | baselines.MNMConfig
+    | baselines.RNConfig
+    | baselines.TRNConfig
+    | baselines.TransformerConfig
+    | baselines.PrediNetConfig
+    | baselines.CoRelNetConfig
+    | baselines.AbstractorConfig
+    | baselines.SimpleAbstractorConfig
 )
 MODEL_CONFIGS = {config.name: config for config in get_args(ModelConfig)}
 
@@ -187,10 +195,18 @@ class TrainConfig:
         for name in ("epochs", "updates"):
             require_at_least(name, getattr(self, name), 1, optional=True)
         rate = self.learning_rate
-        if rate is not None and not (_is_number(rate) and 0 < rate < 1):
+        if rate is not None and not (is_number(rate) and 0 < rate < 1):
             raise ConfigError(f"learning_rate={rate!r} must be a number between 0 and 1 (the paper's is 5e-4)")
         if self.epochs is not None and self.updates is not None:
             raise ConfigError(f"epochs={self.epochs} and updates={self.updates} say the same thing twice; give one")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedTrain(TrainConfig):
+    """The optimiser's settings, all set; length counts in updates."""
+
+    learning_rate: float = field()
+    updates: int = field()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,8 +214,7 @@ class TrialConfig:
     """One network to train: a task, a model, a training protocol and a seed."""
 
     task: TaskConfig = field(default_factory=TaskConfig)
-    model: Any = field(default_factory=ESBNConfig)
-    """A `ModelConfig`, or the config of a model of the user's own (`own_model`)."""
+    model: ModelConfig | OwnModel = field(default_factory=ESBNConfig)
     encoder: Encoder = "conv"
     tcn: TCN | None = None
     """Temporal context normalisation; None: the task's default (segmented for rmts, else sequence)."""
@@ -226,15 +241,13 @@ class TrialConfig:
         require_at_least("seed", self.seed, 0)
 
     def with_(self, **changes: Any) -> "TrialConfig":
-        """Copies the config with some fields changed, named flatly as in the Parquet columns.
+        """Returns an open copy with some fields changed, named flatly as in the Parquet columns.
 
         ``PAPER.with_(task="rmts", withheld=95, confidence="off")``. Changing ``model`` starts from that model's
         defaults; ``module:Class`` names one of the user's own (`own_model`). Raises `ConfigError` for a field the
         config does not have or a value it refuses.
         """
-        model = self.model
-        if "model" in changes:
-            model = _model(changes.pop("model"))
+        model: Any = _model(changes.pop("model")) if "model" in changes else self.model
         parts: dict[str, Any] = {"task": self.task, "model": model, "train": self.train}
         owner = {f.name: part for part, config in parts.items() for f in dataclasses.fields(config)}
         owner |= {f.name: "" for f in dataclasses.fields(self) if f.name not in parts}
@@ -246,24 +259,25 @@ class TrialConfig:
                 hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(owner))}"
                 raise ConfigError(f"{name}={value!r}: model {model.name} has no setting {name!r}; {hint}")
             updates[owner[name]]["name" if name == "task" else name] = value
-        replaced = {part: dataclasses.replace(config, **updates[part]) for part, config in parts.items()}
-        return dataclasses.replace(self, **replaced, **updates[""])
+        task = _as(TaskConfig, self.task, **updates["task"])
+        model = dataclasses.replace(model, **updates["model"])
+        train = _as(TrainConfig, self.train, **updates["train"])
+        return _as(TrialConfig, self, task=task, model=model, train=train, **updates[""])
 
-    def resolve(self) -> "TrialConfig":
-        """Fills in what the paper prescribes for this task, m and model, and checks that it can be had."""
+    def resolve(self) -> "ResolvedTrial":
+        """Fills in what the paper prescribes for this task, m and model; raises `ConfigError` if that is impossible."""
         task = self.task.resolve()
-        assert task.n_train is not None
         tcn = self.tcn or ("segmented" if task.spec.segmented else "sequence")
         rate = self.train.learning_rate or protocol.learning_rate(self.model.name, task.name, tcn)
         updates = self.train.updates
         if updates is None:
             epochs = self.train.epochs or protocol.epochs(self.model.name, task.name, task.withheld)
             updates = epochs * -(-task.n_train // self.train.batch_size)
-        train = dataclasses.replace(self.train, learning_rate=float(rate), epochs=None, updates=updates)
-        return dataclasses.replace(self, task=task, tcn=tcn, train=train)
+        train = _as(ResolvedTrain, self.train, learning_rate=float(rate), epochs=None, updates=updates)
+        return _as(ResolvedTrial, self, task=task, tcn=tcn, train=train)
 
     def flat(self) -> dict[str, Any]:
-        """The settings by column name; `epochs` is left out, since a resolved config counts updates."""
+        """Returns the settings by column name; `epochs` is left out, since a resolved config counts updates."""
         task, model, train = (_settings(part) for part in (self.task, self.model, self.train))
         del train["epochs"]
         if task["validation"] is None:  # so a trial that is tested has the identity it had before there were others
@@ -277,16 +291,23 @@ class TrialConfig:
             "embedding_size": self.embedding_size,
             "output": self.output,
             **model,
-            **({"source": self.model.source} if ":" in self.model.name else {}),
+            **({"source": self.model.source} if isinstance(self.model, OwnModel) else {}),
             **train,
             "seed": self.seed,
             "rehearsal": self.rehearsal,
         }
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedTrial(TrialConfig):
+    """One network to train, with every setting known."""
+
+    task: ResolvedTask = field()
+    tcn: TCN = field()
+    train: ResolvedTrain = field()
+
     def trial_id(self) -> str:
-        """The identity of the trial: a hash of its resolved settings and seed, the same on every machine."""
-        if None in (self.tcn, self.task.n_train, self.task.n_test, self.train.learning_rate, self.train.updates):
-            raise ConfigError("a config has an identity only once it is resolved")
+        """Returns the identity of the trial: a hash of its settings and seed, the same on every machine."""
         settings = {"identity_version": IDENTITY_VERSION, **self.flat()}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 

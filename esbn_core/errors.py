@@ -1,6 +1,6 @@
 """The base of all errors that a user can mend, and the checks that configs share."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 
 class UserError(Exception):
@@ -21,6 +21,18 @@ def require_flag(name: str, value: object) -> None:
     """Raises `ConfigError` unless the value is a truth value."""
     if not isinstance(value, bool):
         raise ConfigError(f"{name}={value!r} must be true or false")
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tells a number from a truth value, which Python counts as one."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def require_number(name: str, value: object) -> float:
+    """Returns the value; raises `ConfigError` unless it is a number."""
+    if not is_number(value):
+        raise ConfigError(f"{name}={value!r} must be a number")
+    return value
 
 
 def require_at_least(name: str, value: Any, least: int, *, optional: bool = False) -> None:

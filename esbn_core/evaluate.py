@@ -30,7 +30,7 @@ class PackProblems(NamedTuple):
     targets_KP: Tensor
 
     def rows(self, rows_KB: Tensor) -> "PackProblems":
-        """The problems of one batch, chosen for each network apart, with the objects they may show."""
+        """Returns the problems of one batch, chosen for each network apart, with the objects they may show."""
         network_K1 = torch.arange(len(rows_KB), device=rows_KB.device)[:, None]
         batch = self._replace(
             indices_KPT=self.indices_KPT[network_K1, rows_KB], targets_KP=self.targets_KP[network_K1, rows_KB]
@@ -38,7 +38,7 @@ class PackProblems(NamedTuple):
         return batch._shown() if batch.indices_KPT[0].numel() < self.objects_KNX.shape[1] else batch
 
     def _shown(self) -> "PackProblems":
-        """The same problems over the objects they show, each once, and some to fill up where a network shows fewer."""
+        """Keeps of the objects those that are shown, each once, and some to fill up where a network shows fewer."""
         shown_KM, order_KM = self.indices_KPT.flatten(1).sort(dim=1)
         rank_KM = (shown_KM.diff(dim=1, prepend=shown_KM[:, :1]) != 0).cumsum(dim=1)
         distinct_KM = torch.zeros_like(shown_KM).scatter(1, rank_KM, shown_KM)
@@ -98,7 +98,7 @@ def measure(network: SequenceClassifier, precision: str = "float32") -> Measure:
 def evaluate(
     measured: Measure, parameters: dict[str, Tensor], buffers: dict[str, Tensor], problems: PackProblems
 ) -> tuple[list[float], list[float]]:
-    """Mean loss (nats) and accuracy over all problems, one number per network."""
+    """Returns mean loss (nats) and accuracy over all problems, one number per network."""
     n_networks, n_problems = problems.targets_KP.shape
     size = max(1, (BATCH_ON_GPU if problems.targets_KP.is_cuda else BATCH) // n_networks)
     totals_2K = torch.zeros(2, n_networks, dtype=torch.float64)

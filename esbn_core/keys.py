@@ -1,4 +1,4 @@
-"""What a trained ESBN writes to and reads from its memory, problem by problem (paper section 5.4, Figure 9).
+"""Keys that a trained ESBN writes to and reads from its memory, problem by problem (paper section 5.4, Figure 9).
 
 Legend: P problems, K key, S memory entries at a step.
 """

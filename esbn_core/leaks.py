@@ -1,4 +1,4 @@
-"""How much a trained ESBN with a leak lets through, and how much it depends on that (paper section 6.1).
+"""Size of the leak of a trained ESBN, and how much the network depends on it (paper section 6.1).
 
 Legend: B problems, C choices, K key, X what the leak is added to.
 """

@@ -27,16 +27,16 @@ class Objects:
     names: tuple[str, ...]
 
     def digest(self) -> str:
-        """SHA-256 of the pixels, which identifies the images a trial used."""
+        """Returns the SHA-256 of the pixels, which identifies the images a trial used."""
         return hashlib.sha256(self.pixels_NHW.tobytes()).hexdigest()
 
     def scale(self) -> np.ndarray:
-        """float32 [N, 1, 32, 32] in [0, 1], black on white (paper section 3.1)."""
+        """Returns float32 [N, 1, 32, 32] in [0, 1], black on white (paper section 3.1)."""
         return (self.pixels_NHW[:, None] / 255).astype(np.float32)
 
 
 def glyphs() -> Objects:
-    """The paper's 100 characters (Figure 10) in the DejaVu Sans that matplotlib ships; the same on every call."""
+    """Draws the paper's 100 characters (Figure 10) in the DejaVu Sans that matplotlib ships; always the same."""
     spec = importlib.util.find_spec("matplotlib")
     assert spec is not None and spec.origin is not None
     font_file = Path(spec.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf"
@@ -49,7 +49,7 @@ def glyphs() -> Objects:
 
 
 def _render(character: str, font: ImageFont.FreeTypeFont) -> np.ndarray:
-    """One character, centred by its ink, and drawn smaller where its ink would not fit."""
+    """Draws one character, centred by its ink, and smaller where its ink would not fit."""
     canvas = Image.new("L", (4 * SIZE, 4 * SIZE), 0)
     ImageDraw.Draw(canvas).text((SIZE, SIZE), character, font=font, fill=255)
     ink = canvas.crop(canvas.getbbox())
@@ -62,7 +62,7 @@ def _render(character: str, font: ImageFont.FreeTypeFont) -> np.ndarray:
 
 
 def from_folder(folder: str | Path) -> Objects:
-    """All PNG files of a folder, in the order of their names.
+    """Reads all PNG files of a folder, in the order of their names.
 
     Raises:
         ConfigError: no such folder, no PNG in it, an image that is not readable, not 32 x 32 or not 8-bit grey or RGB,

@@ -1,20 +1,32 @@
-"""Models of the user's own, named `module:Class` in a study; no torch of ours."""
+"""Models of the user's own, named `module:Class` in a study. No torch."""
 
 import dataclasses
 import hashlib
 import importlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from esbn_core.errors import ConfigError
 
 
-def own_model(name: str, reserved: Collection[str]) -> Any:
-    """The default config of the class that `module:Class` names, with `name` and `source` set on the class.
+@runtime_checkable
+class OwnModel(Protocol):
+    """The config of a model of the user's own: a frozen dataclass of settings, all with defaults.
 
-    The class is a frozen dataclass of settings with defaults; its class attribute `core` is a
-    `esbn_core.models.core.Core`. `source`, a hash of the module's file, makes a changed file a new trial.
+    Attributes:
+        core: its `esbn_core.models.core.Core`; the one of the three that the user's class declares.
+        name: `module:Class`.
+        source: a hash of the module's file, which makes a changed file a new trial.
+    """
+
+    core: Any
+    name: str
+    source: str
+
+
+def own_model(name: str, reserved: Collection[str]) -> OwnModel:
+    """Returns the default config of the class that `module:Class` names, with `name` and `source` set on the class.
 
     Raises:
         ConfigError: there is no such module or class, it is not such a dataclass, or a setting has a reserved name.

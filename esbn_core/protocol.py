@@ -31,11 +31,11 @@ EPOCHS_OF_MODEL = {
 
 
 def learning_rate(model: str, task: str, tcn: str) -> float:
-    """Adam step size of the paper (section 4.1, Table 5)."""
+    """Returns the Adam step size of the paper (section 4.1, Table 5)."""
     return LEARNING_RATE_WITHOUT_TCN.get((model, task), LEARNING_RATE) if tcn == "none" else LEARNING_RATE
 
 
 def epochs(model: str, task: str, withheld: int) -> int:
-    """Passes over the training problems; an m the paper lacks takes those of the next smaller one it has."""
+    """Returns passes over the training problems; an m the paper lacks takes those of the next smaller one it has."""
     table = EPOCHS_OF_MODEL.get((model, task), EPOCHS[task])
     return next(value for least, value in sorted(table.items(), reverse=True) if withheld >= least)

@@ -12,13 +12,13 @@ import torch
 
 
 def rng(seed: int, purpose: str) -> np.random.Generator:
-    """A NumPy stream for one purpose, e.g. ``rng(0, "split")``."""
+    """Returns a NumPy stream for one purpose, e.g. ``rng(0, "split")``."""
     words = np.frombuffer(hashlib.sha256(purpose.encode()).digest(), dtype=np.uint32)
     return np.random.default_rng([seed, *words.tolist()])
 
 
 def torch_rng(seed: int, purpose: str) -> torch.Generator:
-    """A torch CPU stream for one purpose, e.g. ``torch_rng(0, "encoder weights")``."""
+    """Returns a torch CPU stream for one purpose, e.g. ``torch_rng(0, "encoder weights")``."""
     return torch.Generator().manual_seed(int(rng(seed, purpose).integers(2**63)))
 
 

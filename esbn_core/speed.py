@@ -1,15 +1,16 @@
-"""How fast packs train and test on the machine at hand, measured by the trainer itself."""
+"""Speed of training and testing a pack on this machine, measured by the trainer itself."""
 
 import dataclasses
 import statistics
-import time
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from esbn_core.config import TrialConfig
-from esbn_core.train import CURVE_STEP, Position, train
+from esbn_core.train import train
+from esbn_core.vocabulary import CURVE_STEP
 
 MEASURED = 2  # stretches of CURVE_STEP updates, after one to warm up
 TESTED = 1_000  # problems
@@ -36,24 +37,19 @@ def measure_speed(
     """
     torch.set_num_threads(threads)
     short = config.with_(n_test=None, updates=(1 + MEASURED) * CURVE_STEP, epochs=None).resolve()
-    assert short.task.n_test is not None
     n_test = min(TESTED, short.task.n_test) // short.task.spec.multiple * short.task.spec.multiple
-    short = short.with_(n_test=n_test)
+    short = short.with_(n_test=n_test).resolve()
     stamps: list[float] = []
-
-    def stamp(position: Position) -> None:
-        stamps.append(time.perf_counter())
-
     pack = [dataclasses.replace(short, seed=k) for k in range(pack_size)]
-    train(pack, images_N1HW, device=device, on_progress=stamp, stretch=CURVE_STEP)
-    ended = time.perf_counter()
+    train(pack, images_N1HW, device=device, stretch=CURVE_STEP, on_progress=lambda _: stamps.append(perf_counter()))
+    ended = perf_counter()
     return Speed(statistics.median(np.diff(stamps).tolist()) / CURVE_STEP, (ended - stamps[-1]) / n_test)
 
 
 def best_pack(
     config: TrialConfig, images_N1HW: np.ndarray, largest: int, *, threads: int = 1, device: str = "cpu"
 ) -> int:
-    """The pack size up to which updates of all networks per second rise by at least a tenth from size to size.
+    """Returns the pack size up to which updates of all networks per second rise by at least a tenth from size to size.
 
     Args:
         largest: size to stop at; the device's memory may stop it earlier.

@@ -1,4 +1,4 @@
-"""Trains a pack: K networks of one variant, a seed each, from stacked parameters under `torch.func.vmap`.
+"""Training of a pack: K networks of one variant, a seed each, from stacked parameters under `torch.func.vmap`.
 
 Legend: K networks, N objects, P problems, B problems of a batch.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import stack_module_state
 
 from esbn_core import checkpoint
-from esbn_core.config import TrialConfig
+from esbn_core.config import ResolvedTrial
 from esbn_core.cuda_graph import CudaGraph
 from esbn_core.evaluate import Measure, PackProblems, evaluate, measure, pack_problems
 from esbn_core.models.classifier import SequenceClassifier
@@ -32,7 +32,7 @@ STRETCH = {"cpu": 1, "cuda": 100}  # updates between two looks at what came of t
 class TrialResult:
     """One trained network, or what is known of one that failed."""
 
-    config: TrialConfig
+    config: ResolvedTrial
     problems: ProblemSets
     network: SequenceClassifier
     curve: list[tuple[int, float, float]]
@@ -77,7 +77,7 @@ class Position:
 
 
 def train(
-    pack: Sequence[TrialConfig],
+    pack: Sequence[ResolvedTrial],
     images_N1HW: np.ndarray,
     *,
     device: str = "cpu",
@@ -92,44 +92,25 @@ def train(
     """Trains a pack to its last update and tests it once (paper section 4.1).
 
     Args:
-        pack: resolved configs that differ in nothing but their seed.
+        pack: trials that differ in nothing but their seed.
         images_N1HW: [n_objects, 1, 32, 32] float32 in [0, 1].
         resume: a checkpoint of this very pack; the result then equals that of an unbroken run, bit for bit on CPU.
         save: takes a checkpoint, about every `save_seconds`.
         on_progress: called after a stretch of updates that holds a point of the time course.
         rungs: numbers of updates after which networks that have validation problems are measured on them, too.
         on_rung: called after each rung, once it is in the checkpoint, and at the start if there have been some before.
-        stretch: updates between two looks at losses, clock and checkpoints; None: as suits the device. It changes no
-            result.
+        stretch: updates between two looks at losses and clock; changes no result; None: as suits the device.
     Returns:
         One result per config. A network whose loss is not finite ends as failed and leaves the others alone.
     """
     started = saved = time.monotonic()
     networks, settings = Networks.of(pack, device), pack[0].train
-    assert settings.updates is not None and settings.learning_rate is not None
     assert not rungs or pack[0].task.validation is not None, "test problems are looked at once, after the last update"
     optimiser = networks.optimiser(settings.learning_rate)
-    position = Position([config.trial_id() for config in pack])
-    if resume is not None:
-        position = Position(**checkpoint.restore(resume, networks.parameters, optimiser))
-        position.resumed += 1
-    earlier_seconds, problems = position.wall_seconds, networks.training_problems(images_N1HW)
-    n_train, judged = problems.targets_KP.shape[1], networks.test_problems(images_N1HW)
-
-    def save_now() -> None:
-        nonlocal saved
-        if save is not None:
-            save(checkpoint.dump(networks.parameters, optimiser, dataclasses.asdict(position)))
-        saved = time.monotonic()
-
-    def climb() -> None:
-        """Measures the networks at a rung."""
-        losses, accuracies = evaluate(networks.measured, networks.parameters, networks.buffers, judged)
-        position.rungs.append((position.update, losses, accuracies))
-        position.wall_seconds = earlier_seconds + time.monotonic() - started
-        save_now()
-        if on_rung is not None:
-            on_rung(position)
+    position = _begin(networks, optimiser, resume)
+    started -= position.wall_seconds  # of earlier attempts
+    problems, judged = networks.training_problems(images_N1HW), networks.test_problems(images_N1HW)
+    n_train = problems.targets_KP.shape[1]
 
     def step(rows_KB: Tensor) -> tuple[Tensor, Tensor]:
         return train_step(networks, problems.rows(rows_KB), optimiser)
@@ -142,22 +123,32 @@ def train(
         ends = [rung for rung in (*rungs, settings.updates) if rung > position.update]
         n_updates = min(stretch or STRETCH[device], min(ends) - position.update)
         made = [update(rows_KB) for rows_KB in itertools.islice(batches, n_updates)]
-        position.wall_seconds = earlier_seconds + time.monotonic() - started
-        losses_UK, accuracies_UK = (torch.stack(x).tolist() for x in zip(*made, strict=True))
-        _note(position, losses_UK, accuracies_UK, on_progress)
-        if position.update in rungs and position.update < settings.updates:
-            climb()
-        elif time.monotonic() - saved > save_seconds:
-            save_now()
+        _note(position, made, on_progress)
+        at_rung = position.update in rungs and position.update < settings.updates
+        if at_rung:
+            position.rungs.append((position.update, *networks.evaluate(judged)))
+        position.wall_seconds = time.monotonic() - started
+        if save is not None and (at_rung or time.monotonic() - saved > save_seconds):
+            save(checkpoint.dump(networks.parameters, optimiser, dataclasses.asdict(position)))
+            saved = time.monotonic()
+        if at_rung and on_rung is not None:
+            on_rung(position)
+    position.rungs.append((position.update, *networks.evaluate(judged)))
+    position.wall_seconds = time.monotonic() - started
+    return PackResult(_results(networks, position), position.wall_seconds, position.resumed, position.rungs)
 
-    tested = evaluate(networks.measured, networks.parameters, networks.buffers, judged)
-    wall_seconds = earlier_seconds + time.monotonic() - started
-    climbed = [*position.rungs, (position.update, *tested)]
-    return PackResult(_results(networks, position, tested), wall_seconds, position.resumed, climbed)
+
+def _begin(networks: "Networks", optimiser: torch.optim.Adam, resume: bytes | None) -> Position:
+    """Returns where to start; with a checkpoint, also restores its weights and optimiser state."""
+    if resume is None:
+        return Position([config.trial_id() for config in networks.pack])
+    position = Position(**checkpoint.restore(resume, networks.parameters, optimiser))
+    position.resumed += 1
+    return position
 
 
 def train_step(networks: "Networks", batch: PackProblems, optimiser: torch.optim.Optimizer) -> tuple[Tensor, Tensor]:
-    """One optimiser step of every network; its cross-entropy and accuracy, each [K], from before the step.
+    """Takes one optimiser step of every network; returns cross-entropy and accuracy from before it, each [K].
 
     The networks share no parameter, so the gradient of the summed objective is each network's own.
     """
@@ -172,7 +163,7 @@ def train_step(networks: "Networks", batch: PackProblems, optimiser: torch.optim
 class Networks:
     """The networks of a pack, stacked, and the problems of each."""
 
-    pack: Sequence[TrialConfig]
+    pack: Sequence[ResolvedTrial]
     sets: list[ProblemSets]
     modules: list[SequenceClassifier]
     parameters: dict[str, Tensor]
@@ -181,38 +172,42 @@ class Networks:
     device: str
 
     @classmethod
-    def of(cls, pack: Sequence[TrialConfig], device: str) -> "Networks":
-        """Draws problems and initial weights of resolved configs that differ in nothing but their seed."""
+    def of(cls, pack: Sequence[ResolvedTrial], device: str) -> "Networks":
+        """Draws problems and initial weights of trials that differ in nothing but their seed."""
         modules = [SequenceClassifier(config).to(device) for config in pack]
         parameters, buffers = stack_module_state([*modules])
         sets = [build(config.task, config.seed) for config in pack]
         return cls(pack, sets, modules, parameters, buffers, measure(modules[0], pack[0].train.precision), device)
 
     def optimiser(self, learning_rate: float) -> torch.optim.Adam:
-        """Adam over all parameters (paper section 4.1)."""
+        """Makes Adam over all parameters (paper section 4.1)."""
         graphed = self.device == "cuda"
         return torch.optim.Adam(self.parameters.values(), lr=learning_rate, fused=True, capturable=graphed)
 
     def training_problems(self, images_N1HW: np.ndarray) -> PackProblems:
-        """The training sets, with the images they are drawn from."""
+        """Returns the training sets, with the images they are drawn from."""
         pools = [s.train_pool for s in self.sets]
         return pack_problems(self.modules, [s.train for s in self.sets], pools, images_N1HW, self.device)
 
     def test_problems(self, images_N1HW: np.ndarray) -> PackProblems:
-        """The test sets (validation sets, of trials that have those), with the images they are drawn from."""
+        """Returns the test sets (validation sets, of trials that have those), with the images they are drawn from."""
         pools = [s.test_pool for s in self.sets]
         return pack_problems(self.modules, [s.test for s in self.sets], pools, images_N1HW, self.device)
 
+    def evaluate(self, problems: PackProblems) -> tuple[list[float], list[float]]:
+        """Returns mean loss (nats) and accuracy over all problems, one number per network."""
+        return evaluate(self.measured, self.parameters, self.buffers, problems)
+
     def trained(self) -> list[SequenceClassifier]:
-        """The modules with what their parameters have become."""
+        """Returns the modules with their trained parameters."""
         for k, module in enumerate(self.modules):
             for name, parameter in module.named_parameters():
                 parameter.data.copy_(self.parameters[name][k].detach())
         return self.modules
 
 
-def _batches(pack: Sequence[TrialConfig], n_train: int, update: int, device: str) -> Iterator[Tensor]:
-    """The training problems of each update from this one on, [K, B] each; a stream per seed and epoch."""
+def _batches(pack: Sequence[ResolvedTrial], n_train: int, update: int, device: str) -> Iterator[Tensor]:
+    """Yields the training problems of each update from this one on, [K, B] each; a stream per seed and epoch."""
     size = pack[0].train.batch_size
     first_epoch, batch = divmod(update, math.ceil(n_train / size))
     for epoch in itertools.count(first_epoch):
@@ -224,13 +219,11 @@ def _batches(pack: Sequence[TrialConfig], n_train: int, update: int, device: str
 
 
 def _note(
-    position: Position,
-    losses_UK: list[list[float]],
-    accuracies_UK: list[list[float]],
-    on_progress: Callable[[Position], None] | None,
+    position: Position, made: list[tuple[Tensor, Tensor]], on_progress: Callable[[Position], None] | None
 ) -> None:
     """Records failures of a stretch of updates, and the points of the time course in it; moves the position on."""
     n_points = len(position.curve)
+    losses_UK, accuracies_UK = (torch.stack(x).tolist() for x in zip(*made, strict=True))
     for loss_K, accuracy_K in zip(losses_UK, accuracies_UK, strict=True):
         for trial_id, loss in zip(position.trial_ids, loss_K, strict=True):
             if not math.isfinite(loss):
@@ -242,16 +235,16 @@ def _note(
         on_progress(position)
 
 
-def _results(networks: Networks, position: Position, tested: tuple[list[float], list[float]]) -> list[TrialResult]:
+def _results(networks: Networks, position: Position) -> list[TrialResult]:
+    """Returns one result per network; the last rung is the test."""
     results = []
+    _, test_losses, test_accuracies = position.rungs[-1]
     for k, network in enumerate(networks.trained()):
         failure = position.failures.get(position.trial_ids[k])
-        loss, accuracy = tested[0][k], tested[1][k]
+        loss, accuracy = test_losses[k], test_accuracies[k]
         if failure is None and not math.isfinite(loss):
             failure = f"test loss is {loss}"
-        points = [(update, losses[k], accuracies[k]) for update, losses, accuracies in position.curve]
-        curve = [point for point in points if math.isfinite(point[1])]
-        tests = (loss, accuracy) if failure is None else (None, None)
-        known = (networks.pack[k], networks.sets[k], network, curve, failure, position.update)
-        results.append(TrialResult(*known, *tests))
+        curve = [(u, losses[k], accuracies[k]) for u, losses, accuracies in position.curve if math.isfinite(losses[k])]
+        test = (loss, accuracy) if failure is None else (None, None)
+        results.append(TrialResult(networks.pack[k], networks.sets[k], network, curve, failure, position.update, *test))
     return results

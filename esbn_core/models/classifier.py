@@ -1,4 +1,4 @@
-"""From object images and problems to logits; the only forward that sees pixels.
+"""The whole network, from object images and problems to logits; the only forward that sees pixels.
 
 Legend: N objects, X what stands for one (an image, or its embedding), B problems, T steps, Z embedding, C choices.
 """
@@ -10,8 +10,8 @@ from typing import overload
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from esbn_core import baseline_configs as rivals
-from esbn_core.config import ESBNConfig, TrialConfig
+from esbn_core import baseline_configs as baselines
+from esbn_core.config import ESBNConfig, ResolvedTrial
 from esbn_core.models.abstractor import Abstractor
 from esbn_core.models.context_norm import context_norm
 from esbn_core.models.core import Core
@@ -25,20 +25,21 @@ from esbn_core.models.predinet import PrediNet
 from esbn_core.models.relation_net import RelationNet
 from esbn_core.models.transformer import Transformer
 from esbn_core.models.trn import TRN
+from esbn_core.own_model import OwnModel
 from esbn_core.seeding import torch_rng
 
 MODELS: dict[type, type[Core]] = {
     ESBNConfig: ESBN,
-    rivals.LSTMConfig: LSTM,
-    rivals.NTMConfig: NTM,
-    rivals.MNMConfig: MNM,
-    rivals.RNConfig: RelationNet,
-    rivals.TRNConfig: TRN,
-    rivals.TransformerConfig: Transformer,
-    rivals.PrediNetConfig: PrediNet,
-    rivals.CoRelNetConfig: CoRelNet,
-    rivals.AbstractorConfig: Abstractor,
-    rivals.SimpleAbstractorConfig: Abstractor,
+    baselines.LSTMConfig: LSTM,
+    baselines.NTMConfig: NTM,
+    baselines.MNMConfig: MNM,
+    baselines.RNConfig: RelationNet,
+    baselines.TRNConfig: TRN,
+    baselines.TransformerConfig: Transformer,
+    baselines.PrediNetConfig: PrediNet,
+    baselines.CoRelNetConfig: CoRelNet,
+    baselines.AbstractorConfig: Abstractor,
+    baselines.SimpleAbstractorConfig: Abstractor,
 }
 """Config type -> core; the one place where the two meet."""
 
@@ -49,22 +50,22 @@ class SequenceClassifier(nn.Module):
     A plain network without state, so `torch.func.vmap` can run many of them at once.
     """
 
-    def __init__(self, config: TrialConfig):
-        """Builds the network of a resolved config, whose seed draws the initial weights.
+    def __init__(self, config: ResolvedTrial):
+        """Builds the network of a trial, whose seed draws the initial weights.
 
         Layers of equal shape start equal in all variants of a seed.
         """
         super().__init__()
         spec, n_features = config.task.spec, config.embedding_size
-        assert config.tcn is not None
         self.sigmoid = config.output == "sigmoid"
         if self.sigmoid:
             spec = dataclasses.replace(spec, n_choices=1)
         stream = partial(torch_rng, config.seed)
         self.encoder = ENCODERS[config.encoder](n_features, stream)
         self.norm = context_norm(config.tcn, n_features, spec.n_steps)
-        core = MODELS.get(type(config.model)) or config.model.core  # the latter: a model of the user's own
-        self.core: Core = core(config.model, n_features, spec, stream)
+        model = config.model
+        core = model.core if isinstance(model, OwnModel) else MODELS[type(model)]
+        self.core: Core = core(model, n_features, spec, stream)
 
     @overload
     def forward(self, objects_NX: Tensor, indices_BT: Tensor) -> Tensor: ...

@@ -1,4 +1,4 @@
-"""What every architecture is to the classifier around it.
+"""Interface of every architecture to the classifier around it.
 
 Legend: B problems, T steps, Z embedding, C choices.
 """

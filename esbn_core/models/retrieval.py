@@ -1,4 +1,4 @@
-"""How the ESBN compares an embedding with those in memory.
+"""Comparison of an embedding with those in the ESBN's memory.
 
 Legend: B problems, T steps, S memory entries, Z embedding.
 """

@@ -1,9 +1,9 @@
-"""From a task's config to its problem sets; the one place a task's name meets its module."""
+"""Problem sets of a task, drawn from its config; the one place where a task's name meets its module."""
 
 import numpy as np
 
 from esbn_core import counts
-from esbn_core.config import TaskConfig
+from esbn_core.config import ResolvedTask
 from esbn_core.seeding import rng
 from esbn_core.tasks import distribution_of_three, identity_rules, rmts, same_different
 from esbn_core.tasks.problems import Problems, ProblemSets
@@ -16,18 +16,16 @@ TASKS = {
 }
 
 
-def build(task: TaskConfig, seed: int) -> ProblemSets:
+def build(task: ResolvedTask, seed: int) -> ProblemSets:
     """Draws the split of the objects and the problems of one trial.
 
     Args:
-        task: resolved, so that the sizes are known to be possible.
         seed: of the trial; task and seed alone decide the problems.
     Returns:
         Problem sets over object numbers 0 .. n_objects - 1. For m > 0 the withheld objects are the only ones of the
         test problems and the others the only ones of the training problems; for m = 0 no test problem occurs in
         training. With `task.validation` see `_validated`.
     """
-    assert task.n_train is not None and task.n_test is not None
     draw = TASKS[task.name]
     order = rng(seed, "split").permutation(task.n_objects)
     withheld, kept = order[: task.withheld], order[task.withheld :]
@@ -45,14 +43,13 @@ def build(task: TaskConfig, seed: int) -> ProblemSets:
     return ProblemSets(_over(kept, train), _over(withheld, test), withheld, np.sort(kept), np.sort(withheld))
 
 
-def _validated(task: TaskConfig, n_apart: int, withheld: np.ndarray, kept: np.ndarray, seed: int) -> ProblemSets:
-    """The training problems of a trial, split into some to train on and some to validate with.
+def _validated(task: ResolvedTask, n_apart: int, withheld: np.ndarray, kept: np.ndarray, seed: int) -> ProblemSets:
+    """Splits the training problems of a trial into some to train on and some to validate with.
 
     With objects kept apart, training shows the others only, and validation problems show these, with training objects
     beside them only where the task needs more. Otherwise no validation problem occurs in training; for m = 0 both are
     of the training problems that the trial with test problems has, whatever their choices.
     """
-    assert task.n_train is not None and task.n_test is not None
     draw = TASKS[task.name]
     n_train, n_validation = counts.validation_sizes(task.name, len(kept), n_apart, task.n_train)
     if n_apart:

@@ -34,7 +34,7 @@ def _problems(ranks_P: np.ndarray, k: int, rng: np.random.Generator) -> Problems
 
 
 def _choice_rows(ranks_P: np.ndarray, n_rows: int, rng: np.random.Generator) -> np.ndarray:
-    """A row of choices for each matrix, by number; all are equally likely, and copies of a matrix get different ones.
+    """Draws a row of choices for each matrix, by number; all equally likely, and different for copies of a matrix.
 
     The copies of a matrix take successive numbers of one random order, from a random start of their own.
     """

@@ -50,7 +50,7 @@ def draw_ranks(n_all: int, sizes: Sequence[int], rng: np.random.Generator) -> li
 
 
 def arrangement(ranks_P: np.ndarray, k: int, r: int) -> np.ndarray:
-    """The arrangements of r different objects out of k that have these numbers, 0 .. (k)_r - 1: [P, r] int64.
+    """Returns the arrangements of r different objects out of k with these numbers, 0 .. (k)_r - 1: [P, r] int64.
 
     A number is read in the mixed radix k, k-1, ..; digit i counts among the objects not yet used.
     """

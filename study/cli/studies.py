@@ -33,7 +33,7 @@ def list_studies() -> None:
     """List the studies: what each asks, its source in the paper, its trials and updates."""
     for study in REGISTRY.values():
         of_study = variants(study)
-        trials, updates = sum(v.seeds for v in of_study), sum(v.seeds * (v.config.train.updates or 0) for v in of_study)
+        trials, updates = sum(v.seeds for v in of_study), sum(v.seeds * v.config.train.updates for v in of_study)
         console.print(Text.assemble((study.name, "bold"), "  ", study.question))
         console.print(f"    {study.source}; {trials:,} trials, {updates:,} updates", style="dim")
 

@@ -54,7 +54,6 @@ def estimate(trials: Sequence[PlannedTrial], objects: Objects, tell: Callable[[s
             pools = {_pool(t.config) for t in members}
             ends = {pool: speeds.of(kind, pool, f"{i}/{len(kinds)}") for pool in {min(pools), max(pools)}}
             for config in (trial.config for trial in members):
-                assert config.train.updates is not None and config.task.n_test is not None
                 speed = _between(ends, _pool(config))
                 training[config.model.name] += config.train.updates * speed.update_seconds
                 updates[config.model.name] += config.train.updates
@@ -107,9 +106,8 @@ def hardware() -> str:
 
 def _kind(config: TrialConfig) -> TrialConfig:
     """Keeps what decides the speed of a trial besides its number of objects; TCN, rate and problem sets hardly do."""
-    task = replace(config.task, withheld=0, n_train=None, n_test=None, sampling="balanced")
-    plain = replace(config.train, learning_rate=None, updates=None)
-    return replace(config, task=task, tcn=None, train=plain, seed=0, rehearsal=False)
+    plain = {"withheld": 0, "n_train": None, "n_test": None, "sampling": "balanced", "tcn": None, "seed": 0}
+    return config.with_(**plain, learning_rate=None, updates=None, rehearsal=False)
 
 
 def _pool(config: TrialConfig) -> int:

@@ -23,6 +23,6 @@ def plan_table(plan: StudyPlan, now: Completion) -> Group:
         counts = [sum(t.trial_id in group for t in trials) for group in groups]
         updates = f"{trials[0].config.train.updates:,}"
         table.add_row(task, str(withheld), arm, str(len(trials)), *map(str, counts), updates)
-    to_make = sum(trial.config.train.updates or 0 for trial in now.missing)
+    to_make = sum(trial.config.train.updates for trial in now.missing)
     title = Text.assemble((plan.study.name, "bold"), "  ", plan.study.question, "\n")
     return Group(title, table, f"\n{now}; {to_make:,} updates to make")

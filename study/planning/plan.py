@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ablations import Study
-from esbn_core.config import PAPER, TrialConfig, arm_label
+from esbn_core.config import PAPER, ResolvedTrial, arm_label
 from esbn_core.errors import ConfigError
 from esbn_core.vocabulary import Cell
 
@@ -34,7 +34,7 @@ class PlannedTrial:
         search: the search that found its settings; None if the study declares them.
     """
 
-    config: TrialConfig
+    config: ResolvedTrial
     arm: str
     keys: bool = False
     looks: Looks | None = None
@@ -48,7 +48,6 @@ class PlannedTrial:
     @property
     def cost(self) -> int:
         """Training time in arbitrary units, good enough to order packs and to guess the time left."""
-        assert self.config.train.updates is not None
         return self.config.train.updates * self.config.task.spec.n_steps
 
     @property
@@ -92,7 +91,7 @@ class OwnImages:
 class Variant:
     """A network of a study without its seed, which runs from 0 on; `changes` are what its arm declares."""
 
-    config: TrialConfig
+    config: ResolvedTrial
     arm: str
     changes: Mapping[str, Any]
     seeds: int = 0
@@ -137,7 +136,7 @@ def variants(
     """
     own = {"images": images.digest[:16], "n_objects": images.n_objects} if images else {}
     label = ({"images": images.digest[:8]} if images else {}) | ({"rehearsal": True} if limit_updates else {})
-    by_config: dict[TrialConfig, Variant] = {}
+    by_config: dict[ResolvedTrial, Variant] = {}
     for grid in study.grids:
         labels = [arm_label({**arm, **label}) for arm in grid.arms]
         for task, withheld in grid.each_condition():
@@ -157,8 +156,7 @@ def variants(
     return list(by_config.values())
 
 
-def _rehearsal(config: TrialConfig, limit_updates: int) -> TrialConfig:
-    assert config.train.updates is not None
+def _rehearsal(config: ResolvedTrial, limit_updates: int) -> ResolvedTrial:
     train = replace(config.train, updates=min(config.train.updates, limit_updates))
     return replace(config, train=train, rehearsal=True)
 

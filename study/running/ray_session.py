@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
+from esbn_core.own_model import OwnModel
 from study.running.provenance import provenance
 from study.running.resources import MOST_THREADS, Resources
 from study.running.retries import RETRIES
@@ -41,7 +42,7 @@ def start_session(
     """
     if not ray.is_initialized():  # by the last of several searches or looks
         _init(resources)
-    for module in {type(model).__module__ for model in models if ":" in model.name}:
+    for module in {type(model).__module__ for model in models if isinstance(model, OwnModel)}:
         register_pickle_by_value(sys.modules[module])  # which no worker could import
     slots = find_slots(resources, n_packs)
     _refuse_private_disks(store, lease)

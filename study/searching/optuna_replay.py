@@ -80,12 +80,12 @@ class OptunaReplay:
 
 def distribution(parameter: Parameter) -> BaseDistribution:
     """Returns what Optuna draws values of a parameter from."""
-    if parameter.choices:
+    if parameter.bounds is None:
         return CategoricalDistribution(parameter.choices)
-    assert parameter.low is not None and parameter.high is not None
+    low, high = parameter.bounds
     if parameter.whole:
-        return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)
-    return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+        return IntDistribution(int(low), int(high), log=parameter.log)
+    return FloatDistribution(low, high, log=parameter.log)
 
 
 def _suggest(trial: optuna.Trial, name: str, drawn_from: BaseDistribution) -> Any:

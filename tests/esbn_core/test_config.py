@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from repository import ROOT
 
-from esbn_core.config import PAPER, ESBNConfig, TaskConfig, TrainConfig, TrialConfig, arm_label
+from esbn_core.config import PAPER, ESBNConfig, ResolvedTrial, TaskConfig, TrainConfig, TrialConfig, arm_label
 from esbn_core.errors import ConfigError
 
 with (ROOT / "tests/data/protocol.csv").open(encoding="utf-8") as _lines:
@@ -263,13 +263,18 @@ def test_trial_id_is_the_same_for_a_default_and_its_value_spelled_out() -> None:
 
 
 def test_trial_id_needs_a_resolved_config() -> None:
-    with pytest.raises(ConfigError, match="only once it is resolved"):
-        PAPER.trial_id()
+    assert not hasattr(PAPER, "trial_id")
+    assert hasattr(PAPER.resolve(), "trial_id")
 
 
 def test_trial_id_needs_sizes_and_tcn_resolved_too() -> None:
-    with pytest.raises(ConfigError, match="only once it is resolved"):
-        PAPER.with_(updates=10, learning_rate=1e-3).trial_id()
+    assert not hasattr(PAPER.with_(updates=10, learning_rate=1e-3), "trial_id")
+    with pytest.raises(TypeError, match="'task', 'tcn', and 'train'"):
+        ResolvedTrial(model=PAPER.model)  # pyright: ignore[reportCallIssue]
+
+
+def test_config_is_open_again_once_it_is_changed() -> None:
+    assert PAPER.resolve().with_(tcn=None, n_train=None, n_test=None, learning_rate=None, updates=None) == PAPER
 
 
 # Labels

@@ -28,7 +28,7 @@ from networks import (
 from torch import Tensor
 
 from esbn_core import leaks
-from esbn_core.config import PAPER, ESBNConfig, TrialConfig, arm_label
+from esbn_core.config import PAPER, ESBNConfig, ResolvedTrial, arm_label
 from esbn_core.counts import SPECS
 from esbn_core.errors import ConfigError
 from esbn_core.leaks import LeakMeasures, measure_leak
@@ -43,17 +43,17 @@ ONE_STEP = dataclasses.replace(SPECS["same_different"], n_steps=1)
 each_place = pytest.mark.parametrize("place", PLACES)
 
 
-def leaky(place: str, leak: float | str = 0.7, **changes: Any) -> TrialConfig:
+def leaky(place: str, leak: float | str = 0.7, **changes: Any) -> ResolvedTrial:
     """A small network of rmts without TCN, behind which the mean embedding is the same for every problem."""
     settings = {"tcn": "none", "encoder": "mlp", "leak": leak, "leak_into": place, **changes}
     return config("rmts", small=True, **settings)
 
 
-def without_leak(trial: TrialConfig) -> TrialConfig:
-    return trial.with_(leak=0, leak_into="controller", leak_penalty=0, leak_bound=False)
+def without_leak(trial: ResolvedTrial) -> ResolvedTrial:
+    return trial.with_(leak=0, leak_into="controller", leak_penalty=0, leak_bound=False).resolve()
 
 
-def with_leak_closed(network: SequenceClassifier, trial: TrialConfig) -> SequenceClassifier:
+def with_leak_closed(network: SequenceClassifier, trial: ResolvedTrial) -> SequenceClassifier:
     """The plain ESBN with the weights of a leaky one."""
     plain = SequenceClassifier(without_leak(trial)).double()
     plain.load_state_dict({name: tensor for name, tensor in network.state_dict().items() if "leak" not in name})

@@ -28,7 +28,7 @@ from torch.func import stack_module_state
 from torch.nn import functional as F
 
 from esbn_core import reference
-from esbn_core.config import PAPER, TrialConfig, arm_label
+from esbn_core.config import PAPER, ResolvedTrial, arm_label
 from esbn_core.errors import ConfigError
 from esbn_core.evaluate import PackProblems, measure
 from esbn_core.models.classifier import SequenceClassifier
@@ -61,11 +61,11 @@ each_variant = pytest.mark.parametrize(
 )
 
 
-def resolved(task: str = "rmts", seed: int = 0, **arm: Any) -> TrialConfig:
+def resolved(task: str = "rmts", seed: int = 0, **arm: Any) -> ResolvedTrial:
     return PAPER.with_(task=task, seed=seed, **arm).resolve()
 
 
-def small(seed: int = 0, **arm: Any) -> TrialConfig:
+def small(seed: int = 0, **arm: Any) -> ResolvedTrial:
     """Of rmts, all six steps normalised together."""
     arm = {"tcn": "sequence", "encoder": "mlp", "embedding_size": 23, **SIZES[arm.get("model", "esbn")], **arm}
     return resolved(seed=seed, **arm)

@@ -11,7 +11,7 @@ from torch.func import stack_module_state
 from torch.nn import functional as F
 
 from esbn_core import checkpoint
-from esbn_core.config import MODEL_CONFIGS, PAPER, TrialConfig
+from esbn_core.config import MODEL_CONFIGS, PAPER, ResolvedTrial
 from esbn_core.evaluate import BATCH, measure, pack_problems
 from esbn_core.keys import record_keys
 from esbn_core.models.classifier import SequenceClassifier
@@ -25,7 +25,7 @@ IMAGES = glyphs().scale()
 SMALL = {"embedding_size": 16, "key_size": 12, "hidden_size": 20}
 
 
-def pack_of(n: int, **changes: object) -> list[TrialConfig]:
+def pack_of(n: int, **changes: object) -> list[ResolvedTrial]:
     variant = PAPER.with_(**changes).resolve()
     return [replace(variant, seed=seed) for seed in range(n)]
 
@@ -35,18 +35,18 @@ def weights(trial: TrialResult) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def three_epochs() -> list[TrialConfig]:
+def three_epochs() -> list[ResolvedTrial]:
     """Three small networks, 36 updates over the 12 batches of distribution of three at m = 95."""
     return pack_of(3, task="distribution_of_three", withheld=95, epochs=3, n_test=1_100, **SMALL)
 
 
 @pytest.fixture(scope="module")
-def unbroken(three_epochs: list[TrialConfig]) -> PackResult:
+def unbroken(three_epochs: list[ResolvedTrial]) -> PackResult:
     return train(three_epochs, IMAGES)
 
 
 @pytest.fixture(scope="module")
-def checkpoints(three_epochs: list[TrialConfig]) -> list[bytes]:
+def checkpoints(three_epochs: list[ResolvedTrial]) -> list[bytes]:
     """One after every update."""
     saved: list[bytes] = []
     train(three_epochs, IMAGES, save=saved.append, save_seconds=0)
@@ -103,7 +103,9 @@ def test_training_follows_the_gradient_of_cross_entropy_plus_penalty() -> None:
     assert (both[clear].sign() != alone[clear].sign()).any()
 
 
-def test_pack_starts_each_network_as_if_alone_in_float32(three_epochs: list[TrialConfig], unbroken: PackResult) -> None:
+def test_pack_starts_each_network_as_if_alone_in_float32(
+    three_epochs: list[ResolvedTrial], unbroken: PackResult
+) -> None:
     # Only at first: Adam turns a gradient that is all rounding into a full step, so float32 runs drift apart.
     for config, trial in zip(three_epochs, unbroken.trials, strict=True):
         (alone,) = train([config], IMAGES).trials
@@ -116,7 +118,7 @@ def test_networks_of_a_pack_differ(unbroken: PackResult) -> None:
 
 @pytest.mark.parametrize("update", [1, 12, 17], ids=["first_update", "end_of_epoch", "within_epoch"])
 def test_resumed_pack_equals_an_unbroken_one_bit_for_bit(
-    three_epochs: list[TrialConfig], unbroken: PackResult, checkpoints: list[bytes], update: int
+    three_epochs: list[ResolvedTrial], unbroken: PackResult, checkpoints: list[bytes], update: int
 ) -> None:
     resumed = train(three_epochs, IMAGES, resume=checkpoints[update - 1])
     assert resumed.resumed == 1
@@ -126,13 +128,13 @@ def test_resumed_pack_equals_an_unbroken_one_bit_for_bit(
         assert (ours.test_loss, ours.test_accuracy) == (theirs.test_loss, theirs.test_accuracy)
 
 
-def test_resumed_pack_adds_up_its_wall_seconds(three_epochs: list[TrialConfig], checkpoints: list[bytes]) -> None:
+def test_resumed_pack_adds_up_its_wall_seconds(three_epochs: list[ResolvedTrial], checkpoints: list[bytes]) -> None:
     position = Position(**json.loads(checkpoint.header(checkpoints[-1])["position"]))
     assert train(three_epochs, IMAGES, resume=checkpoints[-1]).wall_seconds > position.wall_seconds > 0
 
 
 def test_network_with_a_loss_that_is_not_finite_fails_alone(
-    three_epochs: list[TrialConfig], unbroken: PackResult, checkpoints: list[bytes]
+    three_epochs: list[ResolvedTrial], unbroken: PackResult, checkpoints: list[bytes]
 ) -> None:
     poisoned = bytearray(checkpoints[11])
     header_size = 8 + int.from_bytes(poisoned[:8], "little")
@@ -151,7 +153,7 @@ def test_network_with_a_loss_that_is_not_finite_fails_alone(
 
 @pytest.mark.parametrize("cut", [0, 100, -4])
 def test_train_refuses_a_checkpoint_that_is_not_whole(
-    three_epochs: list[TrialConfig], checkpoints: list[bytes], cut: int
+    three_epochs: list[ResolvedTrial], checkpoints: list[bytes], cut: int
 ) -> None:
     with pytest.raises(checkpoint.CheckpointError, match="cannot be read"):
         train(three_epochs, IMAGES, resume=checkpoints[0][:cut])
@@ -171,7 +173,7 @@ def test_curve_starts_at_the_loss_of_a_guess() -> None:
     assert trial.curve[0][1] == pytest.approx(np.log(4), abs=0.02)
 
 
-def test_progress_is_told_at_every_point_of_the_curve(three_epochs: list[TrialConfig]) -> None:
+def test_progress_is_told_at_every_point_of_the_curve(three_epochs: list[ResolvedTrial]) -> None:
     seen: list[int] = []
     train(three_epochs, IMAGES, on_progress=lambda position: seen.append(position.curve[-1][0]))
     assert seen == [0, 10, 20, 30]
@@ -179,7 +181,7 @@ def test_progress_is_told_at_every_point_of_the_curve(three_epochs: list[TrialCo
 
 @pytest.mark.parametrize("stretch", [7, 100], ids=["within_epochs", "beyond_the_end"])
 def test_train_gives_the_same_whatever_the_stretch(
-    three_epochs: list[TrialConfig], unbroken: PackResult, stretch: int
+    three_epochs: list[ResolvedTrial], unbroken: PackResult, stretch: int
 ) -> None:
     for ours, theirs in zip(train(three_epochs, IMAGES, stretch=stretch).trials, unbroken.trials, strict=True):
         assert torch.equal(weights(ours), weights(theirs))
@@ -188,7 +190,7 @@ def test_train_gives_the_same_whatever_the_stretch(
 
 @pytest.mark.parametrize("resumed_at", [7, 14, 21, 28, 35])
 def test_train_resumes_between_stretches(
-    three_epochs: list[TrialConfig], unbroken: PackResult, resumed_at: int
+    three_epochs: list[ResolvedTrial], unbroken: PackResult, resumed_at: int
 ) -> None:
     saved: list[bytes] = []
     train(three_epochs, IMAGES, stretch=7, save=saved.append, save_seconds=0)
@@ -199,7 +201,7 @@ def test_train_resumes_between_stretches(
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_train_on_a_gpu_agrees_with_the_cpu_at_first(three_epochs: list[TrialConfig], unbroken: PackResult) -> None:
+def test_train_on_a_gpu_agrees_with_the_cpu_at_first(three_epochs: list[ResolvedTrial], unbroken: PackResult) -> None:
     for ours, theirs in zip(train(three_epochs, IMAGES, device="cuda").trials, unbroken.trials, strict=True):
         np.testing.assert_allclose(ours.curve[0], theirs.curve[0], rtol=0, atol=1e-4)
         np.testing.assert_allclose(ours.curve[-1], theirs.curve[-1], rtol=0, atol=0.3)

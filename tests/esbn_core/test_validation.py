@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from esbn_core import counts
-from esbn_core.config import PAPER, TrialConfig
+from esbn_core.config import PAPER, ResolvedTrial
 from esbn_core.errors import ConfigError
 from esbn_core.tasks.build import build
 from esbn_core.tasks.problems import Problems
@@ -17,7 +17,7 @@ APART = [(task, m, v) for task in TASKS for m, v in ((50, 10), (85, 3), (85, 5))
 ]
 
 
-def config(task: str, withheld: int, validation: int | None) -> TrialConfig:
+def config(task: str, withheld: int, validation: int | None) -> ResolvedTrial:
     return PAPER.with_(task=task, withheld=withheld, validation=validation).resolve()
 
 

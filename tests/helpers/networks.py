@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from esbn_core import reference
-from esbn_core.config import PAPER, ESBNConfig, TrialConfig
+from esbn_core.config import PAPER, ESBNConfig, ResolvedTrial
 from esbn_core.models.classifier import SequenceClassifier
 from esbn_core.models.esbn import ESBN
 from esbn_core.objects import glyphs
@@ -123,7 +123,7 @@ ESBN_ARMS: list[dict[str, Any]] = [
 ]
 
 
-def config(task: str, seed: int = 0, small: bool = False, **changes: Any) -> TrialConfig:
+def config(task: str, seed: int = 0, small: bool = False, **changes: Any) -> ResolvedTrial:
     """A resolved config; small: odd sizes instead of the paper's, all different."""
     sizes = {"embedding_size": 23, "key_size": 11, "hidden_size": 14} if small else {}
     return PAPER.with_(task=task, seed=seed, **changes, **sizes).resolve()
@@ -137,7 +137,7 @@ LAST_LAYER = {
 }
 
 
-def perturbed(trial: TrialConfig, dtype: torch.dtype = torch.float64, quiet: bool = False) -> SequenceClassifier:
+def perturbed(trial: ResolvedTrial, dtype: torch.dtype = torch.float64, quiet: bool = False) -> SequenceClassifier:
     """A network with noise on every parameter, so that no gain is 1 and no bias 0.
 
     The noise goes on float32 parameters, so that a network is the same function in either precision. Quiet networks
@@ -174,7 +174,7 @@ def objects(dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def reference_run(
-    model: SequenceClassifier, trial: TrialConfig, dtype: torch.dtype = torch.float64
+    model: SequenceClassifier, trial: ResolvedTrial, dtype: torch.dtype = torch.float64
 ) -> tuple[reference.Run, dict[str, Tensor]]:
     """The slow network on copies of the model's tensors; also returns the copies, by the model's names."""
     names = EQUATION_NAMES | ENCODER_NAMES[trial.encoder]
@@ -221,7 +221,7 @@ def gradients(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def reference_backward(
-    model: SequenceClassifier, trial: TrialConfig, dtype: torch.dtype = torch.float64
+    model: SequenceClassifier, trial: ResolvedTrial, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Logits of the slow network, and its gradients by the model's parameter names."""
     run, copies = reference_run(model, trial, dtype)
@@ -234,7 +234,7 @@ def largest(tensor: Tensor) -> float:
     return float(tensor.detach().abs().max())
 
 
-def assert_agrees_with_reference(trial: TrialConfig) -> None:
+def assert_agrees_with_reference(trial: ResolvedTrial) -> None:
     task, model = trial.task.name, perturbed(trial, quiet=True)
     slow_BC, slow_gradients = reference_backward(model, trial)
 
@@ -257,7 +257,7 @@ FLOAT32_CASES = [
 ]
 
 
-def assert_trace_agrees_with_reference(trial: TrialConfig) -> None:
+def assert_trace_agrees_with_reference(trial: ResolvedTrial) -> None:
     task, model = trial.task.name, perturbed(trial)
     slow, _ = reference_run(model, trial)
     steps = memory(model).trace(model.embed(objects(), torch.tensor(PROBLEMS[task])))

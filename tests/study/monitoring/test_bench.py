@@ -37,7 +37,7 @@ def test_update_flops_grow_with_the_batch() -> None:
 
 
 def test_bench_finds_the_slow_way_slower_and_no_time_below_the_floor() -> None:
-    config = PAPER.with_(task="distribution_of_three", withheld=95)
+    config = PAPER.with_(task="distribution_of_three", withheld=95).resolve()
     row = bench(config, IMAGES, pack_size=1, threads=1, device="cpu", ceilings=measure_ceilings("cpu", 1, "float32"))
     assert row.slow_ratio is not None and row.slow_ratio_library_convolution is not None
     assert row.slow_ratio > row.slow_ratio_library_convolution > 1
@@ -48,11 +48,11 @@ def test_bench_finds_the_slow_way_slower_and_no_time_below_the_floor() -> None:
 
 def test_bench_has_no_slow_way_for_other_models() -> None:
     ceilings = Ceilings(1e12, 1e12)
-    config = PAPER.with_(task="distribution_of_three", withheld=95, model="corelnet", encoder="random")
+    config = PAPER.with_(task="distribution_of_three", withheld=95, model="corelnet", encoder="random").resolve()
     row = bench(config, IMAGES, pack_size=2, threads=1, device="cpu", ceilings=ceilings)
     assert row.slow_ratio is None
     assert row.arithmetic_seconds == pytest.approx(2 * update_flops(config, IMAGES) / 1e12)
-    (network,) = Networks.of([config.resolve()], "cpu").modules
+    (network,) = Networks.of([config], "cpu").modules
     assert row.memory_seconds == pytest.approx(2 * sum(p.numel() for p in network.parameters()) * 40 / 1e12)
 
 

@@ -66,7 +66,7 @@ def test_tuned_variant_is_the_declared_one_where_the_default_did_best() -> None:
     other = tuned_variant(
         variant, space, {"parameters": '{"learning_rate": 0.002}', "arm": "learning_rate=0.002,tcn=none"}
     )
-    assert other.config == variant.config.with_(learning_rate=0.002)
+    assert other.config == variant.config.with_(learning_rate=0.002).resolve()
     assert other.arm == "learning_rate=0.002,tcn=none"
     assert [t.config.seed for t in other.trials()] == [0, 1, 2], "seeds of the study, not of the search"
 
