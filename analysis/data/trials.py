@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from analysis.errors import AnalysisError, choices
 from study.store.layout import KEY, MERGED, find, gone, listed
-from study.store.location import PlaceError, first_line, open_place
+from study.store.location import first_line, open_location
 
 TABLES = ("trials", "curves", "keys", "objects", "plans", "external", "searches", "suggestions", "rungs")
 VARIANT = ["task", "withheld", "arm"]
@@ -328,9 +328,7 @@ def _connect(results: str) -> tuple[pafs.FileSystem, str]:
 def _locate(results: str) -> tuple[pafs.FileSystem, str, pafs.FileType]:
     """Where results are or will be, and what is there."""
     try:
-        fs, root, _ = open_place(results)
+        fs, root, _ = open_location(results)
         return fs, root, fs.get_file_info(root).type
-    except PlaceError as error:
-        raise AnalysisError(str(error)) from None
     except (pa.ArrowInvalid, OSError) as error:
         raise AnalysisError(f"results={results!r} cannot be read: {first_line(error)}") from None

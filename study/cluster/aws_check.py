@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 from esbn_core.errors import ConfigError
 from study.cluster.config_file import AwsCluster, import_boto, read
 from study.cluster.prices import prices
-from study.store.store import Store, StoreError
+from study.store.errors import StoreError
+from study.store.store import Store
 
 TOKEN = Path("~/.ray/auth_token")
 SSM = "resolve:ssm:"

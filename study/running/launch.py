@@ -18,7 +18,8 @@ from study.running.progress import Progress
 from study.running.provenance import provenance
 from study.running.ray_session import JOB, Resources, Retrying, Slots, connect, find_slots, fit, refuse_private_disks
 from study.running.run_context import PACK_ON_CPU, PACK_ON_GPU, Job
-from study.store.store import Store, StoreError
+from study.store.errors import StoreError
+from study.store.store import Store
 
 
 def launch(

@@ -25,8 +25,9 @@ from study.planning import rows
 from study.planning.completion import state
 from study.planning.plan import Pack, PlannedTrial, Suggestion
 from study.running.run_context import MEMORY_SETTINGS, Job, private, shares
+from study.store.errors import StoreError
 from study.store.schema import TABLES
-from study.store.store import Store, StoreError
+from study.store.store import Store
 
 REPORT_SECONDS = 1.0
 

@@ -18,8 +18,9 @@ from study.running.ray_session import JOB, Resources, Retrying, connect, find_sl
 from study.running.run_context import Job
 from study.searching.progress import SearchProgress
 from study.searching.suggestions import Suggestions
+from study.store.errors import StoreError
 from study.store.lease import lease, of_search
-from study.store.store import Store, StoreError
+from study.store.store import Store
 
 STORE_ERROR = f"{StoreError.__module__}.{StoreError.__name__}: "
 

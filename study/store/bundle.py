@@ -29,10 +29,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from esbn_core.errors import UserError
 from study.planning.plan import search_of, suggestion_name
 from study.running.provenance import provenance
 from study.store.compact import INPUT, MERGEABLE
+from study.store.errors import BundleError
 from study.store.layout import KEY, NAMES
 from study.store.lease import lease, of_search
 from study.store.schema import SCHEMA_VERSION, TABLES
@@ -52,10 +52,6 @@ MANIFEST, ENVIRONMENT = "manifest.json", "environment.txt"
 LARGEST = 2**30  # bytes of a file in an archive
 _NAME = r"[^/\\.][^/\\]*"
 _MEMBER = re.compile(rf"(?:{'|'.join(TABLES)})/{_NAME}\.parquet|figures/{_NAME}|{ENVIRONMENT}|{MANIFEST}")
-
-
-class BundleError(UserError):
-    """The archive cannot be written, or must not be imported; the message names the file or trial and says why."""
 
 
 def export_bundle(store: Store, path: Path, studies: Collection[str], figures: Path | None) -> dict[str, int]:

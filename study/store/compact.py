@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import pyarrow.fs as pafs
 
+from study.store.errors import StoreError
 from study.store.layout import Files
 from study.store.lease import held, lease
-from study.store.store import Store, StoreError
+from study.store.store import Store
 
 MERGEABLE = ("trials", "curves", "keys", "external")  # the tables with a file for every trial
 LARGE = 64 * 2**20  # bytes; files of this size stay as they are

@@ -24,17 +24,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from esbn_core.errors import UserError
-from study.store.store import Store, StoreError
+from study.store.errors import LeaseError, StoreError
+from study.store.store import Store
 
 LEASE_SECONDS = 60.0  # a lease that was not renewed for so long is dead
 RENEW_SECONDS = 10.0
 READINGS = 5  # of a lease that makes no sense, before it is taken for none
 CLAIM_SECONDS = 10.0  # how long the first of several claims waits for the others to give up
-
-
-class LeaseError(UserError):
-    """Another run has some of these trials; the message says which run and what to do."""
 
 
 @dataclass(frozen=True)

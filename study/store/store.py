@@ -23,28 +23,21 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from esbn_core.errors import UserError
+from study.store.errors import StoreError
 from study.store.layout import KEY, MERGED, NAMES, Files, find, gone, listed
-from study.store.location import PlaceError, first_line, open_place
+from study.store.location import first_line, open_location
 from study.store.schema import TABLES
 
 ROW_GROUP = 16 * 2**20  # bytes; a reader of the large keys table decodes one group at a time
 REQUESTS = 16  # that delete files of a bucket, where each takes a while
 
 
-class StoreError(UserError):
-    """The store cannot be read or written; the message names the file and what to do."""
-
-
 class Store:
     """A result store at a local path or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``."""
 
     def __init__(self, results: str):
-        try:
-            self.fs, self.root, self.uri = place = open_place(results)
-        except PlaceError as error:
-            raise StoreError(str(error)) from None
-        self.local = place.local
+        self.fs, self.root, self.uri = location = open_location(results)
+        self.local = location.local
 
     def prepare(self) -> None:
         """Creates the folders and proves that they can be written; raises `StoreError` if not."""

@@ -11,6 +11,7 @@ from analysis_store import plan_row, trial, write_study
 from analysis import AnalysisError, load, load_study
 from analysis.data.trials import TABLES as ANALYSIS_TABLES
 from analysis.data.trials import load_keys
+from study.store.errors import StoreError
 from study.store.schema import TABLES
 from study.store.store import Store
 
@@ -56,7 +57,7 @@ def test_load_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_load_refuses_an_unknown_scheme() -> None:
-    with pytest.raises(AnalysisError, match="results='gopher://x' is not a folder or a URI"):
+    with pytest.raises(StoreError, match="results='gopher://x' is not a folder or a URI"):
         load("gopher://x")
 
 

@@ -17,9 +17,10 @@ from s3 import bucket_uri
 
 from analysis.findings import accuracy
 from study.planning.plan import suggestion_name
-from study.store.bundle import BundleError, export_bundle, import_bundle
+from study.store.bundle import export_bundle, import_bundle
 from study.store.compact import compact
-from study.store.lease import LeaseError, lease, of_search
+from study.store.errors import BundleError, LeaseError
+from study.store.lease import lease, of_search
 from study.store.schema import TABLES
 from study.store.store import Store, parquet
 

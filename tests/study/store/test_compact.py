@@ -15,10 +15,11 @@ from s3 import bucket_uri
 import analysis
 from study.store import compact as compaction
 from study.store.compact import compact
+from study.store.errors import LeaseError, StoreError
 from study.store.layout import KEY
-from study.store.lease import LeaseError, lease
+from study.store.lease import lease
 from study.store.schema import TABLES
-from study.store.store import Store, StoreError
+from study.store.store import Store
 
 IDS = ["a", "b", "c"]
 
