@@ -16,8 +16,9 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from analysis.errors import AnalysisError, choices
-from study.store.layout import KEY, MERGED, find, gone, listed
+from study.store.layout import MERGED, find, gone, listed
 from study.store.location import first_line, open_location
+from study.store.names import KEY
 
 TABLES = ("trials", "curves", "keys", "objects", "plans", "external", "searches", "suggestions", "rungs")
 VARIANT = ["task", "withheld", "arm"]

@@ -20,10 +20,10 @@ from study.monitoring.cost import machine
 from study.monitoring.status import busy_seconds, by_worker
 from study.planning.plan import plan
 from study.running.launch import launch
-from study.running.provenance import provenance
 from study.running.ray_session import Resources
 from study.running.worker import fresh_process
 from study.store.lease import lease
+from study.store.provenance import provenance
 from study.store.store import Store
 
 COLUMNS = {

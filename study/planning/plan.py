@@ -12,6 +12,7 @@ from typing import Any
 from ablations import Study
 from esbn_core.config import PAPER, TrialConfig, arm_label
 from esbn_core.errors import ConfigError
+from study.store.names import suggestion_name
 
 
 @dataclass(frozen=True)
@@ -231,13 +232,3 @@ class Suggestion:
     def name(self) -> str:
         """Names its files in the store."""
         return suggestion_name(self.search, self.number)
-
-
-def suggestion_name(search: str, number: int) -> str:
-    """Names the files of a suggestion in the store."""
-    return f"{search}-{number:04d}"
-
-
-def search_of(name: str) -> str:
-    """The search that a suggestion of this name belongs to."""
-    return name.rpartition("-")[0]

@@ -15,10 +15,10 @@ from study.planning import rows
 from study.planning.completion import state
 from study.planning.plan import Pack, PlannedTrial, pack
 from study.running.progress import Progress
-from study.running.provenance import provenance
 from study.running.ray_session import JOB, Resources, Retrying, Slots, connect, find_slots, fit, refuse_private_disks
 from study.running.run_context import PACK_ON_CPU, PACK_ON_GPU, Job
 from study.store.errors import StoreError
+from study.store.provenance import provenance
 from study.store.store import Store
 
 

@@ -20,7 +20,8 @@ from ablations import SearchSpace
 from ablations.search_space import REDUCTION
 from esbn_core.config import arm_label
 from esbn_core.errors import ConfigError
-from study.planning.plan import Pack, PlannedTrial, Suggestion, suggestion_name
+from study.planning.plan import Pack, PlannedTrial, Suggestion
+from study.store.names import suggestion_name
 from study.store.store import Store
 
 SAMPLERS = {

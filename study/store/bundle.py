@@ -29,12 +29,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from study.planning.plan import search_of, suggestion_name
-from study.running.provenance import provenance
 from study.store.compact import INPUT, MERGEABLE
 from study.store.errors import BundleError
-from study.store.layout import KEY, NAMES
-from study.store.lease import lease, of_search
+from study.store.layout import NAMES
+from study.store.lease import lease
+from study.store.names import KEY, lease_of_search, search_of, suggestion_name
+from study.store.provenance import provenance
 from study.store.schema import SCHEMA_VERSION, TABLES
 from study.store.store import Store, parquet
 
@@ -160,7 +160,7 @@ def import_bundle(store: Store, path: Path) -> dict[str, tuple[int, int]]:
             names = {table: set().union(*(part for part in parts[table].values())) for table in ORDER}
             _refuse_disagreement(store, archive, parts)
             store.prepare()
-            new_trials, searches = names["trials"] - store.names("trials"), map(of_search, names["searches"])
+            new_trials, searches = names["trials"] - store.names("trials"), map(lease_of_search, names["searches"])
             with lease(store, [*new_trials, *searches]):
                 counts = {}
                 begun = _begun(store)

@@ -15,7 +15,7 @@ from typing import Any
 
 from esbn_core.config import PAPER, arm_label
 from esbn_core.errors import ConfigError
-from study.store.layout import KEY
+from study.store.names import KEY
 from study.store.store import Store
 
 TASKS = {"same_diff": "same_different", "RMTS": "rmts", "dist3": "distribution_of_three",

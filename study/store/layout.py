@@ -19,7 +19,6 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 MERGED = "merged"
-KEY = "trial_id"  # the column that names the rows of a merged file
 NAMES = b"names"  # in the footer of a merged file
 
 

@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from study.store.errors import LeaseError, StoreError
+from study.store.names import lease_of_search
 from study.store.store import Store
 
 LEASE_SECONDS = 60.0  # a lease that was not renewed for so long is dead
@@ -68,14 +69,9 @@ class Lease:
         return self.machine == _machine() and self.process != _process(self.pid)
 
 
-def of_search(search: str) -> str:
-    """What a run of this search holds in place of a trial."""
-    return f"search {search}"
-
-
 @contextmanager
 def lease(store: Store, trials: Collection[str]) -> Iterator[str]:
-    """Holds a lease on trials, or on a search (see `of_search`), and renews it; gives its name.
+    """Holds a lease on trials, or on a search (see `lease_of_search`), and renews it; gives its name.
 
     Raises:
         LeaseError: another run that is alive has some of them.
@@ -117,7 +113,7 @@ def _win(store: Store, name: str, own: Lease) -> None:
 def _named(held: Lease, own: Lease) -> str:
     """What both want, for people."""
     both = set(held.trials) & set(own.trials)
-    searches = sorted(name for name in both if name.startswith(of_search("")))
+    searches = sorted(name for name in both if name.startswith(lease_of_search("")))
     return ", ".join(searches) or f"{len(both)} of these trials"
 
 

@@ -24,8 +24,9 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from study.store.errors import StoreError
-from study.store.layout import KEY, MERGED, NAMES, Files, find, gone, listed
+from study.store.layout import MERGED, NAMES, Files, find, gone, listed
 from study.store.location import first_line, open_location
+from study.store.names import KEY
 from study.store.schema import TABLES
 
 ROW_GROUP = 16 * 2**20  # bytes; a reader of the large keys table decodes one group at a time

@@ -9,8 +9,9 @@ from optuna.trial import TrialState
 
 from ablations import Parameter, SearchSpace
 from esbn_core.errors import ConfigError
-from study.planning.plan import Suggestion, suggestion_name
+from study.planning.plan import Suggestion
 from study.searching.suggestions import PRUNERS, SAMPLERS, Suggestions
+from study.store.names import suggestion_name
 from study.store.store import Store
 
 SPACE = SearchSpace(

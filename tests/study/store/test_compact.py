@@ -16,8 +16,8 @@ import analysis
 from study.store import compact as compaction
 from study.store.compact import compact
 from study.store.errors import LeaseError, StoreError
-from study.store.layout import KEY
 from study.store.lease import lease
+from study.store.names import KEY
 from study.store.schema import TABLES
 from study.store.store import Store
 
