@@ -1,7 +1,8 @@
 """Results of studies as frames, SQL answers, tables and figures; figures are in `analysis.figures.study`."""
 
 from analysis.data.query import query
-from analysis.data.trials import load, load_study
+from analysis.data.results import load
+from analysis.data.trials import load_study
 from analysis.errors import AnalysisError
 from analysis.findings.accuracy import table
 from study.store.errors import StoreError

@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.data.trials import VARIANT, has_rows, read
+from analysis.data.results import has_rows, read
+from analysis.data.trials import VARIANT
 
 BINS = 25  # points of a curve per decade of updates
 

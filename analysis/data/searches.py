@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
-from analysis.data.trials import has_rows, read
+from analysis.data.results import has_rows, read
 from analysis.errors import AnalysisError, choices
 
 STATES = {

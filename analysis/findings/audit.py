@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow.compute as pc
 
-from analysis.data.trials import VARIANT, has_rows, load_study, read
+from analysis.data.results import has_rows, read
+from analysis.data.trials import VARIANT, load_study
 from analysis.errors import AnalysisError
 from analysis.findings.comparison import spans
 from analysis.tables.grid import Grid, render

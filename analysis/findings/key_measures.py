@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analysis.data.trials import VARIANT, load_keys, load_study
+from analysis.data.results import load_keys
+from analysis.data.trials import VARIANT, load_study
 from analysis.errors import AnalysisError
 from analysis.findings import key_geometry
 from analysis.statistics.summary import summarise

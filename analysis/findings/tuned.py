@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from analysis.data.results import read
 from analysis.data.searches import Search, load_searches
-from analysis.data.trials import VARIANT, load_study, read, refuse_repeats
+from analysis.data.trials import VARIANT, load_study, refuse_repeats
 from analysis.errors import AnalysisError
 from analysis.findings.accuracy import Variant, variants
 from analysis.tables.accuracy import percent

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from analysis.data.cells import load_cells, load_external
 from analysis.data.published import PUBLISHED_N, Published, published, published_cells
-from analysis.data.trials import VARIANT, load_cells, load_external
+from analysis.data.trials import VARIANT
 from analysis.statistics.summary import Summary, summarise
 from analysis.tables.accuracy import percent
 from analysis.tables.grid import MISSING, Grid, render

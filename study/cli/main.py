@@ -585,7 +585,8 @@ def query(
         _print_schema()
         return
     from analysis.data.query import query as ask
-    from analysis.data.query import question, render, saved
+    from analysis.data.query import question, saved
+    from analysis.tables.answer import render
 
     if list_saved:
         for name, text in saved().items():

@@ -18,27 +18,22 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from study.store.errors import StoreError
-from study.store.layout import MERGED, NAMES, Files, find, gone, listed
-from study.store.location import first_line, open_location
+from study.store.layout import MERGED, NAMES, list_folder, version
+from study.store.location import first_line
 from study.store.names import KEY
+from study.store.reader import Reader
 from study.store.schema import TABLES
 
 ROW_GROUP = 16 * 2**20  # bytes; a reader of the large keys table decodes one group at a time
 REQUESTS = 16  # that delete files of a bucket, where each takes a while
 
 
-class Store:
-    """A result store at a local path or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``."""
-
-    def __init__(self, results: str):
-        self.fs, self.root, self.uri = location = open_location(results)
-        self.local = location.local
+class Store(Reader):
+    """A result store, to read and to write."""
 
     def prepare(self) -> None:
         """Creates the folders and proves that they can be written; raises `StoreError` if not."""
@@ -71,50 +66,10 @@ class Store:
         content = parquet(_table(rows, TABLES[table]).sort_by(KEY), names)
         self._put(f"{table}/{MERGED}/{generation:08d}-{uuid.uuid4().hex[:8]}.parquet", content)
 
-    def files(self, table: str) -> Files:
-        """The files of a table that count."""
-        try:
-            return find(self.fs, f"{self.root}/{table}")
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StoreError(f"table {table} of {self.uri} cannot be listed: {first_line(error)}") from None
-
-    def names(self, table: str) -> set[str]:
-        """Names that a table has rows of; opens the footers of merged files and nothing else."""
-        return self.files(table).names
-
-    def read(self, table: str, columns: Sequence[str] | None = None, names: Collection[str] | None = None) -> pa.Table:
-        """Reads a table, or only the rows of some names; raises `StoreError` naming a file that is not whole."""
-        while True:
-            files = self.files(table)
-            try:
-                return self._rows(table, files, files.names if names is None else set(names), columns)
-            except (pa.ArrowInvalid, OSError) as error:
-                if _versions(files) <= _versions(self.files(table)):  # else one was replaced meanwhile: look again
-                    paths = [path for path, _, _ in sorted(_versions(files))]
-                    raise StoreError(
-                        self._torn(paths) or f"table {table} of {self.uri} cannot be read: {first_line(error)}"
-                    ) from None
-
-    def _rows(self, table: str, files: Files, names: set[str], columns: Sequence[str] | None) -> pa.Table:
-        chosen: list[tuple[list[str], pc.Expression | None]] = [
-            ([info.path for name, info in files.single.items() if name in names], None)
-        ]
-        for file in files.merged:
-            if here := file.names & names:
-                whole = here == file.names and not file.stale
-                chosen.append(([file.info.path], None if whole else pc.field(KEY).isin(sorted(here))))
-        parts = [
-            ds.dataset(paths, schema=TABLES[table], format="parquet", filesystem=self.fs).to_table(
-                columns=list(columns) if columns else None, filter=rows
-            )
-            for paths, rows in chosen
-        ]
-        return pa.concat_tables(parts)
-
     def drop_files(self, table: str, infos: Collection[pafs.FileInfo]) -> None:
         """Deletes files of a table unless they have been written again since they were listed."""
-        there = _versions(self.files(table))
-        paths = [info.path for info in infos if _version(info) in there]
+        there = self.listing(table).versions
+        paths = [info.path for info in infos if version(info) in there]
         with ThreadPoolExecutor(REQUESTS) as pool:
             list(pool.map(self._remove, paths))
 
@@ -168,7 +123,9 @@ class Store:
             with self.fs.open_input_stream(f"{self.root}/{path}") as stream:
                 return stream.read()
         except OSError as error:
-            if gone(self.fs, [f"{self.root}/{path}"]):  # of which S3 has no error of its own if it goes meanwhile
+            if (
+                self.fs.get_file_info(f"{self.root}/{path}").type == pafs.FileType.NotFound
+            ):  # S3 has no error of its own
                 return None
             raise StoreError(f"{self.root}/{path} cannot be read: {first_line(error)}") from None
 
@@ -185,7 +142,7 @@ class Store:
 
     def _infos(self, folder: str, suffix: str) -> list[pafs.FileInfo]:
         try:
-            return listed(self.fs, f"{self.root}/{folder}", suffix)
+            return list_folder(self.fs, f"{self.root}/{folder}", suffix)
         except (OSError, pa.ArrowInvalid) as error:
             raise StoreError(f"results={self.uri!r} cannot be listed: {first_line(error)}") from None
 
@@ -202,22 +159,6 @@ class Store:
             if self.local and self.fs.get_file_info(aside).type != pafs.FileType.NotFound:
                 self.fs.delete_file(aside)
             raise StoreError(f"{target} cannot be written: {first_line(error)}") from None
-
-    def _torn(self, paths: Sequence[str]) -> str | None:
-        for path in paths:
-            try:
-                pq.ParquetFile(path, filesystem=self.fs).close()
-            except (pa.ArrowInvalid, OSError):
-                return f"{path} is not a whole Parquet file; delete it and run the study again to make its trial anew"
-        return None
-
-
-def _version(info: pafs.FileInfo) -> tuple[str, int, int]:
-    return info.path, info.size, info.mtime_ns
-
-
-def _versions(files: Files) -> set[tuple[str, int, int]]:
-    return {_version(info) for info in (*files.single.values(), *(file.info for file in files.merged))}
 
 
 def parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:

@@ -157,7 +157,7 @@ def test_merged_file_that_is_torn_is_named(store: Store) -> None:
         stream.write(b"PAR1 half")
     with pytest.raises(StoreError, match=rf"{path} is not a whole merged file"):
         store.names("trials")
-    with pytest.raises(analysis.AnalysisError, match=rf"{path} is not a whole merged file"):
+    with pytest.raises(StoreError, match=rf"{path} is not a whole merged file"):
         analysis.load(store.uri)
 
 
