@@ -28,8 +28,7 @@ def load_cells(results: str, cells: Iterable[tuple[str, int, str]], n: int) -> t
         AnalysisError: a completed trial has no accuracy.
         StoreError: a file is torn, or the place cannot be read.
     """
-    names = ["trial_id", *VARIANT, "seed", "status", "test_accuracy", "config", "images_hash", "rehearsal"]
-    trials = _every_trial(results, names)
+    trials = _every_trial(results)
     wanted = pd.DataFrame(list(dict.fromkeys(cells)), columns=VARIANT).assign(cell=lambda frame: frame.index)
     rehearsed = trials.loc[trials["rehearsal"].eq(True), VARIANT]
     rehearsed = rehearsed.merge(wanted[["task", "withheld"]].drop_duplicates(), on=["task", "withheld"])
@@ -74,15 +73,15 @@ def _with_keys(results: str) -> list[str]:
     return read(results, "plans", ["trial_id"], pc.field("keys"))["trial_id"].unique().to_pylist()
 
 
-def _every_trial(results: str, columns: list[str]) -> pd.DataFrame:
-    """Reads columns of all trials, configs without their seeds; no rows where there is no folder or no trial yet."""
+def _every_trial(results: str) -> pd.DataFrame:
+    """Reads all trials, their configs without seeds; no rows where there is no folder or no trial yet."""
+    columns = ["trial_id", *VARIANT, "seed", "status", "test_accuracy", "config", "images_hash", "rehearsal"]
     if not has_rows(results, "trials"):
         return pd.DataFrame({column: [] for column in columns}, dtype=object)
     table = read(results, "trials", columns)
-    if "config" in columns:  # without their seeds, the configs of a store are few
-        seed = pc.ReplaceSubstringOptions(r'"seed": \d+', '"seed": 0')
-        configs = pc.call_function("replace_substring_regex", [table["config"]], seed)
-        table = table.set_column(columns.index("config"), "config", configs.combine_chunks().dictionary_encode())
+    seed = pc.ReplaceSubstringOptions(r'"seed": \d+', '"seed": 0')
+    configs = pc.call_function("replace_substring_regex", [table["config"]], seed)  # few, without their seeds
+    table = table.set_column(columns.index("config"), "config", configs.combine_chunks().dictionary_encode())
     trials = table.to_pandas()
     refuse_empty(trials, "its study")
     return trials

@@ -31,7 +31,7 @@ class Location(NamedTuple):
 
     @property
     def local(self) -> bool:
-        """Whether it is on a disk of this machine, or one that looks like it."""
+        """True on a disk of this machine, or one that looks like it."""
         return isinstance(self.fs, pafs.LocalFileSystem)
 
 
@@ -76,5 +76,5 @@ def _s3(uri: str) -> Location:
 
 
 def first_line(error: Exception) -> str:
-    """What went wrong, without the rest of a C++ message."""
+    """Returns what went wrong, without the rest of a C++ message."""
     return str(error).strip().split("\n")[0]

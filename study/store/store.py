@@ -1,4 +1,4 @@
-"""The result store: Parquet files that are written once, and checkpoints, under one folder or bucket.
+"""Result store: Parquet files that are written once, checkpoints and leases, under one folder or bucket.
 
     RESULTS/<table>/<name>.parquet       one immutable file per trial (or plan) and table
     RESULTS/<table>/merged/              many of those in one, after a compaction: study/store/layout.py
@@ -78,11 +78,11 @@ class Store(Reader):
         self._put(f"checkpoints/{pack_id}.safetensors", data)
 
     def load_checkpoint(self, pack_id: str) -> bytes | None:
-        """The last checkpoint of a pack, or None."""
+        """Returns the last checkpoint of a pack, or None."""
         return self._get(f"checkpoints/{pack_id}.safetensors")
 
     def checkpoint_position(self, pack_id: str) -> dict[str, Any] | None:
-        """How far a checkpoint is, read without its tensors; None if it is gone or not whole."""
+        """Reads how far a checkpoint is, without its tensors; None if it is gone or not whole."""
         try:
             with self.fs.open_input_file(f"{self.root}/checkpoints/{pack_id}.safetensors") as file:
                 n_header = int.from_bytes(file.read(8), "little")
@@ -94,10 +94,10 @@ class Store(Reader):
     def drop_checkpoint(self, pack_id: str) -> None:
         """Deletes the checkpoint of a pack that has ended, if there is one."""
         if pack_id in self.checkpoints():
-            self._delete(f"checkpoints/{pack_id}.safetensors")
+            self._remove(f"{self.root}/checkpoints/{pack_id}.safetensors")
 
     def checkpoints(self) -> set[str]:
-        """Packs that have a checkpoint."""
+        """Returns the packs that have a checkpoint."""
         return {info.base_name.removesuffix(".safetensors") for info in self._infos("checkpoints", ".safetensors")}
 
     def write_lease(self, name: str, text: str) -> None:
@@ -105,32 +105,28 @@ class Store(Reader):
         self._put(f"leases/{name}.json", text.encode())
 
     def leases(self) -> dict[str, datetime]:
-        """When each lease was last written, by the clock of the store."""
+        """Returns when each lease was last written, by the clock of the store."""
         return {info.base_name.removesuffix(".json"): info.mtime for info in self._infos("leases", ".json")}
 
     def read_lease(self, name: str) -> str | None:
-        """The text of a lease, or None if it is gone."""
+        """Reads the text of a lease; None if it is gone."""
         text = self._get(f"leases/{name}.json")
         return None if text is None else text.decode()
 
     def drop_lease(self, name: str) -> None:
         """Deletes a lease, if it is there."""
         if name in self.leases():
-            self._delete(f"leases/{name}.json")
+            self._remove(f"{self.root}/leases/{name}.json")
 
     def _get(self, path: str) -> bytes | None:
+        source = f"{self.root}/{path}"
         try:
-            with self.fs.open_input_stream(f"{self.root}/{path}") as stream:
+            with self.fs.open_input_stream(source) as stream:
                 return stream.read()
-        except OSError as error:
-            if (
-                self.fs.get_file_info(f"{self.root}/{path}").type == pafs.FileType.NotFound
-            ):  # S3 has no error of its own
+        except OSError as error:  # S3 has none of its own for a file that goes while it is read
+            if self.fs.get_file_info(source).type == pafs.FileType.NotFound:
                 return None
-            raise StoreError(f"{self.root}/{path} cannot be read: {first_line(error)}") from None
-
-    def _delete(self, path: str) -> None:
-        self._remove(f"{self.root}/{path}")
+            raise StoreError(f"{source} cannot be read: {first_line(error)}") from None
 
     def _remove(self, path: str) -> None:
         try:
@@ -162,7 +158,7 @@ class Store(Reader):
 
 
 def parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:
-    """A Parquet file of the store; ``names``, of the rows of a merged one, go into its footer."""
+    """Returns a Parquet file of the store; ``names``, of the rows of a merged one, go into its footer."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
         writer.write_table(rows, row_group_size=max(1, ROW_GROUP * len(rows) // max(1, rows.nbytes)))
