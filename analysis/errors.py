@@ -1,4 +1,4 @@
-"""The one exception of this room."""
+"""Error of this room, and hints at what a misspelt name may mean."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ class AnalysisError(UserError):
 
 
 def choices(wanted: str, there: Iterable[str]) -> str:
-    """What there is instead of an unknown name: ``"did you mean 'b'? there are: a, b"``."""
+    """Says what there is instead of an unknown name: ``"did you mean 'b'? there are: a, b"``."""
     names = sorted(there)
     close = difflib.get_close_matches(wanted, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""

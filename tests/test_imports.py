@@ -1,5 +1,5 @@
-"""Who may import whom: esbn_core <- ablations <- study; analysis meets them only through files, and both find those by
-study.place and study.files."""
+"""Who may import whom: esbn_core <- ablations <- study; analysis meets them only through the store, which study.store
+reads for both."""
 
 import ast
 import subprocess
@@ -80,15 +80,27 @@ def test_ablations_import_only_the_core(path: Path) -> None:
 
 
 @files("analysis")
-def test_analysis_imports_no_other_room_and_no_machinery(path: Path) -> None:
-    assert imported_by(path).isdisjoint({"esbn_core", "ablations", "torch", "ray"})
-    study = {name for name in modules((ROOT / path).read_text("utf-8")) if name.partition(".")[0] == "study"}
-    assert study <= {"study.store.location", "study.store.layout"}
+def test_analysis_imports_of_study_only_the_store_and_no_machinery(path: Path) -> None:
+    assert imported_by(path).isdisjoint({"ablations", "torch", "ray"})
+    rooms = {name for name in modules((ROOT / path).read_text("utf-8")) if name.startswith(("study", "esbn_core"))}
+    shared = {"esbn_core.errors", "esbn_core.vocabulary"}
+    assert all(name in shared or name.startswith("study.store.") for name in rooms)
 
 
-@pytest.mark.parametrize("path", ["study/store/location.py", "study/store/layout.py"])
-def test_what_analysis_shares_imports_only_pyarrow(path: str) -> None:
-    assert imported_by(Path(path)) <= {"pyarrow"} | sys.stdlib_module_names
+@pytest.mark.parametrize("module", ["location", "layout", "names", "schema", "errors", "reader"])
+def test_what_analysis_shares_imports_only_pyarrow(module: str) -> None:
+    path = Path(f"study/store/{module}.py")
+    assert imported_by(path) <= {"pyarrow", "study", "esbn_core"} | sys.stdlib_module_names
+    rooms = {name for name in modules((ROOT / path).read_text("utf-8")) if name.startswith(("study", "esbn_core"))}
+    shared = {"esbn_core.errors", "esbn_core.vocabulary"}
+    assert all(name in shared or name.startswith("study.store.") for name in rooms)
+
+
+@files("study")
+def test_store_imports_no_other_room_of_study(path: Path) -> None:
+    if path.parts[1] == "store":
+        names = {name for name in modules((ROOT / path).read_text("utf-8")) if name.startswith("study")}
+        assert all(name.startswith("study.store") for name in names)
 
 
 @files("study")

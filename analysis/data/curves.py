@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.data.trials import VARIANT, has_rows, read
+from analysis.data.results import has_rows, read
+from analysis.data.trials import VARIANT
 
 BINS = 25  # points of a curve per decade of updates
 
@@ -34,7 +35,7 @@ class Course(NamedTuple):
 
 
 def curves_of(results: str, trials: pd.DataFrame) -> pa.Table:
-    """Points of the curves of completed trials, as `mean_courses` takes them; none where the store has none."""
+    """Reads the curves of completed trials, as `mean_courses` takes them; none where the store has none."""
     columns = ["trial_id", "update", "accuracy"]
     completed = trials.loc[trials["status"] == "completed", "trial_id"].tolist()
     if not completed or not has_rows(results, "curves"):
@@ -43,7 +44,7 @@ def curves_of(results: str, trials: pd.DataFrame) -> pa.Table:
 
 
 def mean_courses(trials: pd.DataFrame, curves: pa.Table | pd.DataFrame) -> dict[tuple[str, int, str], Course]:
-    """Time courses of training by task, m and arm: the mean over the networks of a variant, point by point.
+    """Returns time courses of training by task, m and arm: the mean over the networks of a variant, point by point.
 
     Measurements of a network that are closer than 1/25 of a decade of updates are averaged first, so each network
     counts once at a point.

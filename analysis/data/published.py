@@ -1,4 +1,4 @@
-"""The paper's test accuracies."""
+"""Test accuracies of the paper."""
 
 import csv
 import functools
@@ -22,7 +22,7 @@ UNPUBLISHED = Published(math.nan, math.nan, None)
 
 @functools.cache
 def published() -> dict[tuple[str, int, str], Published]:
-    """The paper's test accuracies by task, withheld and arm; a cell printed in two tables names both."""
+    """Reads the paper's test accuracies by task, withheld and arm; a cell printed in two tables names both."""
     cells: dict[tuple[str, int, str], Published] = {}
     for (task, withheld, arm), printed in published_cells():
         cell = (task, withheld, arm)
@@ -32,7 +32,7 @@ def published() -> dict[tuple[str, int, str], Published]:
 
 
 def published_cells() -> list[tuple[tuple[str, int, str], Published]]:
-    """Task, withheld and arm of every cell the paper prints, and what is in it, in the order of its tables.
+    """Reads every cell the paper prints and what is in it, in the order of its tables.
 
     Source: paper Tables 9-20; 10 networks each.
     """

@@ -1,14 +1,16 @@
-"""SQL over the result store, and the saved questions."""
+"""SQL over the tables of the store, and the saved questions."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 
-from analysis.data.trials import TABLES, open_table, outdated, tables_with_rows, torn_file
+from analysis.data.results import Results
 from analysis.errors import AnalysisError, choices
+from study.store.layout import Files
+from study.store.schema import TABLES
 
 # The store is read and nothing else: no other files, no downloads, no variables of this program.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
@@ -20,7 +22,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 
 
 def query(results: str, sql: str) -> pa.Table:
-    """The answer to one DuckDB SELECT over the tables of the store.
+    """Answers one DuckDB SELECT over the tables of the store.
 
     Args:
         results: folder or URI the studies were run into.
@@ -28,27 +30,24 @@ def query(results: str, sql: str) -> pa.Table:
     Returns:
         The rows and columns asked for.
     Raises:
-        AnalysisError: the SQL is wrong (with DuckDB's hint), the store has no rows of a table yet, or a file is torn.
+        AnalysisError: the SQL is wrong (with DuckDB's hint), or the store has no rows of a table yet.
+        StoreError: a file is torn, or the place cannot be read.
     """
-    while True:
-        tables = {table: open_table(results, table) for table in tables_with_rows(results)}
-        if not tables:
-            raise AnalysisError(f"results={results!r} has no tables yet; name the folder that a study was run into")
-        try:
-            return _answer(tables, sql)
-        except duckdb.Error as error:
-            parts = [part for parts in tables.values() for part in parts]
-            if isinstance(error, duckdb.InvalidInputException):  # DuckDB's word for an error of Arrow
-                if outdated(parts):
-                    continue
-                if torn := torn_file(parts):
-                    raise torn from None
-            raise AnalysisError(_sentence(str(error), list(tables))) from None
+    store = Results(results)
+    tables = [table for table in TABLES if store.has_rows(table)]
+    if not tables:
+        raise AnalysisError(f"results={results!r} has no tables yet; name the folder that a study was run into")
+    try:
+        failures = (duckdb.InvalidInputException,)  # DuckDB's word for an error of Arrow
+        return store.read_files(tables, lambda files: _answer(store, files, sql), failures)
+    except duckdb.Error as error:
+        raise AnalysisError(_sentence(str(error), tables)) from None
 
 
-def _answer(tables: dict[str, list[ds.FileSystemDataset]], sql: str) -> pa.Table:
+def _answer(store: Results, files: Mapping[str, Files], sql: str) -> pa.Table:
     with duckdb.connect(config=_CONFIG) as connection:
-        for table, parts in tables.items():
+        for table in files:
+            parts = store.datasets(table, files[table])
             for i, part in enumerate(parts):
                 connection.register(f"{table} {i}" if len(parts) > 1 else table, part)
             if len(parts) > 1:
@@ -56,7 +55,7 @@ def _answer(tables: dict[str, list[ds.FileSystemDataset]], sql: str) -> pa.Table
                 connection.execute(f"CREATE VIEW {table} AS {' UNION ALL '.join(selects)}")
         answer = connection.sql(sql)
         if answer is None:
-            raise AnalysisError(f"sql={sql!r} asks for no rows; write a SELECT over {', '.join(tables)}")
+            raise AnalysisError(f"sql={sql!r} asks for no rows; write a SELECT over {', '.join(files)}")
         rows = answer.to_arrow_table()
     doubled = {name for name in rows.column_names if rows.column_names.count(name) > 1}
     if doubled:
@@ -65,13 +64,13 @@ def _answer(tables: dict[str, list[ds.FileSystemDataset]], sql: str) -> pa.Table
 
 
 def saved() -> dict[str, str]:
-    """The saved questions: name -> SQL, whose first line is a comment that says what it answers."""
+    """Reads the saved questions: name -> SQL, whose first line is a comment that says what it answers."""
     folder = Path(__file__).with_name("queries")
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sql"))}
 
 
 def question(sql: str) -> str:
-    """The SQL itself, or that of the saved question whose name it is; one word is a name.
+    """Returns the SQL itself, or that of the saved question whose name it is; one word is a name.
 
     Raises:
         AnalysisError: no saved question has this name.

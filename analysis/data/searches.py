@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
-from analysis.data.trials import has_rows, read
+from analysis.data.results import has_rows, read
 from analysis.errors import AnalysisError, choices
 
 STATES = {
@@ -34,15 +34,16 @@ class Search(NamedTuple):
 
 
 def load_search(results: str, name: str) -> Search:
-    """A search with all its suggestions, whatever became of them; errors are those of `load_searches`."""
+    """Reads a search with all its suggestions, whatever became of them; errors are those of `load_searches`."""
     return load_searches(results, [name])[name]
 
 
 def load_searches(results: str, names: Sequence[str]) -> dict[str, Search]:
-    """Searches with all their suggestions, by name, from one reading of each table.
+    """Reads searches with all their suggestions, by name, from one reading of each table.
 
     Raises:
-        AnalysisError: there is no such search or it has no suggestions yet; a file is torn.
+        AnalysisError: there is no such search or it has no suggestions yet.
+        StoreError: a file is torn.
     """
     there = read(results, "searches").to_pylist() if has_rows(results, "searches") else []
     about = {row["search"]: row for row in there}
@@ -51,14 +52,14 @@ def load_searches(results: str, names: Sequence[str]) -> dict[str, Search]:
     rungs = pd.DataFrame({"search": [], "suggestion": [], "update": [], "accuracy": []})
     if has_rows(results, "rungs"):
         rungs = read(results, "rungs", list(rungs), wanted).to_pandas()
-    found = {}
+    searches = {}
     for name in names:
         if name not in about:
             raise AnalysisError(f"search={name!r} is not in results={results!r}; {choices(name, list(about))}")
         if suggestions is None or not (mine := suggestions["search"] == name).any():
             raise AnalysisError(f"search={name!r} has no suggestions yet; `esbn search {name}` makes them")
-        found[name] = _search(about[name], suggestions.loc[mine], rungs.loc[rungs["search"] == name])
-    return found
+        searches[name] = _search(about[name], suggestions.loc[mine], rungs.loc[rungs["search"] == name])
+    return searches
 
 
 def _search(about: dict[str, Any], suggestions: pd.DataFrame, rungs: pd.DataFrame) -> Search:
@@ -70,7 +71,7 @@ def _search(about: dict[str, Any], suggestions: pd.DataFrame, rungs: pd.DataFram
 
 
 def measured(search: Search, update: int | None = None) -> pd.DataFrame:
-    """Suggestions with an accuracy to compare, in `score`: the last that each has reached, or the one at a rung.
+    """Returns suggestions with an accuracy to compare, in `score`: the last that each has reached, or that at a rung.
 
     Twins of earlier suggestions are left out, since they were not trained.
 
@@ -93,7 +94,7 @@ def measured(search: Search, update: int | None = None) -> pd.DataFrame:
 
 
 def as_optuna(search: Search, frame: pd.DataFrame) -> optuna.Study:
-    """An Optuna study in memory that holds suggestions as completed, with their `score` as value."""
+    """Makes an Optuna study in memory that holds suggestions as completed, with their `score` as value."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize")
     study.add_trials(
@@ -131,7 +132,7 @@ def _storage(path: Path) -> optuna.storages.BaseStorage:
 
 
 def _trials(search: Search) -> Sequence[optuna.trial.FrozenTrial]:
-    found = []
+    trials = []
     for row in search.suggestions.to_dict("records"):
         trained = row["suggestion"] if pd.isna(row["same_as"]) else row["same_as"]
         rungs = search.rungs.loc[search.rungs["suggestion"] == trained]
@@ -149,12 +150,12 @@ def _trials(search: Search) -> Sequence[optuna.trial.FrozenTrial]:
         )
         trial.datetime_start = _naive(row["suggested_at"])
         trial.datetime_complete = None if row["status"] == "running" else _naive(row["finished_at"])
-        found.append(trial)
-    return found
+        trials.append(trial)
+    return trials
 
 
 def _naive(at: pd.Timestamp) -> Any:
-    """As Optuna has times: local, and without saying so."""
+    """Returns a time as Optuna has it: local, and without saying so."""
     return at.to_pydatetime().astimezone().replace(tzinfo=None)
 
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from analysis.data.cells import load_cells
 from analysis.data.curves import curves_of
 from analysis.data.published import PUBLISHED_N
-from analysis.data.trials import VARIANT, load_cells
+from analysis.data.trials import VARIANT
 from analysis.errors import AnalysisError
 from analysis.figures import study as figures
 from analysis.figures.sheet import save, using

@@ -27,7 +27,8 @@ from matplotlib.patheffects import withStroke
 
 from analysis.data.curves import BINS, Course, curves_of, mean_courses
 from analysis.data.published import PUBLISHED_N
-from analysis.data.trials import VARIANT, has_rows, load_keys, load_study, read
+from analysis.data.results import has_rows, load_keys, read
+from analysis.data.trials import VARIANT, load_study
 from analysis.errors import AnalysisError
 from analysis.figures import keys as key_figures
 from analysis.figures.palette import Style, styles

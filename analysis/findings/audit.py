@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow.compute as pc
 
-from analysis.data.trials import VARIANT, has_rows, read
+from analysis.data.results import has_rows, read
+from analysis.data.trials import VARIANT
 from analysis.errors import AnalysisError
 from analysis.findings.comparison import spans
 from esbn_core.vocabulary import CURVE_STEP, Cell

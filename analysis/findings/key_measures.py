@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analysis.data.trials import VARIANT, load_keys
+from analysis.data.results import load_keys
+from analysis.data.trials import VARIANT
 from analysis.errors import AnalysisError
 from analysis.findings import key_geometry
 

@@ -5,8 +5,9 @@ An arm's label says what is changed in the paper's ESBN, so equal task, m and la
 
 from typing import NamedTuple
 
+from analysis.data.cells import load_cells, load_external
 from analysis.data.published import PUBLISHED_N, Published, published, published_cells
-from analysis.data.trials import VARIANT, load_cells, load_external
+from analysis.data.trials import VARIANT
 from analysis.statistics.summary import Summary, summarise
 from esbn_core.vocabulary import Cell
 

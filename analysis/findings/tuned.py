@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from analysis.data.results import read
 from analysis.data.searches import Search, load_searches
-from analysis.data.trials import VARIANT, load_study, read, refuse_repeats
+from analysis.data.trials import VARIANT, load_study, refuse_repeats
 from analysis.errors import AnalysisError
 from analysis.findings.accuracy import VariantAccuracy, variant_accuracies
 from esbn_core.vocabulary import TUNED, Cell

@@ -16,7 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.data.curves import BINS, curves_of, mean_courses
-from analysis.data.trials import VARIANT, has_rows, load_keys, load_study, read
+from analysis.data.results import has_rows, load_keys, read
+from analysis.data.trials import VARIANT, load_study
 from analysis.errors import AnalysisError, choices
 from analysis.figures.palette import styles
 from analysis.findings import key_geometry

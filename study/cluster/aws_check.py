@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from esbn_core.errors import ConfigError
 from study.cluster.config_file import AwsCluster, import_boto, list_prices, read_aws
-from study.store.store import Store, StoreError
+from study.store.errors import StoreError
+from study.store.store import Store
 
 TOKEN = Path("~/.ray/auth_token")
 SSM = "resolve:ssm:"

@@ -19,9 +19,9 @@ from esbn_core.objects import glyphs
 from study.monitoring.cost import hardware
 from study.monitoring.status import busy_seconds, by_worker
 from study.planning.study_plan import plan_study
-from study.running.provenance import provenance
 from study.running.run_study import run_study
 from study.running.worker_process import fresh_process
+from study.store.provenance import provenance
 from study.store.store import Store
 
 COLUMNS = {

@@ -21,7 +21,8 @@ from study.running.ray_session import Slots, run_on_tune, start_session
 from study.running.resources import PACK_ON_CPU, PACK_ON_GPU, Resources
 from study.running.retries import INDEX, Retrying
 from study.running.run_context import RunContext
-from study.store.store import Store, StoreError
+from study.store.errors import StoreError
+from study.store.store import Store
 
 
 def launch(

@@ -20,10 +20,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects
 from esbn_core.own_model import OwnModel
-from study.running.provenance import provenance
 from study.running.resources import MOST_THREADS, Resources
 from study.running.retries import RETRIES
 from study.running.run_context import MEMORY_SETTINGS, RunContext, sees_store, unshared_store_message
+from study.store.provenance import provenance
 from study.store.store import Store
 
 

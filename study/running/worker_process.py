@@ -15,7 +15,8 @@ from esbn_core.checkpoint import CheckpointError
 from esbn_core.train import PackResult, Position, train
 from study.planning.packs import Pack
 from study.running.run_context import MEMORY_SETTINGS, RunContext, sees_store, unshared_store_message
-from study.store.store import Store, StoreError
+from study.store.errors import StoreError
+from study.store.store import Store
 
 REPORT_SECONDS = 1.0
 

@@ -13,15 +13,17 @@ from ablations import SearchSpace
 from esbn_core.objects import Objects, glyphs
 from study.planning import rows
 from study.planning.packs import Suggestion
-from study.running.provenance import provenance
 from study.running.ray_session import run_on_tune, start_session
 from study.running.resources import Resources
 from study.running.retries import INDEX, Retrying
 from study.running.run_context import RunContext
 from study.searching.progress import SearchProgress
 from study.searching.suggestions import Suggestions
-from study.store.lease import lease, of_search
-from study.store.store import Store, StoreError
+from study.store.errors import StoreError
+from study.store.lease import lease
+from study.store.names import lease_of_search
+from study.store.provenance import provenance
+from study.store.store import Store
 
 
 def search(
@@ -45,7 +47,7 @@ def search(
     objects = glyphs()
     store.prepare()
     rows.write_objects(store, objects)
-    with lease(store, [of_search(space.name)]) as held:
+    with lease(store, [lease_of_search(space.name)]) as held:
         shared = {"images_hash": objects.digest(), **provenance()}
         suggestions = Suggestions(space, store, sampler, pruner, shared)
         if not suggestions.exhausted:

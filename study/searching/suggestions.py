@@ -13,9 +13,10 @@ from optuna.distributions import distribution_to_json
 from ablations import SearchSpace
 from esbn_core.config import arm_label
 from esbn_core.errors import ConfigError
-from study.planning.packs import Pack, Suggestion, suggestion_name
+from study.planning.packs import Pack, Suggestion
 from study.planning.plan import PlannedTrial
 from study.searching.optuna_replay import STATES, OptunaReplay, Rungs, distribution
+from study.store.names import suggestion_name
 from study.store.store import Store
 
 ENDED = tuple(STATES)

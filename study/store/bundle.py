@@ -1,4 +1,4 @@
-"""One archive with all that tables and figures are made of, to be read into a store elsewhere.
+"""Bundle: one archive with all that tables and figures are made of, to be read into a store elsewhere.
 
 A zip file, nothing of it compressed twice:
 
@@ -29,12 +29,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from esbn_core.errors import UserError
-from study.planning.packs import search_of, suggestion_name
-from study.running.provenance import provenance
 from study.store.compact import INPUT, MERGEABLE
-from study.store.layout import KEY, NAMES
-from study.store.lease import lease, of_search
+from study.store.errors import BundleError
+from study.store.layout import NAMES
+from study.store.lease import lease
+from study.store.names import KEY, lease_of_search, search_of, suggestion_name
+from study.store.provenance import provenance
 from study.store.schema import SCHEMA_VERSION, TABLES
 from study.store.store import Store, parquet
 
@@ -52,10 +52,6 @@ MANIFEST, ENVIRONMENT = "manifest.json", "environment.txt"
 LARGEST = 2**30  # bytes of a file in an archive
 _NAME = r"[^/\\.][^/\\]*"
 _MEMBER = re.compile(rf"(?:{'|'.join(TABLES)})/{_NAME}\.parquet|figures/{_NAME}|{ENVIRONMENT}|{MANIFEST}")
-
-
-class BundleError(UserError):
-    """The archive cannot be written, or must not be imported; the message names the file or trial and says why."""
 
 
 def export_bundle(store: Store, path: Path, studies: Collection[str], figures: Path | None) -> dict[str, int]:
@@ -93,7 +89,7 @@ def export_bundle(store: Store, path: Path, studies: Collection[str], figures: P
 
 
 def _wanted(store: Store, studies: Collection[str]) -> dict[str, set[str]]:
-    """Names to export, by table."""
+    """Returns the names to export, by table."""
     wanted = {table: store.names(table) for table in reversed(ORDER)}  # what is written first is listed last
     if studies:
         asked: set[str] = set()
@@ -127,7 +123,7 @@ def _members(store: Store, wanted: dict[str, set[str]], figures: Path | None) ->
     for table in MERGEABLE:
         for number, names in enumerate(_groups(store, table, wanted[table])):
             yield f"{table}/{number:06d}.parquet", parquet(store.read(table, names=names), names).to_pybytes()
-    packages = {f"{found.name}=={found.version}" for found in importlib.metadata.distributions()}
+    packages = {f"{package.name}=={package.version}" for package in importlib.metadata.distributions()}
     yield ENVIRONMENT, "".join(f"{package}\n" for package in sorted(packages, key=str.lower)).encode()
     for file in sorted(figures.iterdir()) if figures else ():
         if file.is_file() and not file.name.startswith("."):
@@ -135,7 +131,7 @@ def _members(store: Store, wanted: dict[str, set[str]], figures: Path | None) ->
 
 
 def _groups(store: Store, table: str, wanted: set[str]) -> Iterator[set[str]]:
-    """The names of a table in groups whose files are small enough to be held in memory together."""
+    """Yields the names of a table in groups whose files are small enough to be held in memory together."""
     files = store.files(table)
     group: set[str] = set()
     size = 0
@@ -164,7 +160,7 @@ def import_bundle(store: Store, path: Path) -> dict[str, tuple[int, int]]:
             names = {table: set().union(*(part for part in parts[table].values())) for table in ORDER}
             _refuse_disagreement(store, archive, parts)
             store.prepare()
-            new_trials, searches = names["trials"] - store.names("trials"), map(of_search, names["searches"])
+            new_trials, searches = names["trials"] - store.names("trials"), map(lease_of_search, names["searches"])
             with lease(store, [*new_trials, *searches]):
                 counts = {}
                 begun = _begun(store)
@@ -181,7 +177,7 @@ def import_bundle(store: Store, path: Path) -> dict[str, tuple[int, int]]:
 
 
 def _begun(store: Store) -> set[str]:
-    """Names of the suggestions of the store that have not ended; those of a bundle may be further."""
+    """Returns the names of the suggestions of the store that have not ended; those of a bundle may be further."""
     columns = ["search", "suggestion", "status"]
     rows = store.read("suggestions", columns).to_pylist()
     return {suggestion_name(row["search"], row["suggestion"]) for row in rows if row["status"] == "running"}
@@ -196,7 +192,7 @@ def _add(store: Store, table: str, names: Collection[str], rows: pa.Table) -> No
 
 
 def _verified(archive: zipfile.ZipFile) -> dict[str, dict[str, frozenset[str]]]:
-    """The files of an archive by table, each with the names it has rows of, once every byte has been checked."""
+    """Checks every byte of an archive; returns its files by table, each with the names it has rows of."""
     members = archive.infolist()
     for info in members:
         if not _MEMBER.fullmatch(info.filename) or info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
@@ -239,7 +235,7 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _names(archive: zipfile.ZipFile, table: str, member: str, file: str) -> frozenset[str]:
-    """The names a Parquet file of an archive has rows of, once its columns and names are found to be in order."""
+    """Returns the names a Parquet file of an archive has rows of, once its columns and names have been checked."""
     try:
         with pq.ParquetFile(pa.BufferReader(archive.read(member))) as parquet_file:
             schema, metadata = parquet_file.schema_arrow, parquet_file.metadata.metadata or {}
@@ -266,7 +262,7 @@ def _rows(archive: zipfile.ZipFile, member: str) -> pa.Table:
 
 
 def _refuse_disagreement(store: Store, archive: zipfile.ZipFile, parts: dict[str, dict[str, frozenset[str]]]) -> None:
-    found = []
+    differences = []
     for table, columns in SAME.items():
         there, named = store.names(table), [KEY] if KEY in TABLES[table].names else []
         for member, names in parts[table].items():
@@ -275,20 +271,20 @@ def _refuse_disagreement(store: Store, archive: zipfile.ZipFile, parts: dict[str
                     {row.get(KEY, min(both)): row for row in rows.select([*named, *columns]).to_pylist()}
                     for rows in (store.read(table, [*named, *columns], names=both), _rows(archive, member))
                 )  # a file without a trial has one row, and its name
-                found += [
+                differences += [
                     f"{name} ({column}: {ours[name][column]} here, {theirs[name][column]} in the bundle)"
                     for name in sorted(both)
                     for column in _settled(columns, ours[name], theirs[name])
                     if ours[name][column] != theirs[name][column]
                 ]
-    if found:
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    if differences:
+        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
         raise BundleError(
-            f"the bundle has other results than {store.uri}: {'; '.join(found[:5])}{more}; nothing was "
+            f"the bundle has other results than {store.uri}: {'; '.join(differences[:5])}{more}; nothing was "
             "imported: import it into a place of its own with --results"
         )
 
 
 def _settled(columns: tuple[str, ...], *rows: dict[str, Any]) -> tuple[str, ...]:
-    """The columns that are results, or nothing but the parameters while a suggestion is still running somewhere."""
+    """Returns the columns that are results; of a suggestion that is still running somewhere only the parameters."""
     return ("parameters",) if any(row.get("status") == "running" for row in rows) else columns

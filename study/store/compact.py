@@ -1,4 +1,4 @@
-"""Merges the many small files of a store into few; readers, and runs that train other trials, go on meanwhile.
+"""Compaction of a store: its many small files become few, while readers and runs of other trials go on.
 
 A merged file is written whole before the files it stands for are deleted, and readers know which of the two counts
 (study/store/layout.py). So a compaction can be stopped at any point; the next one deletes what it left.
@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import pyarrow.fs as pafs
 
+from study.store.errors import StoreError
 from study.store.layout import Files
 from study.store.lease import held, lease
-from study.store.store import Store, StoreError
+from study.store.store import Store
 
 MERGEABLE = ("trials", "curves", "keys", "external")  # the tables with a file for every trial
 LARGE = 64 * 2**20  # bytes; files of this size stay as they are
@@ -38,20 +39,20 @@ def compact(store: Store, tell: Callable[[str], None]) -> None:
     ended -= held(store)
     with lease(store, ended):
         for table in MERGEABLE:
-            before = _count(store.files(table))
+            before = _count(store, table)
             while groups := _groups(store.files(table), ended):
                 for group in groups:
                     _merge(store, table, group)
             if before:
-                tell(f"{table}: {before:,} files, now {_count(store.files(table)):,}")
+                tell(f"{table}: {before:,} files, now {_count(store, table):,}")
 
 
-def _count(files: Files) -> int:
-    return len(files.single) + len(files.merged)
+def _count(store: Store, table: str) -> int:
+    return sum(map(len, store.listing(table)))
 
 
 def _groups(files: Files, ended: set[str]) -> list[list[_Input]]:
-    """Files to replace by one each: small ones, and merged ones with rows that count no more."""
+    """Returns groups of files to replace by one each: small ones, and merged ones with rows that count no more."""
     stale = {file.info.path for file in files.merged if file.stale}
     inputs = [
         *(_Input(info, frozenset({name})) for name, info in files.single.items()),
@@ -73,10 +74,10 @@ def _merge(store: Store, table: str, group: list[_Input]) -> None:
     names = frozenset[str]().union(*(file.names for file in group))
     if names:
         rows = store.read(table, names=names)
-        strange = set(rows["trial_id"].unique().to_pylist()) - names
-        if strange:
+        others = set(rows["trial_id"].unique().to_pylist()) - names
+        if others:
             raise StoreError(
-                f"table {table} of {store.uri} has rows of {min(map(str, strange))} in a file of another name; "
+                f"table {table} of {store.uri} has rows of {min(map(str, others))} in a file of another name; "
                 "delete that file"
             )
         store.write_merged(table, names, rows)

@@ -1,4 +1,4 @@
-"""Test results of networks that the authors' released code trained, as rows of the table `external`.
+"""Import of test results of networks that the authors' released code trained, as rows of the table `external`.
 
     test/<task>/m<withheld>/<model>_<norm>_lr<learning rate>/run<run>.txt      two lines: loss acc, then the values
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from esbn_core.config import PAPER, arm_label
 from esbn_core.errors import ConfigError
-from study.store.layout import KEY
+from study.store.names import KEY
 from study.store.store import Store
 
 TASKS = {"same_diff": "same_different", "RMTS": "rmts", "dist3": "distribution_of_three",
@@ -69,15 +69,15 @@ def import_external(store: Store, folder: Path, origin: str, encoder: str) -> di
 def _row(path: Path, folder: Path, origin: str, encoder: str) -> dict[str, Any]:
     file = path.relative_to(folder).as_posix()
     task, withheld, settings, run = path.relative_to(folder).parts
-    found = _FOLDER.fullmatch(settings)
-    if task not in TASKS or not found or found["model"] not in MODELS:
+    named = _FOLDER.fullmatch(settings)
+    if task not in TASKS or not named or named["model"] not in MODELS:
         raise ConfigError(f"{file}: the task must be one of {', '.join(TASKS)}, the model of {', '.join(MODELS)}")
     numbers = re.fullmatch(r"m(\d+)/run(\d+)\.txt", f"{withheld}/{run}")
     if not numbers:
         raise ConfigError(f"{file}: m and run must be whole numbers")
     m = int(numbers[1])
     try:
-        arm = _arm(TASKS[task], m, encoder, **found.groupdict())
+        arm = _arm(TASKS[task], m, encoder, **named.groupdict())
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
     loss, accuracy = _values(path, file)
@@ -87,7 +87,7 @@ def _row(path: Path, folder: Path, origin: str, encoder: str) -> dict[str, Any]:
 
 
 def _arm(task: str, withheld: int, encoder: str, model: str, norm: str | None, rate: str | None) -> str:
-    """The label of a network of ours with the same settings: what differs from the paper's protocol is named in it."""
+    """Returns the label of a network of ours with the same settings: what differs from the paper's is named in it."""
     plain = PAPER.with_(task=task, withheld=withheld)
     arm: dict[str, Any] = dict(MODELS[model])
     if encoder != plain.encoder:

@@ -1,4 +1,4 @@
-"""Who trains what at the moment: a run holds a lease on its trials, so that two runs never train one trial twice.
+"""Leases on trials: a run holds one on what it trains, so that two runs never train one trial twice.
 
 A compaction and an import hold one too, so that nobody trains what they move.
 
@@ -24,8 +24,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from esbn_core.errors import UserError
-from study.store.store import Store, StoreError
+from study.store.errors import LeaseError, StoreError
+from study.store.names import lease_of_search
+from study.store.store import Store
 
 LEASE_SECONDS = 60.0  # a lease that was not renewed for so long is dead
 RENEW_SECONDS = 10.0
@@ -33,13 +34,9 @@ READINGS = 5  # of a lease that makes no sense, before it is taken for none
 CLAIM_SECONDS = 10.0  # how long the first of several claims waits for the others to give up
 
 
-class LeaseError(UserError):
-    """Another run has some of these trials; the message says which run and what to do."""
-
-
 @dataclass(frozen=True)
 class Lease:
-    """What the file of a lease says.
+    """Content of the file of a lease.
 
     Attributes:
         host: name of the machine.
@@ -68,18 +65,13 @@ class Lease:
         return json.dumps(asdict(self))
 
     def gone(self) -> bool:
-        """Whether its process was on this machine and is no more."""
+        """True if its process ran on this machine and has exited."""
         return self.machine == _machine() and self.process != _process(self.pid)
-
-
-def of_search(search: str) -> str:
-    """What a run of this search holds in place of a trial."""
-    return f"search {search}"
 
 
 @contextmanager
 def lease(store: Store, trials: Collection[str]) -> Iterator[str]:
-    """Holds a lease on trials, or on a search (see `of_search`), and renews it; gives its name.
+    """Holds a lease on trials, or on a search (see `lease_of_search`), and renews it; gives its name.
 
     Raises:
         LeaseError: another run that is alive has some of them.
@@ -119,29 +111,29 @@ def _win(store: Store, name: str, own: Lease) -> None:
 
 
 def _named(held: Lease, own: Lease) -> str:
-    """What both want, for people."""
+    """Returns what both want, for people."""
     both = set(held.trials) & set(own.trials)
-    searches = sorted(name for name in both if name.startswith(of_search("")))
+    searches = sorted(name for name in both if name.startswith(lease_of_search("")))
     return ", ".join(searches) or f"{len(both)} of these trials"
 
 
 def held(store: Store) -> set[str]:
-    """Ids of the trials that living runs have leases on."""
+    """Returns the ids of the trials that living runs have leases on."""
     with lease(store, ()) as name:  # its age is that of the others' clock: the store's
         return {trial for _, other in _living(store, name) for trial in other.trials}
 
 
 def _others(store: Store, name: str, own: Lease) -> list[tuple[str, Lease]]:
-    """Living leases of other runs on the same trials, those that are sure of theirs first."""
-    found = [(other, held) for other, held in _living(store, name) if set(held.trials) & set(own.trials)]
-    return sorted(found, key=lambda pair: (not pair[1].running, pair[0]))
+    """Returns the living leases of other runs on the same trials, those that are sure of theirs first."""
+    rivals = [(other, held) for other, held in _living(store, name) if set(held.trials) & set(own.trials)]
+    return sorted(rivals, key=lambda rival: (not rival[1].running, rival[0]))
 
 
 def _read(store: Store, name: str) -> Lease | None:
-    """A lease, or None if it is gone.
+    """Reads a lease; None if it is gone.
 
-    A file of S3 that is written anew between the two requests of a reading, for its size and for its content, is read
-    cut off or with a byte too many. So what makes no sense is read again.
+    A file of S3 that is replaced between the two requests of a reading, for its size and for its content, is read cut
+    off or with a byte too many. So what makes no sense is read again.
     """
     for _ in range(READINGS):
         text = store.read_lease(name)
@@ -155,7 +147,7 @@ def _read(store: Store, name: str) -> Lease | None:
 
 
 def _living(store: Store, name: str) -> Iterator[tuple[str, Lease]]:
-    """All leases but this one of runs that are alive; dead ones are deleted."""
+    """Yields all leases but this one of runs that are alive, and deletes dead ones."""
     written = store.leases()
     if name not in written:
         raise StoreError(f"{store.uri} does not list a file that was just written into it; is it being deleted?")
@@ -179,7 +171,7 @@ def _renew(store: Store, name: str, own: Lease, over: threading.Event) -> None:
 
 
 def _machine() -> str:
-    """The host, this boot of it, and the namespace in which pids mean something, where the system tells."""
+    """Returns the host, this boot of it, and the namespace in which pids mean something, where the system tells."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
@@ -188,7 +180,7 @@ def _machine() -> str:
 
 
 def _process(pid: int) -> str:
-    """When a process was started, in clock ticks since boot; empty if it is gone or the system does not tell."""
+    """Returns the start of a process in clock ticks since boot; empty if it is gone or the system does not tell."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

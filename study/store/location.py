@@ -1,4 +1,4 @@
-"""Where results are: a local folder, or a bucket, as one pyarrow filesystem.
+"""Location of results: a local folder or a bucket, as one pyarrow filesystem.
 
 The driver, the workers and the analysis open results here, so that all of them mean the same place by the same words.
 Of S3 a URI says no more than where it is, ``s3://bucket/folder?endpoint_override=host:port&scheme=http&region=...``;
@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from study.store.errors import StoreError
+
 S3_SETTINGS = ("endpoint_override", "region", "scheme")
 S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # http://host:port of S3 that is not of AWS
 S3_ATTEMPTS = 8
@@ -20,11 +22,7 @@ S3_ATTEMPTS = 8
 as long each time and at most 20 s."""
 
 
-class PlaceError(Exception):
-    """There is no such place; the message names it, without any credentials, and says what to do."""
-
-
-class Place(NamedTuple):
+class Location(NamedTuple):
     """A folder on a filesystem, and the URI or absolute path that opens it again elsewhere."""
 
     fs: pafs.FileSystem
@@ -33,40 +31,40 @@ class Place(NamedTuple):
 
     @property
     def local(self) -> bool:
-        """Whether it is on a disk of this machine, or one that looks like it."""
+        """True on a disk of this machine, or one that looks like it."""
         return isinstance(self.fs, pafs.LocalFileSystem)
 
 
-def open_place(results: str) -> Place:
+def open_location(results: str) -> Location:
     """Opens a local folder or a URI; nothing need be there yet.
 
     Raises:
-        PlaceError: the text names no place, or has credentials in it.
+        StoreError: the text names no place, or has credentials in it.
     """
     if not results:
-        raise PlaceError("results='' names no place; give a folder or a URI with --results")
+        raise StoreError("results='' names no place; give a folder or a URI with --results")
     uri = results if "://" in results else os.path.abspath(results)
     try:
         if "://" in uri and "@" in urlsplit(uri).netloc:
-            raise PlaceError("results has credentials in its URI; leave them out and give them by AWS_ACCESS_KEY_ID")
+            raise StoreError("results has credentials in its URI; leave them out and give them by AWS_ACCESS_KEY_ID")
         if uri.startswith("s3://"):
             return _s3(uri)
         fs, root = pafs.FileSystem.from_uri(uri)
     except (pa.ArrowInvalid, OSError, ValueError) as error:
-        raise PlaceError(f"results={results!r} is not a folder or a URI to open: {first_line(error)}") from None
-    return Place(fs, root, uri)
+        raise StoreError(f"results={results!r} is not a folder or a URI to open: {first_line(error)}") from None
+    return Location(fs, root, uri)
 
 
-def _s3(uri: str) -> Place:
+def _s3(uri: str) -> Location:
     parts = urlsplit(uri)
     settings = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name in settings:
         if name not in S3_SETTINGS:  # its value is not shown: it may be a key
-            raise PlaceError(
+            raise StoreError(
                 f"results has {name}= in its S3 URI; it takes {', '.join(S3_SETTINGS)}, and no credentials"
             )
     if not parts.netloc:
-        raise PlaceError(f"results={uri!r} names no bucket; write s3://bucket/folder")
+        raise StoreError(f"results={uri!r} names no bucket; write s3://bucket/folder")
     elsewhere = next((os.environ[name] for name in S3_ENDPOINTS if os.environ.get(name)), None)
     if elsewhere and "endpoint_override" not in settings:  # pyarrow does not look there
         scheme, _, settings["endpoint_override"] = elsewhere.rstrip("/").rpartition("://")
@@ -74,9 +72,9 @@ def _s3(uri: str) -> Place:
     if {"region", "endpoint_override", "AWS_REGION", "AWS_DEFAULT_REGION"}.isdisjoint({*settings, *os.environ}):
         settings["region"] = pafs.resolve_s3_region(parts.netloc)
     fs = pafs.S3FileSystem(**settings, retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS))
-    return Place(fs, f"{parts.netloc}{unquote(parts.path)}".rstrip("/"), uri)
+    return Location(fs, f"{parts.netloc}{unquote(parts.path)}".rstrip("/"), uri)
 
 
 def first_line(error: Exception) -> str:
-    """What went wrong, without the rest of a C++ message."""
+    """Returns what went wrong, without the rest of a C++ message."""
     return str(error).strip().split("\n")[0]

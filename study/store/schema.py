@@ -1,4 +1,4 @@
-"""The tables of the result store: one explicit, versioned, nullable pyarrow schema each, every column documented.
+"""Tables of the result store: one explicit, versioned, nullable pyarrow schema each, every column documented.
 
 The documentation travels as field metadata into each Parquet file.
 """

@@ -1,4 +1,4 @@
-"""The result store: Parquet files that are written once, and checkpoints, under one folder or bucket.
+"""Result store: Parquet files that are written once, checkpoints and leases, under one folder or bucket.
 
     RESULTS/<table>/<name>.parquet       one immutable file per trial (or plan) and table
     RESULTS/<table>/merged/              many of those in one, after a compaction: study/store/layout.py
@@ -18,33 +18,22 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from esbn_core.errors import UserError
-from study.store.layout import KEY, MERGED, NAMES, Files, find, gone, listed
-from study.store.location import PlaceError, first_line, open_place
+from study.store.errors import StoreError
+from study.store.layout import MERGED, NAMES, list_folder, version
+from study.store.location import first_line
+from study.store.names import KEY
+from study.store.reader import Reader
 from study.store.schema import TABLES
 
 ROW_GROUP = 16 * 2**20  # bytes; a reader of the large keys table decodes one group at a time
 REQUESTS = 16  # that delete files of a bucket, where each takes a while
 
 
-class StoreError(UserError):
-    """The store cannot be read or written; the message names the file and what to do."""
-
-
-class Store:
-    """A result store at a local path or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``."""
-
-    def __init__(self, results: str):
-        try:
-            self.fs, self.root, self.uri = place = open_place(results)
-        except PlaceError as error:
-            raise StoreError(str(error)) from None
-        self.local = place.local
+class Store(Reader):
+    """A result store, to read and to write."""
 
     def prepare(self) -> None:
         """Creates the folders and proves that they can be written; raises `StoreError` if not."""
@@ -77,50 +66,10 @@ class Store:
         content = parquet(_table(rows, TABLES[table]).sort_by(KEY), names)
         self._put(f"{table}/{MERGED}/{generation:08d}-{uuid.uuid4().hex[:8]}.parquet", content)
 
-    def files(self, table: str) -> Files:
-        """The files of a table that count."""
-        try:
-            return find(self.fs, f"{self.root}/{table}")
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StoreError(f"table {table} of {self.uri} cannot be listed: {first_line(error)}") from None
-
-    def names(self, table: str) -> set[str]:
-        """Names that a table has rows of; opens the footers of merged files and nothing else."""
-        return self.files(table).names
-
-    def read(self, table: str, columns: Sequence[str] | None = None, names: Collection[str] | None = None) -> pa.Table:
-        """Reads a table, or only the rows of some names; raises `StoreError` naming a file that is not whole."""
-        while True:
-            files = self.files(table)
-            try:
-                return self._rows(table, files, files.names if names is None else set(names), columns)
-            except (pa.ArrowInvalid, OSError) as error:
-                if _versions(files) <= _versions(self.files(table)):  # else one was replaced meanwhile: look again
-                    paths = [path for path, _, _ in sorted(_versions(files))]
-                    raise StoreError(
-                        self._torn(paths) or f"table {table} of {self.uri} cannot be read: {first_line(error)}"
-                    ) from None
-
-    def _rows(self, table: str, files: Files, names: set[str], columns: Sequence[str] | None) -> pa.Table:
-        chosen: list[tuple[list[str], pc.Expression | None]] = [
-            ([info.path for name, info in files.single.items() if name in names], None)
-        ]
-        for file in files.merged:
-            if here := file.names & names:
-                whole = here == file.names and not file.stale
-                chosen.append(([file.info.path], None if whole else pc.field(KEY).isin(sorted(here))))
-        parts = [
-            ds.dataset(paths, schema=TABLES[table], format="parquet", filesystem=self.fs).to_table(
-                columns=list(columns) if columns else None, filter=rows
-            )
-            for paths, rows in chosen
-        ]
-        return pa.concat_tables(parts)
-
     def drop_files(self, table: str, infos: Collection[pafs.FileInfo]) -> None:
         """Deletes files of a table unless they have been written again since they were listed."""
-        there = _versions(self.files(table))
-        paths = [info.path for info in infos if _version(info) in there]
+        there = self.listing(table).versions
+        paths = [info.path for info in infos if version(info) in there]
         with ThreadPoolExecutor(REQUESTS) as pool:
             list(pool.map(self._remove, paths))
 
@@ -129,11 +78,11 @@ class Store:
         self._put(f"checkpoints/{pack_id}.safetensors", data)
 
     def load_checkpoint(self, pack_id: str) -> bytes | None:
-        """The last checkpoint of a pack, or None."""
+        """Returns the last checkpoint of a pack, or None."""
         return self._get(f"checkpoints/{pack_id}.safetensors")
 
     def checkpoint_position(self, pack_id: str) -> dict[str, Any] | None:
-        """How far a checkpoint is, read without its tensors; None if it is gone or not whole."""
+        """Reads how far a checkpoint is, without its tensors; None if it is gone or not whole."""
         try:
             with self.fs.open_input_file(f"{self.root}/checkpoints/{pack_id}.safetensors") as file:
                 n_header = int.from_bytes(file.read(8), "little")
@@ -145,10 +94,10 @@ class Store:
     def drop_checkpoint(self, pack_id: str) -> None:
         """Deletes the checkpoint of a pack that has ended, if there is one."""
         if pack_id in self.checkpoints():
-            self._delete(f"checkpoints/{pack_id}.safetensors")
+            self._remove(f"{self.root}/checkpoints/{pack_id}.safetensors")
 
     def checkpoints(self) -> set[str]:
-        """Packs that have a checkpoint."""
+        """Returns the packs that have a checkpoint."""
         return {info.base_name.removesuffix(".safetensors") for info in self._infos("checkpoints", ".safetensors")}
 
     def write_lease(self, name: str, text: str) -> None:
@@ -156,30 +105,28 @@ class Store:
         self._put(f"leases/{name}.json", text.encode())
 
     def leases(self) -> dict[str, datetime]:
-        """When each lease was last written, by the clock of the store."""
+        """Returns when each lease was last written, by the clock of the store."""
         return {info.base_name.removesuffix(".json"): info.mtime for info in self._infos("leases", ".json")}
 
     def read_lease(self, name: str) -> str | None:
-        """The text of a lease, or None if it is gone."""
+        """Reads the text of a lease; None if it is gone."""
         text = self._get(f"leases/{name}.json")
         return None if text is None else text.decode()
 
     def drop_lease(self, name: str) -> None:
         """Deletes a lease, if it is there."""
         if name in self.leases():
-            self._delete(f"leases/{name}.json")
+            self._remove(f"{self.root}/leases/{name}.json")
 
     def _get(self, path: str) -> bytes | None:
+        source = f"{self.root}/{path}"
         try:
-            with self.fs.open_input_stream(f"{self.root}/{path}") as stream:
+            with self.fs.open_input_stream(source) as stream:
                 return stream.read()
-        except OSError as error:
-            if gone(self.fs, [f"{self.root}/{path}"]):  # of which S3 has no error of its own if it goes meanwhile
+        except OSError as error:  # S3 has none of its own for a file that goes while it is read
+            if self.fs.get_file_info(source).type == pafs.FileType.NotFound:
                 return None
-            raise StoreError(f"{self.root}/{path} cannot be read: {first_line(error)}") from None
-
-    def _delete(self, path: str) -> None:
-        self._remove(f"{self.root}/{path}")
+            raise StoreError(f"{source} cannot be read: {first_line(error)}") from None
 
     def _remove(self, path: str) -> None:
         try:
@@ -191,7 +138,7 @@ class Store:
 
     def _infos(self, folder: str, suffix: str) -> list[pafs.FileInfo]:
         try:
-            return listed(self.fs, f"{self.root}/{folder}", suffix)
+            return list_folder(self.fs, f"{self.root}/{folder}", suffix)
         except (OSError, pa.ArrowInvalid) as error:
             raise StoreError(f"results={self.uri!r} cannot be listed: {first_line(error)}") from None
 
@@ -209,25 +156,9 @@ class Store:
                 self.fs.delete_file(aside)
             raise StoreError(f"{target} cannot be written: {first_line(error)}") from None
 
-    def _torn(self, paths: Sequence[str]) -> str | None:
-        for path in paths:
-            try:
-                pq.ParquetFile(path, filesystem=self.fs).close()
-            except (pa.ArrowInvalid, OSError):
-                return f"{path} is not a whole Parquet file; delete it and run the study again to make its trial anew"
-        return None
-
-
-def _version(info: pafs.FileInfo) -> tuple[str, int, int]:
-    return info.path, info.size, info.mtime_ns
-
-
-def _versions(files: Files) -> set[tuple[str, int, int]]:
-    return {_version(info) for info in (*files.single.values(), *(file.info for file in files.merged))}
-
 
 def parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:
-    """A Parquet file of the store; ``names``, of the rows of a merged one, go into its footer."""
+    """Returns a Parquet file of the store; ``names``, of the rows of a merged one, go into its footer."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
         writer.write_table(rows, row_group_size=max(1, ROW_GROUP * len(rows) // max(1, rows.nbytes)))

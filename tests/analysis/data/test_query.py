@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from analysis_store import curve, trial, write_study
 
-from analysis import AnalysisError, query
+from analysis import AnalysisError, StoreError, query
 from analysis.tables.query import render
 from study.store.store import Store
 
@@ -83,7 +83,7 @@ def test_query_reads_no_other_files(results: str) -> None:
 def test_query_names_a_torn_file(results: str) -> None:
     torn = sorted((Path(results) / "trials").iterdir())[-1]
     torn.write_bytes(b"PAR1")
-    with pytest.raises(AnalysisError, match=f"{torn.name} is not a whole Parquet file"):
+    with pytest.raises(StoreError, match=f"{torn.name} is not a whole Parquet file"):
         query(results, "select * from trials")
 
 

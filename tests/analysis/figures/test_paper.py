@@ -13,9 +13,9 @@ from matplotlib.patches import Rectangle
 from panels import lines, notes, points
 
 from analysis import AnalysisError
+from analysis.data.cells import load_cells
 from analysis.data.curves import curves_of
 from analysis.data.published import published
-from analysis.data.trials import load_cells
 from analysis.figures import keys as key_figures
 from analysis.figures import study as figures
 from analysis.figures.paper import FIGURES, save_paper

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from pytest_regressions.data_regression import DataRegressionFixture
 
-from analysis.data.trials import load_cells
+from analysis.data.cells import load_cells
 from analysis.figures import keys as key_figures
 from analysis.figures import study as figures
 from analysis.figures.sheet import using

@@ -7,7 +7,7 @@ import pytest
 from analysis_store import trial, write_study
 from click.testing import CliRunner
 
-from analysis import AnalysisError
+from analysis import AnalysisError, StoreError
 from analysis.findings.paper import PaperCell, other_code, paper_cells
 from analysis.tables import paper
 from study.cli.main import main
@@ -92,7 +92,7 @@ def test_cells_refuse_a_completed_trial_without_accuracy(tmp_path: Path) -> None
 def test_cells_refuse_a_torn_file(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", RUNS)
     (tmp_path / "trials" / "torn.parquet").write_bytes(b"PAR1")
-    with pytest.raises(AnalysisError, match="torn.parquet is not a whole Parquet file"):
+    with pytest.raises(StoreError, match="torn.parquet is not a whole Parquet file"):
         paper_cells(results)
 
 

@@ -9,9 +9,10 @@ from optuna.trial import TrialState
 
 from ablations import Parameter, SearchSpace
 from esbn_core.errors import ConfigError
-from study.planning.packs import Suggestion, suggestion_name
+from study.planning.packs import Suggestion
 from study.searching.optuna_replay import PRUNERS, SAMPLERS
 from study.searching.suggestions import Suggestions
+from study.store.names import suggestion_name
 from study.store.store import Store
 
 SPACE = SearchSpace(

@@ -16,10 +16,11 @@ from analysis_store import curve, key_rows, object_rows, trial, write_study
 from s3 import bucket_uri
 
 from analysis.findings import accuracy
-from study.planning.packs import suggestion_name
-from study.store.bundle import BundleError, export_bundle, import_bundle
+from study.store.bundle import export_bundle, import_bundle
 from study.store.compact import compact
-from study.store.lease import LeaseError, lease, of_search
+from study.store.errors import BundleError, LeaseError
+from study.store.lease import lease
+from study.store.names import lease_of_search, suggestion_name
 from study.store.schema import TABLES
 from study.store.store import Store, parquet
 
@@ -98,7 +99,7 @@ def test_export_takes_the_searches_of_a_study_along_and_import_knows_them(
         elsewhere.write("suggestions", "tuned-0001", [row | {"status": ours, "accuracies": [0.9]}])
         assert import_bundle(elsewhere, tmp_path / "third.zip")["suggestions"] == counts
         assert elsewhere.read("suggestions").to_pylist() == [row]
-    with lease(elsewhere, [of_search("tuned")]), pytest.raises(LeaseError, match="has search tuned; wait for it"):
+    with lease(elsewhere, [lease_of_search("tuned")]), pytest.raises(LeaseError, match="has search tuned; wait for it"):
         elsewhere.write("suggestions", "tuned-0001", [row])
         import_bundle(elsewhere, tmp_path / "third.zip")
 

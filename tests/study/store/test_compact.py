@@ -15,10 +15,11 @@ from s3 import bucket_uri
 import analysis
 from study.store import compact as compaction
 from study.store.compact import compact
-from study.store.layout import KEY
-from study.store.lease import LeaseError, lease
+from study.store.errors import LeaseError, StoreError
+from study.store.lease import lease
+from study.store.names import KEY
 from study.store.schema import TABLES
-from study.store.store import Store, StoreError
+from study.store.store import Store
 
 IDS = ["a", "b", "c"]
 
@@ -156,7 +157,7 @@ def test_merged_file_that_is_torn_is_named(store: Store) -> None:
         stream.write(b"PAR1 half")
     with pytest.raises(StoreError, match=rf"{path} is not a whole merged file"):
         store.names("trials")
-    with pytest.raises(analysis.AnalysisError, match=rf"{path} is not a whole merged file"):
+    with pytest.raises(StoreError, match=rf"{path} is not a whole merged file"):
         analysis.load(store.uri)
 
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from analysis_store import trial, write_study
 
+from analysis.data.cells import load_external
 from analysis.data.query import query, saved
-from analysis.data.trials import load_external, load_study
+from analysis.data.trials import load_study
 from analysis.findings.accuracy import table
 from analysis.findings.paper import other_code, paper_cells
 from analysis.findings.reproduction import verdicts

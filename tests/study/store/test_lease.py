@@ -12,12 +12,14 @@ import pytest
 from s3 import bucket_uri
 
 from study.store import lease as leases
-from study.store.lease import Lease, LeaseError, lease
+from study.store.errors import LeaseError
+from study.store.lease import Lease, lease
 from study.store.store import Store
 
 HOLDER = """
 import sys, time
-from study.store.lease import LeaseError, lease
+from study.store.errors import LeaseError
+from study.store.lease import lease
 from study.store.store import Store
 try:
     with lease(Store(sys.argv[1]), sys.argv[2:]):

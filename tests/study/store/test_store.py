@@ -12,9 +12,10 @@ import torch
 from s3 import SECRET, bucket_uri
 from safetensors.torch import save
 
-from study.store.location import PlaceError, open_place
+from study.store.errors import StoreError
+from study.store.location import open_location
 from study.store.schema import SCHEMA_VERSION, TABLES
-from study.store.store import Store, StoreError
+from study.store.store import Store
 
 
 @pytest.fixture
@@ -171,8 +172,8 @@ def test_store_refuses_a_uri_it_cannot_open() -> None:
     "results", ["s3://id:{}@bucket/x", "s3://bucket/x?access_key={}", "s3://bucket/x?region=&x={}"]
 )
 def test_place_refuses_credentials_in_a_uri_and_does_not_repeat_them(results: str) -> None:
-    with pytest.raises(PlaceError, match="results has .*credentials") as refused:
-        open_place(results.format(SECRET))
+    with pytest.raises(StoreError, match="results has .*credentials") as refused:
+        open_location(results.format(SECRET))
     assert SECRET not in str(refused.value)
 
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: the commit and the versions that made it."""
+"""Provenance of a result: the commit and the package versions that made it."""
 
 import importlib.metadata
 import platform
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def provenance() -> dict[str, Any]:
-    """Columns of the trials table that name code and packages; commit and dirty are None outside a checkout."""
+    """Returns the columns of `trials` that name code and packages; commit and dirty are None outside a checkout."""
     versions = {f"{name}_version": importlib.metadata.version(name) for name in ("torch", "numpy", "ray")}
     status = _git("status", "--porcelain", "--untracked-files=no")
     return {

@@ -1,0 +1,18 @@
+"""What goes wrong with a store, its leases and its archives, and what a user can mend."""
+
+from esbn_core.errors import UserError
+
+
+class StoreError(UserError):
+    """The store cannot be read or written; the message names the place or file and says what to do.
+
+    No message has credentials in it.
+    """
+
+
+class LeaseError(UserError):
+    """Another run has some of these trials; the message says which run and what to do."""
+
+
+class BundleError(UserError):
+    """The archive cannot be written, or must not be imported; the message names the file or trial and says why."""
