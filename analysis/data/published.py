@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+from esbn_core.vocabulary import Cell
+
 PUBLISHED_N = 10  # networks behind every published mean
 
 
@@ -24,14 +26,13 @@ UNPUBLISHED = Published(math.nan, math.nan, None)
 def published() -> dict[tuple[str, int, str], Published]:
     """Reads the paper's test accuracies by task, withheld and arm; a cell printed in two tables names both."""
     cells: dict[tuple[str, int, str], Published] = {}
-    for (task, withheld, arm), printed in published_cells():
-        cell = (task, withheld, arm)
+    for cell, printed in published_cells():
         source = f"{cells[cell].source}, {printed.source}" if cell in cells else printed.source
         cells[cell] = printed._replace(source=source)
     return cells
 
 
-def published_cells() -> list[tuple[tuple[str, int, str], Published]]:
+def published_cells() -> list[tuple[Cell, Published]]:
     """Reads every cell the paper prints and what is in it, in the order of its tables.
 
     Source: paper Tables 9-20; 10 networks each.
@@ -39,7 +40,7 @@ def published_cells() -> list[tuple[tuple[str, int, str], Published]]:
     with Path(__file__).with_name("published.csv").open(encoding="utf-8", newline="") as file:
         return [
             (
-                (row["task"], int(row["withheld"]), row["arm"]),
+                Cell(row["task"], int(row["withheld"]), row["arm"]),
                 Published(float(row["test_accuracy"]), float(row["sem"]), row["source"]),
             )
             for row in csv.DictReader(file)

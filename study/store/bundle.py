@@ -157,7 +157,7 @@ def import_bundle(store: Store, path: Path) -> dict[str, tuple[int, int]]:
     try:
         with zipfile.ZipFile(path) as archive:
             parts = _verified(archive)
-            names = {table: set().union(*(part for part in parts[table].values())) for table in ORDER}
+            names = {table: set().union(*parts[table].values()) for table in ORDER}
             _refuse_disagreement(store, archive, parts)
             store.prepare()
             new_trials, searches = names["trials"] - store.names("trials"), map(lease_of_search, names["searches"])

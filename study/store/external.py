@@ -24,13 +24,7 @@ MODELS: dict[str, dict[str, str]] = {
     "ESBN": {},
     "ESBN_confidence_ablation": {"confidence": "off"},
     "ESBN_default_memory": {"confidence": "default_memory"},
-    "LSTM": {"model": "lstm"},
-    "MNM": {"model": "mnm"},
-    "NTM": {"model": "ntm"},
-    "PrediNet": {"model": "predinet"},
-    "RN": {"model": "rn"},
-    "TRN": {"model": "trn"},
-    "Transformer": {"model": "transformer"},
+    **{name: {"model": name.lower()} for name in ("LSTM", "MNM", "NTM", "PrediNet", "RN", "TRN", "Transformer")},
 }
 NORMS = {"nonorm": "none", "contextnorm": "sequence", "tasksegmented_contextnorm": "segmented"}
 _FOLDER = re.compile(rf"(?P<model>.+?)(?:_(?P<norm>{'|'.join(NORMS)})_lr(?P<rate>[\d.e-]+))?")
