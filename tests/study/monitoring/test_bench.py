@@ -1,6 +1,9 @@
 """Measuring speed: what counts as work, when packs stop to pay, what a job costs, and that memory does not grow."""
 
 import json
+import subprocess
+import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -43,7 +46,7 @@ def test_bench_finds_the_slow_way_slower_and_no_time_below_the_floor() -> None:
     assert row.slow_ratio > row.slow_ratio_library_convolution > 1
     assert row.gap > 0.8  # the ceilings are measured, too
     assert row.network_updates_per_second == pytest.approx(1 / row.update_seconds)
-    assert 0 < row.build_seconds < 0.2
+    assert 0 < row.build_seconds < 10 * row.update_seconds
 
 
 def test_bench_has_no_slow_way_for_other_models() -> None:
@@ -102,9 +105,17 @@ def test_bench_refuses_a_model_there_is_not() -> None:
     assert result.output.startswith("Error: model='esbm' is unknown")
 
 
+def worker_start_seconds() -> float:
+    """Seconds of a new Python until it has imported what a worker imports."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import study.running.worker"], check=True)
+    return time.monotonic() - began
+
+
 @pytest.mark.slow
-def test_a_job_costs_less_than_a_third_of_a_second_beside_its_training() -> None:
-    assert any(job_seconds(60) < 0.3 for _ in range(3))  # a busy machine may spoil one measurement
+def test_a_job_costs_beside_its_training_less_than_a_quarter_of_the_start_of_a_worker() -> None:
+    # what else the machine does slows both, but may spoil one measurement
+    assert any(job_seconds(60) < worker_start_seconds() / 4 for _ in range(3))
 
 
 def resident_bytes() -> int:
