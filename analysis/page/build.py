@@ -15,17 +15,26 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.data import curves as time_courses
+from analysis.data.curves import BINS, curves_of, mean_courses
 from analysis.data.trials import VARIANT, has_rows, load_keys, load_study, read
 from analysis.errors import AnalysisError, choices
-from analysis.figures.palette import styles
-from analysis.findings import accuracy, audit, key_geometry, topup
-from analysis.findings import key_measures as symbols
-from analysis.findings.accuracy import variants
+from analysis.figures.description import task_title
+from analysis.figures.palette import STEP_COLORS, styles
+from analysis.findings import accuracy, audit, key_geometry, key_measures, topup
+from analysis.findings.accuracy import Variant, variants
 from analysis.findings.comparison import check_arms, pairs
 from analysis.findings.reproduction import verdicts_on
-from analysis.page import figures as page_figures
 from analysis.page import tables as page_tables
+from analysis.page.figures import (
+    PROBLEMS,
+    Figure,
+    accuracy_figures,
+    comparison_figures,
+    curve_figures,
+    key_space_figure,
+    legend,
+    on_dark,
+)  # fmt: skip
 from analysis.statistics import interim as looks
 from analysis.tables import accuracy as tables
 from analysis.tables import comparison as compare_report
@@ -66,20 +75,12 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
     arms = list(dict.fromkeys(frame["arm"]))
     if baseline not in (BASELINE, *arms):  # a study need not have the default
         raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
-    rows, style_of = variants(frame), styles(arms)
+    rows = variants(frame)
     judged = verdicts_on(frame) if any(row.source for row in rows) else pd.DataFrame()
     checks = audit.audit_on(results, frame)
     networks = _key_spaces(results, completed)
-    drawn = {
-        "legend": page_figures.legend(style_of),
-        "accuracy": page_figures.accuracy(rows, style_of, judged),
-        "comparison": page_figures.comparison(pairs(frame, baseline), style_of, baseline),
-        "courses": page_figures.courses(
-            time_courses.mean_courses(completed, time_courses.curves_of(results, completed)), style_of
-        ),
-        "keys": list(networks.values()),
-    }
-    colors = {look.color for look in style_of.values()} | set(page_figures.STEP_COLORS)
+    drawn = _drawn(results, frame, rows, judged, baseline, list(networks.values()))
+    colors = {arm["color"] for arm in drawn["legend"]} | set(STEP_COLORS)
     environment = Environment(
         loader=PackageLoader("analysis.page", "assets"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -97,9 +98,11 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
         accuracy_table=Markup(tables.report(accuracy.table_on(frame), "html")),
         verdicts=Markup(verdict_report.report(judged, "html")) if len(judged) else None,
         comparison=_printed(lambda: _compared(frame, study, baseline)),
-        symbols=_printed(lambda: symbols.report(symbols.by_step_on(results, frame), "html")) if networks else None,
+        symbols=_printed(lambda: key_measures.report(key_measures.by_step_on(results, frame), "html"))
+        if networks
+        else None,
         steps=sorted({trace["meta"]["key"] for figure in networks.values() for trace in figure["data"]}),
-        shown_problems=page_figures.PROBLEMS,
+        shown_problems=PROBLEMS,
         networks=list(networks),
         protocol=_rendered(page_tables.protocol(completed)),
         audit=Markup(audit.report(checks, "html")),
@@ -107,11 +110,31 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
         provenance=_rendered([page_tables.provenance(completed)]),
         cost=_rendered([page_tables.cost(frame)], page_tables.cost_notes(frame)),
         commands=_commands(command, results, frame, baseline),
-        bins=time_courses.BINS,
+        bins=BINS,
         drawn=drawn,
-        dark={color: page_figures.on_dark(color) for color in sorted(colors)},
+        dark={color: on_dark(color) for color in sorted(colors)},
         generator=f"esbn-study {version('esbn-study')}",
     )
+
+
+def _drawn(
+    results: str,
+    frame: pd.DataFrame,
+    rows: list[Variant],
+    judged: pd.DataFrame,
+    baseline: str,
+    key_spaces: list[Figure],
+) -> dict[str, Any]:
+    """Makes all figures of the page and their legend."""
+    style_of_arm = styles(list(dict.fromkeys(frame["arm"])))
+    courses = mean_courses(frame, curves_of(results, frame))
+    return {
+        "legend": legend(style_of_arm),
+        "accuracy": accuracy_figures(rows, style_of_arm, judged),
+        "comparison": comparison_figures(pairs(frame, baseline), style_of_arm, baseline),
+        "courses": curve_figures(rows, courses, style_of_arm),
+        "keys": key_spaces,
+    }
 
 
 def _asset(name: str) -> str:
@@ -167,8 +190,8 @@ def _training(command: str, place: str, frame: pd.DataFrame) -> str:
     return f"esbn run {place} --seeds {seeds[0]}" if len(seeds) == 1 else f"esbn run {place}"
 
 
-def _key_spaces(results: str, completed: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """A figure for each network with stored keys of a task whose reads it can show, by the network's name."""
+def _key_spaces(results: str, completed: pd.DataFrame) -> dict[str, Figure]:
+    """Makes a figure for each network with stored keys of a task whose reads it can show, by the network's name."""
     wanted = completed.loc[completed["keys"].eq(True) & (completed["task"] == "distribution_of_three")]
     if wanted.empty or not has_rows(results, "keys"):
         return {}
@@ -177,8 +200,8 @@ def _key_spaces(results: str, completed: pd.DataFrame) -> dict[str, dict[str, An
     for row in wanted.to_dict("records"):
         keys = load_keys(results, row["trial_id"])
         if len(keys):
-            name = f"{page_figures.title(row['task'])}, m = {row['withheld']}, {row['arm']}, seed {row['seed']}"
-            figures[name] = page_figures.key_space(key_geometry.trace(keys), names.get(str(row.get("images_hash")), {}))
+            name = f"{task_title(row['task'])}, m = {row['withheld']}, {row['arm']}, seed {row['seed']}"
+            figures[name] = key_space_figure(key_geometry.trace(keys), names.get(str(row.get("images_hash")), {}))
     return figures
 
 
