@@ -19,21 +19,10 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from analysis.data.published import PUBLISHED_N
+from analysis.figures import sheet
 from analysis.figures.description import TEST_ACCURACY, WITHHELD, AccuracyPanel, ArmAccuracy, accuracy_panels
 from analysis.figures.gaps import count_networks, list_gaps
 from analysis.figures.palette import Style, styles
-from analysis.figures.sheet import (
-    GREY,
-    UNTRAINED,
-    arm_handle,
-    label_outer,
-    lighter,
-    marker,
-    scaled,
-    sheet,
-    untrained_handles,
-    with_settings,
-)  # fmt: skip
 from analysis.findings.accuracy import Variant, variants
 
 _SPREAD = 0.76  # of the arms that stand side by side, as a share of the distance between two m
@@ -41,7 +30,7 @@ _SHADES = (0.0, 0.45, 0.75)  # shares of white in the bars of one colour
 _UNCLIPPED: dict[str, Any] = {"clip_on": False, "in_layout": False}  # markers at 100 % reach over the edge
 
 
-@with_settings
+@sheet.with_settings
 def draw_accuracy(
     frame: pd.DataFrame, arms: Sequence[str] | None = None, notes: Sequence[str] = (), bars: bool = False
 ) -> Figure:
@@ -62,13 +51,16 @@ def draw_accuracy(
     panels = accuracy_panels(rows, style_of_arm, _SPREAD)
     columns = 3 if len(panels) == 3 else min(len(panels), 2)
     places = [divmod(i, columns) for i in range(len(panels))]
-    handles = [(_bar_handle if bars else arm_handle)(style) for style in style_of_arm.values()]
+    handles = [
+        Patch(**_bar(style, whole=True), label=style.label) if bars else sheet.arm_handle(style)
+        for style in style_of_arm.values()
+    ]
     below = [_note(rows), *notes, *list_gaps(frame, rows, style_of_arm)]
     width = 7.0 if columns > 1 else 4.2
-    figure, every_axes = sheet(places, width, 2.1, [*handles, *_conventions(rows, panels, bars)], below)
+    figure, every_axes = sheet.make_sheet(places, width, 2.1, [*handles, *_conventions(rows, panels, bars)], below)
     for axes, panel in zip(every_axes, panels, strict=True):
         _draw_panel(axes, panel, bars)
-    label_outer(every_axes, places, WITHHELD, TEST_ACCURACY)
+    sheet.label_outer(every_axes, places, WITHHELD, TEST_ACCURACY)
     return figure
 
 
@@ -77,7 +69,7 @@ def _shaded(style_of_arm: Mapping[str, Style]) -> dict[str, Style]:
     before = Counter[str]()
     shaded = {}
     for arm, style in style_of_arm.items():
-        shaded[arm] = style._replace(color=to_hex(lighter(style.color, _SHADES[min(before[style.color], 2)])))
+        shaded[arm] = style._replace(color=to_hex(sheet.lighter(style.color, _SHADES[min(before[style.color], 2)])))
         before[style.color] += 1
     return shaded
 
@@ -93,10 +85,10 @@ def _conventions(rows: Sequence[Variant], panels: Sequence[AccuracyPanel], bars:
     if any(row.source for row in rows):
         handles.append(Line2D([], [], color="0.3", marker="o", label="hollow: paper", **_ring()))
     if any(0 < row.n < row.planned for row in rows):
-        pale = Line2D([], [], **_dot(GREY, whole=False), label="pale: incomplete")
-        hatched = Patch(**_bar(GREY._replace(color="0.5"), whole=False), label="hatched: incomplete")
+        pale = Line2D([], [], **_dot(sheet.GREY, whole=False), label="pale: incomplete")
+        hatched = Patch(**_bar(sheet.GREY._replace(color="0.5"), whole=False), label="hatched: incomplete")
         handles.append(hatched if bars else pale)
-    return handles + untrained_handles(any(panel.untrained for panel in panels))
+    return handles + sheet.untrained_handles(any(panel.untrained for panel in panels))
 
 
 def _draw_panel(axes: Axes, panel: AccuracyPanel, bars: bool) -> None:
@@ -105,70 +97,54 @@ def _draw_panel(axes: Axes, panel: AccuracyPanel, bars: bool) -> None:
     chance = 100.0 if panel.chance is None else panel.chance
     axes.set_ylim(float(np.nanmin([*(100 * np.array(low)), chance])) - 5, 104)
     for arm in panel.arms:
-        (_draw_bars if bars else _draw_dots)(axes, arm)
+        _draw_arm(axes, arm, bars)
     places = range(len(panel.withheld))
     axes.set_xticks(places, [str(m) for m in panel.withheld])
     axes.set_xlim(-0.5, len(places) - 0.5)
     for x in places[:-1]:
-        axes.axvline(x + 0.5, color="0.9", linewidth=scaled(0.6), zorder=0)
+        axes.axvline(x + 0.5, color="0.9", linewidth=sheet.scaled(0.6), zorder=0)
     for x in panel.untrained:
-        axes.axvspan(x - 0.5, x + 0.5, **UNTRAINED)
+        axes.axvspan(x - 0.5, x + 0.5, **sheet.UNTRAINED)
     if panel.chance is not None:
         axes.axhline(panel.chance, **_chance_line(), zorder=1, gid="chance")
     sns.despine(ax=axes)
     axes.set_title(panel.title)
 
 
-def _draw_dots(axes: Axes, arm: ArmAccuracy) -> None:
-    """Draws line and means, pale where incomplete, error bars (none if n = 1), and the paper's values as rings."""
-    style = arm.style
-    axes.plot(arm.x_M, arm.mean_M, color=style.color, linestyle=style.line, linewidth=scaled(0.8), alpha=0.5, zorder=2)
-    axes.errorbar(arm.x_M, arm.mean_M, arm.sem_M, fmt="none", ecolor=style.color, elinewidth=scaled(0.9), zorder=4)
-    for gid, whole, part_M in _parts(arm):
-        axes.plot(arm.x_M[part_M], arm.mean_M[part_M], zorder=4, gid=gid, **_UNCLIPPED, **_dot(style, whole))
-    _draw_paper(axes, arm, style.color)
-
-
-def _draw_bars(axes: Axes, arm: ArmAccuracy) -> None:
-    """Draws bars from 0, hatched where incomplete, error bars (none if n = 1), and the paper's values as rings."""
-    axes.set_ylim(bottom=0)
-    width = 0.8 * _SPREAD / 5
-    for gid, whole, part_M in _parts(arm):
-        axes.bar(arm.x_M[part_M], arm.mean_M[part_M], width, **_bar(arm.style, whole), zorder=2, gid=gid)
-    axes.errorbar(arm.x_M, arm.mean_M, arm.sem_M, fmt="none", ecolor="0.1", elinewidth=scaled(0.9), zorder=4)
-    rings = _draw_paper(axes, arm, "0.1")
-    rings.set_path_effects([withStroke(linewidth=scaled(1.8), foreground="white")])
-
-
-def _parts(arm: ArmAccuracy) -> list[tuple[str, bool, np.ndarray]]:
-    """Returns a gid, whether whole, and which means [M] these are: of all planned networks, and of fewer."""
-    return [("ours", True, arm.whole_M), ("incomplete", False, ~arm.whole_M & ~np.isnan(arm.mean_M))]
-
-
-def _draw_paper(axes: Axes, arm: ArmAccuracy, color: str) -> Line2D:
-    ring = {**_ring(), **_UNCLIPPED, "color": color, "marker": arm.style.marker}
-    (rings,) = axes.plot(arm.x_M, arm.paper_M, zorder=3, gid="paper", **ring)
-    return rings
+def _draw_arm(axes: Axes, arm: ArmAccuracy, bars: bool) -> None:
+    """Draws means, pale or hatched where incomplete, error bars (none if n = 1), and the paper's values as rings."""
+    style, mean_M, ink = arm.style, arm.mean_M, "0.1" if bars else arm.style.color
+    if bars:
+        axes.set_ylim(bottom=0)
+    else:
+        axes.plot(arm.x_M, mean_M, color=ink, linestyle=style.line, linewidth=sheet.scaled(0.8), alpha=0.5, zorder=2)
+    axes.errorbar(arm.x_M, mean_M, arm.sem_M, fmt="none", ecolor=ink, elinewidth=sheet.scaled(0.9), zorder=4)
+    for gid, part_M in (("ours", arm.whole_M), ("incomplete", ~arm.whole_M & ~np.isnan(mean_M))):
+        x_P, mean_P, whole = arm.x_M[part_M], mean_M[part_M], gid == "ours"
+        if bars:
+            axes.bar(x_P, mean_P, 0.8 * _SPREAD / 5, **_bar(style, whole), zorder=2, gid=gid)
+        else:
+            axes.plot(x_P, mean_P, zorder=4, gid=gid, **_UNCLIPPED, **_dot(style, whole))
+    paper: dict[str, Any] = {"color": ink, "marker": style.marker, "zorder": 3, "gid": "paper", **_UNCLIPPED, **_ring()}
+    (rings,) = axes.plot(arm.x_M, arm.paper_M, **paper)
+    if bars:
+        rings.set_path_effects([withStroke(linewidth=sheet.scaled(1.8), foreground="white")])
 
 
 def _dot(style: Style, whole: bool) -> dict[str, Any]:
-    return {**marker(style, 4, whole), "linestyle": "none"}
+    return {**sheet.marker(style, 4, whole), "linestyle": "none"}
 
 
 def _bar(style: Style, whole: bool) -> dict[str, Any]:
     """Returns a bar over all planned networks, or a hatched one over fewer."""
     edge = {"edgecolor": "0.1"} if whole else {"edgecolor": "white", "hatch": "//////"}
-    return {"facecolor": style.color, "linewidth": scaled(0.4), **edge}
-
-
-def _bar_handle(style: Style) -> Patch:
-    return Patch(**_bar(style, whole=True), label=style.label)
+    return {"facecolor": style.color, "linewidth": sheet.scaled(0.4), **edge}
 
 
 def _ring() -> dict[str, Any]:
     hollow: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none"}
-    return {**hollow, "markersize": scaled(7), "markeredgewidth": scaled(0.7)}
+    return {**hollow, "markersize": sheet.scaled(7), "markeredgewidth": sheet.scaled(0.7)}
 
 
 def _chance_line() -> dict[str, Any]:
-    return {"color": "0.45", "linestyle": (0, (2, 2)), "linewidth": scaled(0.8)}
+    return {"color": "0.45", "linestyle": (0, (2, 2)), "linewidth": sheet.scaled(0.8)}

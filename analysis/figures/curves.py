@@ -17,32 +17,19 @@ from matplotlib.lines import Line2D
 
 from analysis.data.curves import BINS, mean_courses
 from analysis.errors import AnalysisError
+from analysis.figures import sheet
 from analysis.figures.description import TRAINING_ACCURACY, UPDATES, CurvePanel, curve_panels
 from analysis.figures.gaps import count_networks, list_gaps
 from analysis.figures.palette import Style, styles
-from analysis.figures.sheet import (
-    GREY,
-    UNTRAINED,
-    arm_handle,
-    label_outer,
-    marker,
-    scaled,
-    sheet,
-    untrained_handles,
-    with_settings,
-)  # fmt: skip
 from analysis.findings.accuracy import Variant, variants
 
 _APART = 0.35  # distance of the markers of a curve, as a share of the diagonal of its panel
 _DECADES = {0: "0", 10: "10", 100: "100", 1_000: "1k", 10_000: "10k", 100_000: "100k"}
 
 
-@with_settings
+@sheet.with_settings
 def draw_curves(
-    frame: pd.DataFrame,
-    curves: pa.Table | pd.DataFrame,
-    arms: Sequence[str] | None = None,
-    notes: Sequence[str] = (),
+    frame: pd.DataFrame, curves: pa.Table | pd.DataFrame, arms: Sequence[str] | None = None, notes: Sequence[str] = ()
 ) -> Figure:
     """Draws training accuracy against updates, a panel per task and m, mean and standard error over seeds.
 
@@ -68,15 +55,15 @@ def draw_curves(
     places = _places([panel.title for panel in panels])
     width = {1: 3.4, 2: 5.0}.get(1 + max(column for _, column in places), 7.0)
     shown = {curve.cell.arm for panel in panels for curve in panel.arms}
-    handles = [arm_handle(style) for arm, style in style_of_arm.items() if arm in shown]
+    handles = [sheet.arm_handle(style) for arm, style in style_of_arm.items() if arm in shown]
     below = [_note(rows, without), *notes, *list_gaps(drawn, rows, style_of_arm)]
-    figure, every_axes = sheet(places, width, 1.9, [*handles, *_conventions(panels)], below)
+    figure, every_axes = sheet.make_sheet(places, width, 1.9, [*handles, *_conventions(panels)], below)
     letters = 21 if width == 7.0 and places[3:] else 30
     for axes, panel in zip(every_axes, panels, strict=True):
         _draw_panel(axes, panel)
         title = textwrap.wrap(panel.title, letters, break_on_hyphens=False)
         axes.set_title("\n".join([*title, f"m = {panel.withheld}"]))
-    label_outer(every_axes, places, UPDATES, TRAINING_ACCURACY)
+    sheet.label_outer(every_axes, places, UPDATES, TRAINING_ACCURACY)
     return figure
 
 
@@ -106,24 +93,24 @@ def _note(rows: Sequence[Variant], without: int) -> str:
 def _conventions(panels: Sequence[CurvePanel]) -> list[Artist]:
     handles: list[Artist] = []
     if any(curve.incomplete for panel in panels for curve in panel.arms):
-        handles.append(Line2D([], [], **_line(GREY, True), label="pale: incomplete"))
-    return handles + untrained_handles(not all(panel.arms for panel in panels))
+        handles.append(Line2D([], [], **_line(sheet.GREY, True), label="pale: incomplete"))
+    return handles + sheet.untrained_handles(not all(panel.arms for panel in panels))
 
 
 def _line(style: Style, incomplete: bool) -> dict[str, Any]:
-    thin = {"linewidth": scaled(0.7)} if incomplete else {}
-    return {**marker(style, 3.5, whole=not incomplete), "linestyle": style.line, **thin}
+    thin = {"linewidth": sheet.scaled(0.7)} if incomplete else {}
+    return {**sheet.marker(style, 3.5, whole=not incomplete), "linestyle": style.line, **thin}
 
 
 def _draw_panel(axes: Axes, panel: CurvePanel) -> None:
     for i, curve in enumerate(panel.arms):
         _, update_U, mean_U, sem_U = curve.course
-        apart: Any = (_APART * i / len(panel.arms), _APART)  # where the first marker is, and how far the next
+        apart: Any = (_APART * i / len(panel.arms), _APART)  # where the first sheet.marker is, and how far the next
         gid = "incomplete" if curve.incomplete else "mean"
         axes.plot(update_U, mean_U, **_line(curve.style, curve.incomplete), markevery=apart, gid=gid)
         axes.fill_between(update_U, mean_U - sem_U, mean_U + sem_U, color=curve.style.color, alpha=0.2, linewidth=0)
     if not panel.arms:
-        axes.axhspan(0, 103, **UNTRAINED)
+        axes.axhspan(0, 103, **sheet.UNTRAINED)
     last = max([20.0, *(curve.course.updates[-1] for curve in panel.arms)])
     axes.set_xscale("symlog", linthresh=10, linscale=0.5)
     ticks = {update: text for update, text in _DECADES.items() if update <= last}

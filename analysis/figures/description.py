@@ -5,12 +5,15 @@ two shows is not here. Accuracies are percent. Dimensions: M numbers of withheld
 problem, R reads.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 
 from analysis.data.curves import Course
+from analysis.data.trials import has_rows, load_keys
 from analysis.figures.palette import Style
 from analysis.findings import key_geometry
 from analysis.findings.accuracy import Variant
@@ -25,14 +28,13 @@ Places = dict[str, dict[int, float]]  # by arm and m, where on the axis of m
 class ArmAccuracy(NamedTuple):
     """The accuracies of one arm in a panel, by m."""
 
-    arm: str
-    style: Style
     rows: list[Variant]  # [M]
+    style: Style
     x_M: np.ndarray  # where on the axis of m
     mean_M: np.ndarray  # NaN where no network is trained
     sem_M: np.ndarray  # standard error of the mean; 0 where n < 2
-    whole_M: np.ndarray  # bool, whether all planned networks are trained
     paper_M: np.ndarray  # NaN where the paper has no value
+    whole_M: np.ndarray  # bool, whether all planned networks are trained
 
 
 class AccuracyPanel(NamedTuple):
@@ -70,11 +72,6 @@ class KeyPoints(NamedTuple):
     step: int  # from 1
     points: np.ndarray  # [P, 2] of written keys, [R, 2] of reads
     train: np.ndarray  # [P] or [R] bool, whether of a training problem
-
-    @property
-    def symbol(self) -> str:
-        """The name for mathtext, with the step as index."""
-        return f"${self.name[0]}_{self.step}$"
 
 
 class KeySpace(NamedTuple):
@@ -138,17 +135,11 @@ def accuracy_panels(rows: Sequence[Variant], style_of_arm: Mapping[str, Style], 
     return panels
 
 
-def _arm_accuracy(rows: list[Variant], style: Style, places: Mapping[int, float]) -> ArmAccuracy:
-    return ArmAccuracy(
-        rows[0].arm,
-        style,
-        rows,
-        x_M=np.array([places[row.withheld] for row in rows]),
-        mean_M=100 * np.array([row.mean for row in rows]),
-        sem_M=100 * np.nan_to_num([row.sem for row in rows]),
-        whole_M=np.array([row.n == row.planned for row in rows]),
-        paper_M=100 * np.array([row.published_mean for row in rows]),
-    )
+def _arm_accuracy(rows: list[Variant], style: Style, x_of_m: Mapping[int, float]) -> ArmAccuracy:
+    x_M = np.array([x_of_m[row.withheld] for row in rows])
+    means_M3 = 100 * np.array([(row.mean, np.nan_to_num(row.sem), row.published_mean) for row in rows])
+    mean_M, sem_M, paper_M = means_M3.T
+    return ArmAccuracy(rows, style, x_M, mean_M, sem_M, paper_M, np.array([row.n == row.planned for row in rows]))
 
 
 def curve_panels(
@@ -175,6 +166,21 @@ def curve_panels(
         ]
         panels.append(CurvePanel(task_title(task), m, chance(task), arms))
     return panels
+
+
+def stored_keys(results: str, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """Yields the networks whose key space is drawn, one at a time: the trial's row and its rows of the keys table.
+
+    Args:
+        frame: rows of `analysis.load_study` or `load_cells`; of completed trials of distribution of three, those whose
+            keys a study asked for are wanted.
+    """
+    if not has_rows(results, "keys"):
+        return
+    wanted = frame["keys"].eq(True) & (frame["status"] == "completed") & (frame["task"] == "distribution_of_three")
+    for trial in frame.loc[wanted].to_dict("records"):
+        if len(keys := load_keys(results, trial["trial_id"])):  # 0.2 GB
+            yield trial, keys
 
 
 def key_space(trace: key_geometry.Trace, reads: key_geometry.Reads) -> KeySpace:

@@ -41,8 +41,9 @@ def list_gaps(frame: pd.DataFrame, rows: Sequence[Variant], style_of_arm: Mappin
     }
     sentences = []
     for kind, belongs in kinds.items():
-        if chosen := [(row, doubts.get(row[:3], _lack(row))) for row in rows if belongs(row)]:
-            sentences.append(f"{kind}: {'; '.join(_together(chosen, rows, style_of_arm))}.")
+        if chosen := [row for row in rows if belongs(row)]:
+            lacks = [doubts.get(row[:3], row.lack if row.n or row.failed else "") for row in chosen]
+            sentences.append(f"{kind}: {'; '.join(_together(chosen, lacks, rows, style_of_arm))}.")
     return sentences
 
 
@@ -54,16 +55,12 @@ def _doubts(frame: pd.DataFrame) -> dict[tuple[str, int, str], str]:
     return {Cell(task, int(m), arm): doubt for task, m, arm, doubt in doubtful.itertuples(index=False)}
 
 
-def _lack(row: Variant) -> str:
-    return row.lack if row.n or row.failed else ""
-
-
 def _together(
-    chosen: Sequence[tuple[Variant, str]], rows: Sequence[Variant], style_of_arm: Mapping[str, Style]
+    chosen: Sequence[Variant], lacks: Sequence[str], rows: Sequence[Variant], style_of_arm: Mapping[str, Style]
 ) -> list[str]:
     """Names the chosen: the m at which an arm lacks the same, and the arms of which that is so, are put together."""
     m_of_arm: dict[tuple[str, str, str], list[str]] = {}
-    for row, lack in chosen:
+    for row, lack in zip(chosen, lacks, strict=True):
         m_of_arm.setdefault((row.task, row.arm, lack), []).append(str(row.withheld))
     arms_at: dict[tuple[str, str, str], list[str]] = {}
     for (task, arm, lack), withheld in m_of_arm.items():

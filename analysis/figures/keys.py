@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from analysis.figures.description import KeyPoints, key_space
 from analysis.figures.palette import STEP_MARKERS, step_color
-from analysis.figures.sheet import NOTE_SIZE, label_outer, scaled, sheet, with_settings
+from analysis.figures.sheet import NOTE_SIZE, label_outer, make_sheet, scaled, with_settings
 from analysis.findings import key_geometry
 from analysis.findings.key_measures import BY_CONSTRUCTION
 
@@ -36,16 +36,15 @@ def draw_keys(keys: pa.Table) -> Figure:
         " step t; $r_o$: read when the object of step o is shown again. $k_1$ and $k_2$ agree for training and test by"
         " construction: the controller has seen no image yet."
     )
-    figure, (a, b, c) = sheet([(0, 0), (0, 1), (0, 2)], 7.0, 2.75, [], [note])
+    figure, (a, b, c) = make_sheet([(0, 0), (0, 1), (0, 2)], 7.0, 2.75, [], [note])
     _draw_written(a, space.written)
     first = space.written[: len(key_geometry.ROLES)]
     limits = key_geometry.panel_limits(np.concatenate([step.points for step in first]))
     _draw_splits(b, first)
     b.set(xlim=(limits[0][0], limits[1][0]), ylim=(limits[0][1], limits[1][1]))
     _draw_reads(c, space.read, limits)
-    for axes, title in zip(
-        (a, b, c), ("a  Written, training", "b  Written, t = 1, 2, 3", "c  Read again"), strict=True
-    ):
+    titles = ("a  Written, training", "b  Written, t = 1, 2, 3", "c  Read again")
+    for axes, title in zip((a, b, c), titles, strict=True):
         axes.set_title(title, loc="left")
         axes.set_xlabel(space.label(1))
         sns.despine(ax=axes)
@@ -92,7 +91,7 @@ def _draw_reads(axes: Axes, reads: Sequence[KeyPoints], limits: tuple[np.ndarray
 
 def _handle(key: KeyPoints) -> Line2D:
     dot = {**_mark(key), "linestyle": "none", "markeredgewidth": 0, "markersize": scaled(4.5)}
-    return Line2D([], [], **dot, label=key.symbol)
+    return Line2D([], [], **dot, label=f"${key.name[0]}_{key.step}$")
 
 
 def _add_legend_below(axes: Axes, handles: Sequence[Line2D], columns: int) -> None:
@@ -121,7 +120,7 @@ def draw_similarities(of_variant: Mapping[str, np.ndarray]) -> Figure:
         " image yet; step 3 can differ through the confidence of its read alone. The key of the last step is never"
         " read, so nothing trains it."
     )
-    figure, every_axes = sheet(places, {1: 3.4, 2: 5.5}.get(columns, 7.0), 3.2, [], [note])
+    figure, every_axes = make_sheet(places, {1: 3.4, 2: 5.5}.get(columns, 7.0), 3.2, [], [note])
     for axes, (title, cosines_NTT) in zip(every_axes, of_variant.items(), strict=True):
         _draw_similarity(axes, cosines_NTT)
         axes.set_title(f"{title}\n{_spread(cosines_NTT)}", size=scaled(7))

@@ -21,14 +21,8 @@ from analysis.findings.accuracy import variants
 from esbn_core.vocabulary import BASELINE, CONDITIONS, Cell
 
 _MODELS = (
-    BASELINE,
-    "model=transformer",
-    "model=ntm",
-    "model=mnm",
-    "model=lstm",
-    "model=predinet",
-    "model=predinet,tcn=none",
-    "model=rn",
+    *(BASELINE, "model=transformer", "model=ntm", "model=mnm", "model=lstm"),
+    *("model=predinet", "model=predinet,tcn=none", "model=rn"),
 )
 _ENCODERS = (
     *(BASELINE, "encoder=mlp", "encoder=random"),

@@ -97,7 +97,7 @@ def _settings() -> dict[Any, Any]:
     }
 
 
-def sheet(
+def make_sheet(
     places: Sequence[tuple[int, int]], width: float, height: float, handles: Sequence[Artist], notes: Sequence[str]
 ) -> tuple[Figure, list[Axes]]:
     """Makes a figure with a legend above, a panel at each place (row, column), and notes below.

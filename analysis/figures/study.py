@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from analysis.data.curves import curves_of
-from analysis.data.trials import VARIANT, has_rows, load_keys, load_study, read
+from analysis.data.trials import has_rows, load_study, read
 from analysis.figures.accuracy import draw_accuracy
 from analysis.figures.curves import draw_curves
-from analysis.figures.description import task_title
+from analysis.figures.description import stored_keys, task_title
 from analysis.figures.keys import draw_keys, draw_similarities
 from analysis.figures.objects import draw_objects
 from analysis.figures.palette import styles
@@ -50,18 +50,12 @@ def save_keys(results: str, frame: pd.DataFrame, out: Path, name: str | None = N
     """Writes the key space of each network whose keys are stored, and the similarity of their mean keys.
 
     Args:
-        frame: as for `draw_accuracy`; only trials of distribution of three, whose keys a study asked for, are shown.
+        frame: as for `stored_keys`.
         name: draws the first network alone, under this name; None: all of them.
     """
-    if not has_rows(results, "keys"):
-        return []
-    keyed = frame["keys"].eq(True) & (frame["status"] == "completed") & (frame["task"] == "distribution_of_three")
     paths: list[Path] = []
     cosines: dict[Cell, list[np.ndarray]] = {}
-    for trial in frame.loc[keyed, ["trial_id", *VARIANT, "seed"]].to_dict("records"):
-        keys = load_keys(results, trial["trial_id"])  # 0.2 GB, so one at a time
-        if not len(keys):
-            continue
+    for trial, keys in stored_keys(results, frame):
         cell = Cell(trial["task"], int(trial["withheld"]), trial["arm"])
         cosines.setdefault(cell, []).append(similarity(key_geometry.trace(keys)))
         if name is None or not paths:

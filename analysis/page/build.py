@@ -9,32 +9,22 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.data.curves import BINS, curves_of, mean_courses
-from analysis.data.trials import VARIANT, has_rows, load_keys, load_study, read
+from analysis.data.trials import VARIANT, has_rows, load_study, read
 from analysis.errors import AnalysisError, choices
-from analysis.figures.description import task_title
+from analysis.figures.description import stored_keys, task_title
 from analysis.figures.palette import STEP_COLORS, styles
 from analysis.findings import accuracy, audit, key_geometry, key_measures, topup
-from analysis.findings.accuracy import Variant, variants
+from analysis.findings.accuracy import variants
 from analysis.findings.comparison import check_arms, pairs
 from analysis.findings.reproduction import verdicts_on
+from analysis.page import figures
 from analysis.page import tables as page_tables
-from analysis.page.figures import (
-    PROBLEMS,
-    Figure,
-    accuracy_figures,
-    comparison_figures,
-    curve_figures,
-    key_space_figure,
-    legend,
-    on_dark,
-)  # fmt: skip
 from analysis.statistics import interim as looks
 from analysis.tables import accuracy as tables
 from analysis.tables import comparison as compare_report
@@ -75,12 +65,18 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
     arms = list(dict.fromkeys(frame["arm"]))
     if baseline not in (BASELINE, *arms):  # a study need not have the default
         raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
-    rows = variants(frame)
+    rows, style_of_arm = variants(frame), styles(arms)
     judged = verdicts_on(frame) if any(row.source for row in rows) else pd.DataFrame()
     checks = audit.audit_on(results, frame)
-    networks = _key_spaces(results, completed)
-    drawn = _drawn(results, frame, rows, judged, baseline, list(networks.values()))
-    colors = {arm["color"] for arm in drawn["legend"]} | set(STEP_COLORS)
+    networks = _key_spaces(results, frame)
+    drawn = {
+        "legend": figures.legend(style_of_arm),
+        "accuracy": figures.accuracy_figures(rows, style_of_arm, judged),
+        "comparison": figures.comparison_figures(pairs(frame, baseline), style_of_arm, baseline),
+        "courses": figures.curve_figures(rows, mean_courses(frame, curves_of(results, frame)), style_of_arm),
+        "keys": list(networks.values()),
+    }
+    colors = {style.color for style in style_of_arm.values()} | set(STEP_COLORS)
     environment = Environment(
         loader=PackageLoader("analysis.page", "assets"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -98,11 +94,9 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
         accuracy_table=Markup(tables.report(accuracy.table_on(frame), "html")),
         verdicts=Markup(verdict_report.report(judged, "html")) if len(judged) else None,
         comparison=_printed(lambda: _compared(frame, study, baseline)),
-        symbols=_printed(lambda: key_measures.report(key_measures.by_step_on(results, frame), "html"))
-        if networks
-        else None,
+        symbols=networks and _printed(lambda: key_measures.report(key_measures.by_step_on(results, frame), "html")),
         steps=sorted({trace["meta"]["key"] for figure in networks.values() for trace in figure["data"]}),
-        shown_problems=PROBLEMS,
+        shown_problems=figures.PROBLEMS,
         networks=list(networks),
         protocol=_rendered(page_tables.protocol(completed)),
         audit=Markup(audit.report(checks, "html")),
@@ -112,29 +106,9 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
         commands=_commands(command, results, frame, baseline),
         bins=BINS,
         drawn=drawn,
-        dark={color: on_dark(color) for color in sorted(colors)},
+        dark={color: figures.on_dark(color) for color in sorted(colors)},
         generator=f"esbn-study {version('esbn-study')}",
     )
-
-
-def _drawn(
-    results: str,
-    frame: pd.DataFrame,
-    rows: list[Variant],
-    judged: pd.DataFrame,
-    baseline: str,
-    key_spaces: list[Figure],
-) -> dict[str, Any]:
-    """Makes all figures of the page and their legend."""
-    style_of_arm = styles(list(dict.fromkeys(frame["arm"])))
-    courses = mean_courses(frame, curves_of(results, frame))
-    return {
-        "legend": legend(style_of_arm),
-        "accuracy": accuracy_figures(rows, style_of_arm, judged),
-        "comparison": comparison_figures(pairs(frame, baseline), style_of_arm, baseline),
-        "courses": curve_figures(rows, courses, style_of_arm),
-        "keys": key_spaces,
-    }
 
 
 def _asset(name: str) -> str:
@@ -190,19 +164,15 @@ def _training(command: str, place: str, frame: pd.DataFrame) -> str:
     return f"esbn run {place} --seeds {seeds[0]}" if len(seeds) == 1 else f"esbn run {place}"
 
 
-def _key_spaces(results: str, completed: pd.DataFrame) -> dict[str, Figure]:
-    """Makes a figure for each network with stored keys of a task whose reads it can show, by the network's name."""
-    wanted = completed.loc[completed["keys"].eq(True) & (completed["task"] == "distribution_of_three")]
-    if wanted.empty or not has_rows(results, "keys"):
-        return {}
-    names = _object_names(results)
-    figures = {}
-    for row in wanted.to_dict("records"):
-        keys = load_keys(results, row["trial_id"])
-        if len(keys):
-            name = f"{task_title(row['task'])}, m = {row['withheld']}, {row['arm']}, seed {row['seed']}"
-            figures[name] = key_space_figure(key_geometry.trace(keys), names.get(str(row.get("images_hash")), {}))
-    return figures
+def _key_spaces(results: str, frame: pd.DataFrame) -> dict[str, figures.Figure]:
+    """Makes a figure of the key space of each network that has one, by the network's name."""
+    of_network, names = {}, {}
+    for row, keys in stored_keys(results, frame):
+        names = names or _object_names(results)
+        name = f"{task_title(row['task'])}, m = {row['withheld']}, {row['arm']}, seed {row['seed']}"
+        object_names = names.get(str(row.get("images_hash")), {})
+        of_network[name] = figures.key_space_figure(key_geometry.trace(keys), object_names)
+    return of_network
 
 
 def _object_names(results: str) -> dict[str, dict[int, str]]:

@@ -5,7 +5,7 @@ by which the page shows and hides it; a point's ``customdata`` is its variant's 
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,20 +14,8 @@ import pandas as pd
 from analysis.data.curves import Course
 from analysis.data.published import PUBLISHED_N
 from analysis.data.trials import VARIANT
-from analysis.figures.description import (
-    TEST_ACCURACY,
-    TRAINING_ACCURACY,
-    UPDATES,
-    WITHHELD,
-    ArmAccuracy,
-    ArmCurve,
-    KeyPoints,
-    accuracy_panels,
-    curve_panels,
-    key_space,
-    side_by_side,
-    task_title,
-)  # fmt: skip
+from analysis.figures import description
+from analysis.figures.description import ArmAccuracy, ArmCurve, KeyPoints, task_title
 from analysis.figures.palette import Style, step_color
 from analysis.findings import key_geometry
 from analysis.findings.accuracy import Variant
@@ -35,7 +23,8 @@ from analysis.tables.accuracy import percent
 from analysis.tables.grid import interval, p_value
 from esbn_core.vocabulary import Cell
 
-Figure = dict[str, Any]  # title, data and layout
+Figure = dict[str, Any]  # title, data (a list of traces) and layout
+Trace = dict[str, Any]
 
 _SPREAD = 0.66  # of the arms that stand side by side, as a share of the distance between two m
 _FADED = 0.4  # opacity of a variant with fewer trials than planned
@@ -56,14 +45,9 @@ _ON_DARK, _CONTRAST = 0.012, 4.5  # luminance of the dark page, and least contra
 def legend(style_of_arm: Mapping[str, Style]) -> list[dict[str, str]]:
     """Returns each arm, how it is called and how it is drawn."""
     return [
-        {"arm": arm, "label": style.label, "color": style.color, "symbol": _symbol(style), "dash": _dash(style)}
+        {"arm": arm, "label": style.label, "color": style.color, "symbol": _SYMBOLS[style.marker], "dash": _dash(style)}
         for arm, style in style_of_arm.items()
     ]
-
-
-def _symbol(style: Style) -> str:
-    """Returns plotly.js's name for a marker."""
-    return _SYMBOLS[style.marker]
 
 
 def _dash(style: Style) -> str:
@@ -98,43 +82,33 @@ def accuracy_figures(rows: Sequence[Variant], style_of_arm: Mapping[str, Style],
         difference = interval(row["difference_points"], row["low_points"], row["high_points"])
         cell = Cell(row["task"], row["withheld"], row["arm"])
         verdicts[cell] = f"difference {difference} points: {row['verdict']}"
-    return [
-        {
-            "title": panel.title,
-            "data": [trace for arm in panel.arms for trace in _accuracy_traces(arm, verdicts)],
-            "layout": {
-                "xaxis": _m_axis(panel.withheld),
-                "yaxis": {"title": {"text": TEST_ACCURACY}, "range": [0, 104]},
-                **_line_at(panel.chance),
-            },
-        }
-        for panel in accuracy_panels(rows, style_of_arm, _SPREAD)
-    ]
+    figures = []
+    for panel in description.accuracy_panels(rows, style_of_arm, _SPREAD):
+        data = [trace for arm in panel.arms for trace in _accuracy_traces(arm, verdicts)]
+        y_axis = {"title": {"text": description.TEST_ACCURACY}, "range": [0, 104]}
+        figures.append(_figure(panel.title, data, _m_axis(panel.withheld), y_axis, panel.chance))
+    return figures
 
 
-def _accuracy_traces(arm: ArmAccuracy, verdicts: Mapping[Cell, str]) -> list[dict[str, Any]]:
+def _accuracy_traces(arm: ArmAccuracy, verdicts: Mapping[Cell, str]) -> list[Trace]:
     """Makes the traces of an arm: ours, with a gap where no trial has completed, and the paper's."""
-    color, symbol = arm.style.color, _symbol(arm.style)
+    color, symbol = arm.style.color, _SYMBOLS[arm.style.marker]
     texts = [_variant_text(row, arm.style, verdicts.get(Cell(*row[:3]), "")) for row in arm.rows]
 
-    def trace(mean_M: np.ndarray, shown_M: np.ndarray, marker: dict[str, Any]) -> dict[str, Any]:
-        shown = np.flatnonzero(shown_M).tolist()
-        return {
-            "x": [_short(arm.x_M[i]) for i in shown],
-            "y": [None if np.isnan(mean_M[i]) else _short(mean_M[i]) for i in shown],
-            "text": [texts[i] for i in shown],
-            "customdata": [list(arm.rows[i][:3]) for i in shown],
-            "hovertemplate": _HOVER,
-            "meta": {"arm": arm.arm},
-            "marker": {"color": color, **marker},
-        }
+    def trace(mean_M: np.ndarray, shown: Sequence[int], marker: dict[str, Any], **more: Any) -> Trace:
+        xy = [arm.x_M[i] for i in shown], [mean_M[i] for i in shown]
+        cells = [list(arm.rows[i][:3]) for i in shown]
+        more |= {"customdata": cells, "marker": {"color": color, **marker}}
+        return _trace(*xy, [texts[i] for i in shown], {"arm": arm.rows[0].arm}, **more)
 
-    opacity = [1 if whole else _FADED for whole in arm.whole_M]
-    ours = trace(arm.mean_M, np.full(len(arm.rows), True), {"symbol": symbol, "size": 8, "opacity": opacity})
+    filled = {"symbol": symbol, "size": 8, "opacity": [1 if whole else _FADED for whole in arm.whole_M]}
     line = {"color": color, "dash": _dash(arm.style), "width": 1}
     bars = {"array": [_short(sem) for sem in arm.sem_M], "color": color, "thickness": 1.2, "width": 0}
-    paper = trace(arm.paper_M, ~np.isnan(arm.paper_M), {"symbol": f"{symbol}-open", "size": 12})
-    return [{**ours, "mode": "lines+markers", "line": line, "error_y": bars}, {**paper, "mode": "markers"}]
+    published = np.flatnonzero(~np.isnan(arm.paper_M)).tolist()
+    return [
+        trace(arm.mean_M, range(len(arm.rows)), filled, mode="lines+markers", line=line, error_y=bars),
+        trace(arm.paper_M, published, {"symbol": f"{symbol}-open", "size": 12}, mode="markers"),
+    ]
 
 
 def _variant_text(row: Variant, style: Style, verdict: str) -> str:
@@ -149,22 +123,17 @@ def comparison_figures(differences: pd.DataFrame, style_of_arm: Mapping[str, Sty
     """Makes figures of each arm minus the baseline with its 95 % interval, one per task; rows of `comparison.pairs`."""
     figures = []
     for task, here in differences.loc[differences["n"] > 0].groupby("task", sort=False):
-        drawn = list(zip(here["withheld"].tolist(), here["arm"], strict=True))
-        withheld, places = side_by_side(drawn, style_of_arm, _SPREAD)
-        layout = {
-            "xaxis": _m_axis(withheld),
-            "yaxis": {"title": {"text": f"Difference from {html.escape(baseline)} (points)"}},
-            **_line_at(0),
-        }
-        data = [
-            _comparison_trace(here.loc[here["arm"] == arm], places[arm], style_of_arm[arm], baseline) for arm in places
-        ]
-        figures.append({"title": task_title(str(task)), "data": data, "layout": layout})
+        variants = list(zip(here["withheld"].tolist(), here["arm"], strict=True))
+        withheld, places = description.side_by_side(variants, style_of_arm, _SPREAD)
+        of_arm = {arm: here.loc[here["arm"] == arm] for arm in places}
+        data = [_comparison_trace(of_arm[arm], places[arm], style_of_arm[arm], baseline) for arm in places]
+        y_axis = {"title": {"text": f"Difference from {html.escape(baseline)} (points)"}}
+        figures.append(_figure(task_title(str(task)), data, _m_axis(withheld), y_axis, 0))
     return figures
 
 
-def _comparison_trace(rows: pd.DataFrame, places: Mapping[int, float], style: Style, baseline: str) -> dict[str, Any]:
-    texts, ends = [], []
+def _comparison_trace(rows: pd.DataFrame, places: Mapping[int, float], style: Style, baseline: str) -> Trace:
+    texts, ups, downs = [], [], []
     for row in rows.to_dict("records"):
         mean, low, high = (row[f"{end}_points"] for end in ("difference", "low", "high"))
         texts.append(
@@ -172,24 +141,18 @@ def _comparison_trace(rows: pd.DataFrame, places: Mapping[int, float], style: St
             f" m = {row['withheld']}<br>{interval(mean, low, high)} points (mean and 95 % interval,"
             f" {row['n']} of {row['planned']} pairs)<br>p (Holm) {html.escape(p_value(row['p_holm']))}"
         )
-        ends.append((_short(np.nan_to_num(high - mean)), _short(np.nan_to_num(mean - low))))
-    return {
-        "x": [_short(places[m]) for m in rows["withheld"]],
-        "y": [_short(mean) for mean in rows["difference_points"]],
-        "text": texts,
-        "customdata": rows[VARIANT].to_numpy().tolist(),
-        "hovertemplate": _HOVER,
-        "meta": {"arm": rows["arm"].iloc[0]},
-        "mode": "markers",
-        "marker": {"color": style.color, "symbol": _symbol(style), "size": 8},
-        "error_y": {"array": [up for up, _ in ends], "arrayminus": [down for _, down in ends], "symmetric": False,
-                    "color": style.color, "thickness": 1.2, "width": 3},
-    }  # fmt: skip
+        ups.append(_short(np.nan_to_num(high - mean)))
+        downs.append(_short(np.nan_to_num(mean - low)))
+    x, meta = [places[m] for m in rows["withheld"]], {"arm": rows["arm"].iloc[0]}
+    bars = {"array": ups, "arrayminus": downs, "symmetric": False, "color": style.color, "thickness": 1.2, "width": 3}
+    marker = {"color": style.color, "symbol": _SYMBOLS[style.marker], "size": 8}
+    more = {"customdata": rows[VARIANT].to_numpy().tolist(), "mode": "markers", "marker": marker, "error_y": bars}
+    return _trace(x, rows["difference_points"], texts, meta, **more)
 
 
 def _m_axis(withheld: Sequence[int]) -> dict[str, Any]:
     ticks = {"tickvals": [*range(len(withheld))], "ticktext": [str(m) for m in withheld]}
-    return {"title": {"text": WITHHELD}, **ticks, "range": [-0.5, len(withheld) - 0.5]}
+    return {"title": {"text": description.WITHHELD}, **ticks, "range": [-0.5, len(withheld) - 0.5]}
 
 
 def curve_figures(
@@ -200,19 +163,17 @@ def curve_figures(
     Args:
         rows, courses, style_of_arm: as for `curve_panels`.
     """
-    x_axis = {"type": "log", "tickvals": [*_UPDATES], "ticktext": [*_UPDATES.values()], "title": {"text": UPDATES}}
-    y_axis = {"title": {"text": TRAINING_ACCURACY}, "range": [0, 104]}
-    return [
-        {
-            "title": f"{panel.title}, m = {panel.withheld}",
-            "data": [trace for curve in panel.arms for trace in _curve_traces(curve)],
-            "layout": {"xaxis": x_axis, "yaxis": y_axis, **_line_at(panel.chance)},
-        }
-        for panel in curve_panels([(task, m) for task, m, _ in courses], rows, courses, style_of_arm)
-    ]
+    ticks = {"tickvals": [*_UPDATES], "ticktext": [*_UPDATES.values()]}
+    x_axis = {"title": {"text": description.UPDATES}, "type": "log", **ticks}
+    y_axis = {"title": {"text": description.TRAINING_ACCURACY}, "range": [0, 104]}
+    figures = []
+    for panel in description.curve_panels([(task, m) for task, m, _ in courses], rows, courses, style_of_arm):
+        data = [trace for curve in panel.arms for trace in _curve_traces(curve)]
+        figures.append(_figure(f"{panel.title}, m = {panel.withheld}", data, x_axis, y_axis, panel.chance))
+    return figures
 
 
-def _curve_traces(curve: ArmCurve) -> list[dict[str, Any]]:
+def _curve_traces(curve: ArmCurve) -> list[Trace]:
     """Makes band and line; without the measurement before the first update, which has no place on a log axis."""
     course, color = curve.course, curve.style.color
     later = course.updates > 0
@@ -224,10 +185,8 @@ def _curve_traces(curve: ArmCurve) -> list[dict[str, Any]]:
     name = html.escape(curve.style.label)
     text = [f"<b>{name}</b>, update {u:g}<br>{m:.1f} ± {s:.1f} % (mean ± SEM, n = {course.n})"
             for u, m, s in zip(x, y, sem, strict=True)]  # fmt: skip
-    stroke = {"color": color, "dash": _dash(curve.style), "width": 1.8}
-    line = {"x": x, "y": y, "mode": "lines", "line": stroke, "text": text, "hovertemplate": _HOVER,
-            "customdata": [list(curve.cell)] * len(x), "meta": meta}  # fmt: skip
-    return [band, line]
+    line = {"color": color, "dash": _dash(curve.style), "width": 1.8}
+    return [band, _trace(x, y, text, meta, customdata=[list(curve.cell)] * len(x), mode="lines", line=line)]
 
 
 def key_space_figure(trace: key_geometry.Trace, names: Mapping[int, str]) -> Figure:
@@ -241,32 +200,29 @@ def key_space_figure(trace: key_geometry.Trace, names: Mapping[int, str]) -> Fig
         names: of the objects, by number.
     """
     recalled = key_geometry.reads(trace)
-    space = key_space(trace, recalled)
+    space = description.key_space(trace, recalled)
     data = []
     for split, train in (("train", True), ("test", False)):
         first = np.flatnonzero(trace.train == train)[0]
         for key in space.written:
             p = _evenly(key.train == train)
-            objects = trace.objects[p, key.step - 1].tolist()
-            text = [f"<b>{key.name}</b>, {split} problem {i}: {html.escape(names.get(shown, ''))}"
-                    for i, shown in zip(p - first, objects, strict=True)]  # fmt: skip
+            text = [f"<b>{key.name}</b>, {split} problem {i - first}:"
+                    f" {html.escape(names.get(int(trace.objects[i, key.step - 1]), ''))}" for i in p]  # fmt: skip
             data.append(_key_trace(key, p, text, split))
         for read in space.read:
-            of_role, r = np.flatnonzero(recalled.role == read.step), _evenly(read.train == train)
+            r = _evenly(read.train == train)
             text = [f"<b>{read.name}</b>, {split}: gate {recalled.gate[i]:.3f}, weight on entry {read.step}"
-                    f" {recalled.weight[i]:.3f}" for i in of_role[r]]  # fmt: skip
+                    f" {recalled.weight[i]:.3f}" for i in np.flatnonzero(recalled.role == read.step)[r]]  # fmt: skip
             data.append(_key_trace(read, r, text, split))
-    labels = [space.label(component, " of the variance") for component in (1, 2)]
-    layout = {f"{axis}axis": {"title": {"text": label}} for axis, label in zip("xy", labels, strict=True)}
-    return {"title": "", "data": data, "layout": layout}
+    x_axis, y_axis = ({"title": {"text": space.label(component, " of the variance")}} for component in (1, 2))
+    return _figure("", data, x_axis, y_axis, None)
 
 
-def _key_trace(key: KeyPoints, rows: np.ndarray, text: list[str], split: str) -> dict[str, Any]:
+def _key_trace(key: KeyPoints, rows: np.ndarray, text: list[str], split: str) -> Trace:
     shape = {"k": "circle", "r": "diamond"}[key.name[0]] + ("-open" if split == "train" else "")
     marker = {"color": step_color(key.step), "symbol": shape, "size": 7, "opacity": 0.8}
-    x, y = ([_short(v) for v in column] for column in key.points[rows].T)
-    return {"x": x, "y": y, "mode": "markers", "marker": marker, "text": text,
-            "meta": {"key": key.name, "split": split}, "hovertemplate": _HOVER}  # fmt: skip
+    x_P, y_P = key.points[rows].T
+    return _trace(x_P, y_P, text, {"key": key.name, "split": split}, mode="markers", marker=marker)
 
 
 def _evenly(wanted: np.ndarray) -> np.ndarray:
@@ -275,12 +231,22 @@ def _evenly(wanted: np.ndarray) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, min(PROBLEMS, len(rows)), dtype=int)]
 
 
-def _line_at(y: float | None) -> dict[str, Any]:
-    """Makes a dotted line over the whole width, where there is a height for it."""
-    if y is None:
-        return {}
-    line = {"color": "#808080", "dash": "2px,2px", "width": 1}
-    return {"shapes": [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line}]}
+def _trace(x: Iterable[float], y: Iterable[float], text: list[str], meta: dict[str, str], **more: Any) -> Trace:
+    """Makes a trace of points that say their text; NaN is a gap."""
+    y_values = [None if np.isnan(value) else _short(value) for value in y]
+    return {"x": [*map(_short, x)], "y": y_values, "text": text, "meta": meta, "hovertemplate": _HOVER, **more}
+
+
+def _figure(
+    title: str, data: list[Trace], x_axis: dict[str, Any], y_axis: dict[str, Any], level: float | None
+) -> Figure:
+    """Makes a figure with a dotted line over the whole width at a level of y, where there is one."""
+    layout: dict[str, Any] = {"xaxis": x_axis, "yaxis": y_axis}
+    if level is not None:
+        line = {"color": "#808080", "dash": "2px,2px", "width": 1}
+        ends = {"x0": 0, "x1": 1, "y0": level, "y1": level}
+        layout["shapes"] = [{"type": "line", "xref": "paper", **ends, "line": line}]
+    return {"title": title, "data": data, "layout": layout}
 
 
 def _short(value: float) -> float:
