@@ -1,4 +1,4 @@
-"""Results of studies as frames, SQL answers, tables and figures; figures are in `analysis.figures.study`."""
+"""Results of studies as frames, SQL answers, tables and figures; `analysis.figures.study` writes the figures."""
 
 from analysis.data.query import query
 from analysis.data.results import load

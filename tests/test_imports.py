@@ -47,12 +47,14 @@ ARROWS: Graph = {
 
 RAY = {
     "study.running.ray_session",
+    "study.running.retries",
     "study.running.launch",
     "study.searching.driver",
     "study.cluster.aws_check",
 }
 TORCH = {
     "study.running.worker",
+    "study.running.worker_process",
     "study.searching.worker",
     "study.monitoring.bench",  # the last two measure how fast torch is on this machine
     "study.monitoring.cost",

@@ -1,4 +1,4 @@
-"""The look and the name of every arm in every figure; colours are safe for colour-blind readers.
+"""Style and label of every arm in every figure; colours are safe for colour-blind readers.
 
 A model has one colour and marker everywhere, and the line says what an arm changes in it. Only the ESBN, whose parts
 are what studies compare, has a colour and marker per arm. Markers and lines tell arms apart in grey. Colours: Okabe and
@@ -7,7 +7,7 @@ Ito (2008) for arms of the ESBN; Tol's muted scheme, black, ochre and brown for 
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from matplotlib.typing import LineStyleType
@@ -22,39 +22,31 @@ class Style(NamedTuple):
     color: str
     marker: str
     line: LineStyleType
-    label: str
-
-
-class Look(NamedTuple):
-    """How an arm is drawn."""
-
-    color: str
-    marker: str
-    line: LineStyleType
+    label: str = ""
 
 
 _SOLID, _DASHED, _DOTTED, _DASH_DOT = "-", (0, (5, 2)), (0, (1, 1)), (0, (6, 2, 1, 2))
 _LINES = (_DASHED, _DOTTED, _DASH_DOT, (0, (10, 3)), (0, (3, 1)), (0, (6, 2, 1, 2, 1, 2)), _SOLID)
 
 _MODELS = {
-    "esbn": (Look("#0072B2", "o", _SOLID), "ESBN"),
-    "transformer": (Look("#882255", "X", _SOLID), "Transformer"),
-    "ntm": (Look("#117733", "<", _SOLID), "NTM"),
-    "mnm": (Look("#999933", ">", _SOLID), "MNM"),
-    "lstm": (Look("#332288", "p", _SOLID), "LSTM"),
-    "predinet": (Look("#CC6677", "h", _SOLID), "PrediNet"),
-    "rn": (Look("#44AA99", "*", _SOLID), "Relation net"),
-    "trn": (Look("#AA4499", "d", _SOLID), "TRN"),
-    "corelnet": (Look("#000000", "$◣$", _SOLID), "CoRelNet"),
-    "abstractor": (Look("#DDAA33", "$♠$", _SOLID), "Abstractor"),
-    "simple_abstractor": (Look("#661100", "$▬$", _SOLID), "Simple Abstractor"),
+    "esbn": Style("#0072B2", "o", _SOLID, "ESBN"),
+    "transformer": Style("#882255", "X", _SOLID, "Transformer"),
+    "ntm": Style("#117733", "<", _SOLID, "NTM"),
+    "mnm": Style("#999933", ">", _SOLID, "MNM"),
+    "lstm": Style("#332288", "p", _SOLID, "LSTM"),
+    "predinet": Style("#CC6677", "h", _SOLID, "PrediNet"),
+    "rn": Style("#44AA99", "*", _SOLID, "Relation net"),
+    "trn": Style("#AA4499", "d", _SOLID, "TRN"),
+    "corelnet": Style("#000000", "$◣$", _SOLID, "CoRelNet"),
+    "abstractor": Style("#DDAA33", "$♠$", _SOLID, "Abstractor"),
+    "simple_abstractor": Style("#661100", "$▬$", _SOLID, "Simple Abstractor"),
 }
-_CHANGES = {  # the look is that of the ESBN's arm; an arm of another model takes its line alone
-    "confidence=off": (Look("#D55E00", "s", _DASHED), "no confidence"),
-    "confidence=default_memory": (Look("#009E73", "D", _DASH_DOT), "default memory"),
-    "tcn=none": (Look("#E69F00", "^", _DOTTED), "no TCN"),
-    "encoder=mlp": (Look("#56B4E9", "v", _DASHED), "MLP encoder"),
-    "encoder=random": (Look("#CC79A7", "P", _DASH_DOT), "random encoder"),
+_CHANGES = {  # as arms of the ESBN; an arm of another model takes the line alone
+    "confidence=off": Style("#D55E00", "s", _DASHED, "no confidence"),
+    "confidence=default_memory": Style("#009E73", "D", _DASH_DOT, "default memory"),
+    "tcn=none": Style("#E69F00", "^", _DOTTED, "no TCN"),
+    "encoder=mlp": Style("#56B4E9", "v", _DASHED, "MLP encoder"),
+    "encoder=random": Style("#CC79A7", "P", _DASH_DOT, "random encoder"),
 }
 _TEXTS = {  # of other changes, by word or else by key; if by neither, "key value"
     "encoder=conv_unpadded": "unpadded encoder",
@@ -81,66 +73,71 @@ _COLORS = (
 _MARKERS = ("v", "P", "s", "^", "D", "X", "d", "<", "p", ">", "h", "*", "$♥$", "$◖$", "$♣$", "$▮$", "$◢$")
 
 
-def styles(arms: Sequence[str]) -> dict[str, Style]:
-    """The style of each arm of a study, in their order; no two have one look or one label.
+def step_color(step: int) -> str:
+    """Returns the colour of a step of a problem, from 1."""
+    return STEP_COLORS[(step - 1) % len(STEP_COLORS)]
 
-    Models, and arms with one well-known change, look the same in every study. The others take what is left, by their
-    order in the study. The hash of a user's own images, which all arms of a run share, changes no look.
+
+def styles(arms: Sequence[str]) -> dict[str, Style]:
+    """Returns the style of each arm of a study, in their order; no two are drawn alike or have one label.
+
+    Models, and arms with one well-known change, are drawn alike in every study. The others take what is left, by their
+    order in the study. The hash of a user's own images, which all arms of a run share, changes no style.
 
     Raises:
-        AnalysisError: there are more arms than looks.
+        AnalysisError: there are more arms than ways to draw them.
     """
-    models = {model: look for model, (look, _) in _MODELS.items()}
-    looks: dict[str, Look] = {}
+    models = {model: style._replace(label="") for model, style in _MODELS.items()}
+    taken: dict[str, Style] = {}  # without labels
     for arm in sorted(arms, key=_rank):
         model, changes = _parts(arm)
-        taken = list(looks.values())
         if model not in models:  # the user's own
-            models[model] = _least_used(_COLORS, taken)[0]._replace(line=_SOLID)
+            models[model] = _least_used(_COLORS, taken.values())[0]._replace(line=_SOLID)
         colors = _COLORS if model == "esbn" else [models[model].color]
-        wanted = _wanted(model, changes, models[model]) + _least_used(colors, taken)
-        free = [look for look in wanted if look not in taken]
+        wanted = _wanted(model, changes, models[model]) + _least_used(colors, taken.values())
+        free = [style for style in wanted if style not in taken.values()]
         if not free:
             raise AnalysisError(f"arm={arm} is one more than figures can tell apart; split the study")
-        looks[arm] = free[0]
+        taken[arm] = free[0]
     labels = {arm: _label(arm) for arm in arms}
     count = Counter(labels.values())
-    return {arm: Style(*looks[arm], labels[arm] if count[labels[arm]] == 1 else arm) for arm in arms}
+    return {arm: taken[arm]._replace(label=labels[arm] if count[labels[arm]] == 1 else arm) for arm in arms}
 
 
 def _parts(arm: str) -> tuple[str, list[str]]:
-    """The model of an arm and the words for what else it changes."""
+    """Returns the model of an arm and the words for what else it changes."""
     models = [word.removeprefix("model=") for word in arm_words(arm) if word.startswith("model=")]
     return (models or ["esbn"])[0], [word for word in arm_words(arm) if not word.startswith("model=")]
 
 
 def _drawn(changes: Sequence[str]) -> list[str]:
+    """Returns the changes that have a style: all but a set of images."""
     return [word for word in changes if not word.startswith("images=")]
 
 
 def _rank(arm: str) -> tuple[bool, bool]:
-    """Who chooses first: arms that look the same in every study, and of these the ones on the paper's images."""
+    """Sorts first the arms that are drawn alike in every study, and of these the ones on the paper's images."""
     _, changes = _parts(arm)
     drawn = _drawn(changes)
     return not (drawn == [] or (len(drawn) == 1 and drawn[0] in _CHANGES)), drawn != changes
 
 
-def _wanted(model: str, changes: Sequence[str], look: Look) -> list[Look]:
-    """The looks that say what an arm is, best first, given the look of its model."""
+def _wanted(model: str, changes: Sequence[str], plain: Style) -> list[Style]:
+    """Returns the styles that say what an arm is, best first, given the style of its unchanged model."""
     drawn = _drawn(changes)
-    known = [_CHANGES[word][0] for word in drawn if word in _CHANGES] if len(drawn) == 1 else []
+    known = [_CHANGES[word]._replace(label="") for word in drawn if word in _CHANGES] if len(drawn) == 1 else []
     if not drawn:
-        return [look]
+        return [plain]
     if model == "esbn":
         return known
-    return [look._replace(line=line) for line in (*(change.line for change in known), *_LINES)]
+    return [plain._replace(line=line) for line in (*(change.line for change in known), *_LINES)]
 
 
-def _least_used(colors: Sequence[str], taken: Sequence[Look]) -> list[Look]:
-    """All looks in these colours, first those whose marker, then colour, then line is rare among those taken."""
-    used = Counter(part for look in taken for part in look)
-    every = itertools.starmap(Look, itertools.product(colors, _MARKERS, _LINES))
-    return sorted(every, key=lambda look: (used[look.marker], used[look.color], used[look.line]))
+def _least_used(colors: Sequence[str], taken: Collection[Style]) -> list[Style]:
+    """Returns all styles in these colours, first those whose marker, then colour, then line is rare among ``taken``."""
+    used = Counter(part for style in taken for part in style)
+    every = itertools.starmap(Style, itertools.product(colors, _MARKERS, _LINES))
+    return sorted(every, key=lambda style: (used[style.marker], used[style.color], used[style.line]))
 
 
 def _label(arm: str) -> str:
@@ -148,15 +145,15 @@ def _label(arm: str) -> str:
     if arm == BASELINE:
         return "ESBN (baseline)"
     if arm in _CHANGES:
-        return _CHANGES[arm][1]
-    name = _MODELS[model][1] if model in _MODELS else model.rpartition(":")[2]
+        return _CHANGES[arm].label
+    name = _MODELS[model].label if model in _MODELS else model.rpartition(":")[2]
     return ", ".join([name, *map(_text, changes)])
 
 
 def _text(change: str) -> str:
     key, _, value = change.partition("=")
     if change in _CHANGES:
-        return _CHANGES[change][1]
+        return _CHANGES[change].label
     form = _TEXTS.get(change) or _TEXTS.get(key)
     text = form.format(value) if form else {"True": key, "False": f"no {key}"}.get(value, f"{key} {value}")
     return text.replace("_", " ").strip()

@@ -1,4 +1,4 @@
-"""The paper's Figures 3 to 10 from the trials of whatever study: which panels each has, and what is still missing."""
+"""Figures 3 to 10 of the paper from the trials of whatever study: which panels each has, and what is still missing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,19 +12,18 @@ from analysis.data.curves import curves_of
 from analysis.data.published import PUBLISHED_N
 from analysis.data.trials import VARIANT
 from analysis.errors import AnalysisError
-from analysis.figures import study as figures
-from analysis.figures.sheet import save, using
-from esbn_core.vocabulary import BASELINE, CONDITIONS
+from analysis.figures.accuracy import draw_accuracy
+from analysis.figures.curves import draw_curves, with_curves
+from analysis.figures.gaps import list_gaps
+from analysis.figures.palette import styles
+from analysis.figures.sheet import drawing_for, save
+from analysis.figures.study import save_keys, save_objects
+from analysis.findings.accuracy import variant_accuracies
+from esbn_core.vocabulary import BASELINE, CONDITIONS, Cell
 
 _MODELS = (
-    BASELINE,
-    "model=transformer",
-    "model=ntm",
-    "model=mnm",
-    "model=lstm",
-    "model=predinet",
-    "model=predinet,tcn=none",
-    "model=rn",
+    *(BASELINE, "model=transformer", "model=ntm", "model=mnm", "model=lstm"),
+    *("model=predinet", "model=predinet,tcn=none", "model=rn"),
 )
 _ENCODERS = (
     *(BASELINE, "encoder=mlp", "encoder=random"),
@@ -36,7 +35,7 @@ _NO_NUMBERS = "The paper prints no numbers for this figure."
 
 
 class PaperFigure(NamedTuple):
-    """A figure of the paper that is made of cells: arms at tasks and numbers of withheld objects."""
+    """A figure of the paper that is made of cells."""
 
     name: str
     kind: str  # accuracy, bars (accuracy too) or curves
@@ -44,10 +43,10 @@ class PaperFigure(NamedTuple):
     arms: tuple[str, ...]  # in the paper's order
     notes: tuple[str, ...]
 
-    def cells(self) -> list[tuple[str, int, str]]:
-        """Task, withheld and arm of every cell."""
+    def cells(self) -> list[Cell]:
+        """Returns all cells, panel by panel."""
         return [
-            (task, withheld, arm)
+            Cell(task, withheld, arm)
             for task, conditions in self.panels.items()
             for withheld in conditions
             for arm in self.arms
@@ -56,7 +55,7 @@ class PaperFigure(NamedTuple):
 
 
 def _other_predinet(task: str) -> str:
-    """The PrediNet that the paper does not plot: the one with TCN on same/different, the one without elsewhere."""
+    """Returns the PrediNet that the paper does not plot: with TCN on same/different, without elsewhere."""
     return "model=predinet" if task == "same_different" else "model=predinet,tcn=none"
 
 
@@ -73,13 +72,13 @@ FIGURES = (
     PaperFigure("figure8", "curves", _at_zero("rmts"), _CONFIDENCE, (_NO_NUMBERS,)),
 )
 """Figures 3 to 8. Whether Figures 4 and 7 are at m = 0 as Figures 5 and 8 are, and which tasks Figure 7 has besides
-rmts, is our reading: their captions were not to be had."""
+rmts, is our reading: we had no access to their captions."""
 
-_KEYS = ("distribution_of_three", 95, BASELINE)  # Figure 9
+_KEYS = Cell("distribution_of_three", 95, BASELINE)  # Figure 9
 
 
 def save_paper(
-    results: str, out: str | Path, style: str = "paper", tell: Callable[[str], None] = lambda line: None
+    results: str, out: str | Path, medium: str = "paper", tell: Callable[[str], None] = lambda line: None
 ) -> list[Path]:
     """Writes Figures 3 to 10 of the paper, as far as the store has something for them.
 
@@ -89,7 +88,7 @@ def save_paper(
     Args:
         results: folder or URI that studies were run into.
         out: local folder; made if it is not there.
-        style: paper or talk.
+        medium: paper or talk.
         tell: is given a line for each thing that is missing, incomplete or left out.
     Returns:
         The paths of the files.
@@ -104,17 +103,17 @@ def save_paper(
             " minutes, `esbn run paper` all, and rehearsals do not count"
         )
     paths: list[Path] = []
-    with using(style):
+    with drawing_for(medium):
         for figure in FIGURES:
             paths += _save(figure, results, frame, rehearsed, Path(out), tell)
         here = frame.loc[_among(frame, VARIANT, [_KEYS])]
-        for name, found, wants in (
-            ("figure9", figures.save_keys(results, here, Path(out), "figure9"), "`esbn run keys`"),
-            ("figure10", figures.save_objects(results, frame, Path(out), "figure10"), "any run"),
+        for name, saved, wants in (
+            ("figure9", save_keys(results, here, Path(out), "figure9"), "`esbn run keys`"),
+            ("figure10", save_objects(results, frame, Path(out), "figure10"), "any run"),
         ):
-            if not found:
+            if not saved:
                 tell(f"{name}: not drawn, the store has nothing for it; {wants} makes it")
-            paths += found
+            paths += saved
     return paths
 
 
@@ -124,21 +123,21 @@ def _save(
     here = frame.loc[_among(frame, VARIANT, figure.cells())]
     curves = curves_of(results, here) if figure.kind == "curves" else None
     if curves is not None:
-        here = figures.with_curves(here, curves)
+        here = with_curves(here, curves)
     conditions = [(task, m) for task, withheld in figure.panels.items() for m in withheld]
     left_out = _among(rehearsed, ["task", "withheld"], conditions).sum()
     rehearsals = [f"Rehearsals at these tasks and m, left out: {left_out}."] if left_out else []
-    for line in [*figures.lacks(here, figure.arms), *rehearsals]:
+    for line in [*list_gaps(here, variant_accuracies(here), styles(figure.arms)), *rehearsals]:
         tell(f"{figure.name}: {line}")
     if "completed" not in set(here["status"]):
         tell(f"{figure.name}: not drawn; `esbn run paper` trains it")
         return []
     notes = [*figure.notes, *rehearsals]
     if curves is None:
-        return save(figures.accuracy(here, figure.arms, notes, figure.kind == "bars"), out, figure.name)
-    return save(figures.curves(here, curves, figure.arms, notes), out, figure.name)
+        return save(draw_accuracy(here, figure.arms, notes, figure.kind == "bars"), out, figure.name)
+    return save(draw_curves(here, curves, figure.arms, notes), out, figure.name)
 
 
-def _among(frame: pd.DataFrame, columns: list[str], places: list[tuple]) -> np.ndarray:
-    """[N] bool, which rows of the frame have one of these places in the columns."""
-    return pd.MultiIndex.from_arrays([frame[column] for column in columns]).isin(places)
+def _among(frame: pd.DataFrame, columns: list[str], values: list) -> np.ndarray:
+    """Returns [N] bool, which rows of the frame have one of these values in the columns."""
+    return pd.MultiIndex.from_arrays([frame[column] for column in columns]).isin(values)

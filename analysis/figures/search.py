@@ -1,4 +1,4 @@
-"""The figures of a search: its history, what mattered, slices through the space, and parallel coordinates."""
+"""Figures of a search: its history, what mattered, slices through the space, and parallel coordinates."""
 
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analysis.data.searches import Search, measured
-from analysis.figures.sheet import save, styled
+from analysis.figures.sheet import save, with_settings
 
-LOOKS = {"completed": ("o", "#0072B2"), "pruned": ("x", "#D55E00")}
-"""Marker and colour of what became of a suggestion; apart in grey, too."""
+_MARKS = {"completed": ("o", "#0072B2"), "pruned": ("x", "#D55E00")}  # marker and colour; apart in grey, too
 
 
 def save_all(search: Search, frame: pd.DataFrame, evaluator: str, update: int | None, out: Path) -> list[Path]:
@@ -27,20 +26,20 @@ def save_all(search: Search, frame: pd.DataFrame, evaluator: str, update: int | 
         AnalysisError: the folder cannot be written.
     """
     figures = {
-        "history": history(search),
-        "importance": importance(frame, evaluator, len(measured(search, update))),
-        "slices": slices(search, update),
-        "parallel": parallel(search, update),
+        "history": draw_history(search),
+        "importance": draw_importance(frame, evaluator, len(measured(search, update))),
+        "slices": draw_slices(search, update),
+        "parallel": draw_parallel(search, update),
     }
     return [path for kind, figure in figures.items() for path in save(figure, out, f"{search.about['search']}-{kind}")]
 
 
-@styled
-def history(search: Search) -> Figure:
-    """Accuracy of each suggestion in the order they were made, and the best of those completed so far."""
+@with_settings
+def draw_history(search: Search) -> Figure:
+    """Draws the accuracy of each suggestion in the order they were made, and the best of those completed so far."""
     frame = measured(search)
     figure, panel = _figure(1)
-    _points(panel[0], frame, frame["suggestion"].to_numpy())
+    _scatter(panel[0], frame, frame["suggestion"].to_numpy())
     completed = frame.loc[frame["status"] == "completed"]
     best = 100 * completed["score"].cummax()
     panel[0].step(completed["suggestion"], best, where="post", color="0.4", label="best completed so far", gid="best")
@@ -49,9 +48,9 @@ def history(search: Search) -> Figure:
     return figure
 
 
-@styled
-def importance(frame: pd.DataFrame, evaluator: str, n: int) -> Figure:
-    """Importance of each parameter over n suggestions as a bar, with its bootstrap interval."""
+@with_settings
+def draw_importance(frame: pd.DataFrame, evaluator: str, n: int) -> Figure:
+    """Draws the importance of each parameter over n suggestions as a bar, with its bootstrap interval."""
     frame = frame.dropna().iloc[::-1]
     figure, panel = _figure(1)
     errors = [frame["importance"] - frame["low"], frame["high"] - frame["importance"]]
@@ -62,23 +61,23 @@ def importance(frame: pd.DataFrame, evaluator: str, n: int) -> Figure:
     return figure
 
 
-@styled
-def slices(search: Search, update: int | None) -> Figure:
-    """Accuracy against each parameter, a panel each."""
+@with_settings
+def draw_slices(search: Search, update: int | None) -> Figure:
+    """Draws accuracy against each parameter, a panel each."""
     frame = measured(search, update)
     figure, panels = _figure(len(search.distributions))
     for panel, name in zip(panels, search.distributions, strict=True):
         having = frame.loc[frame["values"].map(lambda values, name=name: name in values)]
-        _points(panel, having, _axis(search, having, name))
+        _scatter(panel, having, _axis(search, having, name))
         _set_axis(search, panel, name)
     panels[0].set_ylabel(_label(search, update))
     panels[0].legend()
     return figure
 
 
-@styled
-def parallel(search: Search, update: int | None) -> Figure:
-    """A line per suggestion through its values, each axis scaled to its bounds, the darker the more accurate."""
+@with_settings
+def draw_parallel(search: Search, update: int | None) -> Figure:
+    """Draws a line per suggestion through its values, each axis scaled to its bounds, the darker the more accurate."""
     frame = measured(search, update).sort_values("score")
     figure, (panel,) = _figure(1)
     names = list(search.distributions)
@@ -102,10 +101,10 @@ def _figure(n_panels: int) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(1, n_panels, sharey=True, squeeze=False)[0])
 
 
-def _points(panel: Axes, frame: pd.DataFrame, x: np.ndarray) -> None:
-    for status, (marker, color) in LOOKS.items():
-        of = (frame["status"] == status).to_numpy()
-        panel.scatter(x[of], 100 * frame["score"][of], s=14, marker=marker, color=color, label=status, gid=status)
+def _scatter(panel: Axes, frame: pd.DataFrame, x: np.ndarray) -> None:
+    for status, (marker, color) in _MARKS.items():
+        ended = (frame["status"] == status).to_numpy()
+        panel.scatter(x[ended], 100 * frame["score"][ended], s=14, marker=marker, color=color, label=status, gid=status)
 
 
 def _axis(search: Search, frame: pd.DataFrame, name: str) -> np.ndarray:
@@ -124,7 +123,7 @@ def _set_axis(search: Search, panel: Axes, name: str) -> None:
 
 
 def _share(search: Search, values: dict[str, Any], name: str) -> float:
-    """Where a value is between the bounds of its axis; NaN, a gap, if it is not searched there."""
+    """Returns where a value is between the bounds of its axis; NaN, a gap, if it is not searched there."""
     about = search.parameters[name]
     if name not in values:
         return np.nan

@@ -1,4 +1,4 @@
-"""What all figures share: two styles, the sheet with a legend above and notes below, and saving."""
+"""Parts that figures share: sizes for paper and talk, the sheet with legend and notes, marks of arms, saving."""
 
 import functools
 import math
@@ -13,10 +13,14 @@ import matplotlib
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from analysis.errors import AnalysisError
+from analysis.figures.palette import Style
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,66 +36,71 @@ class Sizes(NamedTuple):
     text: float  # and of lines and markers
 
 
-STYLES = {"paper": Sizes(1, 1, 1), "talk": Sizes(13.33 / 7, 1.45, 2.1)}
-"""Sizes by style; talk: for a slide of 13.33 x 7.5 inches, text larger against the panels."""
+SIZES = {"paper": Sizes(1, 1, 1), "talk": Sizes(13.33 / 7, 1.45, 2.1)}
+"""Sizes by medium; talk: for a slide of 13.33 x 7.5 inches, text larger against the panels."""
 
 NOTE_SIZE = 6.5  # points
+
+GREY = Style("0.2", "o", "-")  # of what a legend says of all arms
+UNTRAINED: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.85", "hatch": "////", "linewidth": 0,
+                             "gid": "untrained"}  # fmt: skip
+_PALE = 0.75  # share of white in what has fewer networks than planned
 
 _LINE_HEIGHT, _CHARS_PER_INCH = 0.115, 20.0  # inches; both of notes in DejaVu Sans
 _HANDLE_WIDTH, _LABEL_WIDTH = 0.52, 0.062  # inches of a legend per entry and per character
 _VECTOR = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # the same bytes in every run
-_sizes = ContextVar("sizes", default=STYLES["paper"])
+_sizes = ContextVar("sizes", default=SIZES["paper"])
 
 
 @contextmanager
-def using(style: str) -> Iterator[None]:
-    """Draws in another style than paper; raises `KeyError` if there is no such style."""
-    token = _sizes.set(STYLES[style])
+def drawing_for(medium: str) -> Iterator[None]:
+    """Draws for paper or talk; raises `KeyError` if there is no such medium."""
+    token = _sizes.set(SIZES[medium])
     try:
         yield
     finally:
         _sizes.reset(token)
 
 
-def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Runs a function with the settings of the style in use, and leaves those of the caller alone."""
+def with_settings(draw: Callable[P, R]) -> Callable[P, R]:
+    """Runs a function with the settings of the medium in use, and leaves those of the caller alone."""
 
     @functools.wraps(draw)
-    def in_style(*args: P.args, **kwargs: P.kwargs) -> R:
+    def drawing(*args: P.args, **kwargs: P.kwargs) -> R:
         with matplotlib.rc_context(_settings()):
             return draw(*args, **kwargs)
 
-    return in_style
+    return drawing
 
 
-def points(size: float) -> float:
-    """A size of text, a line or a marker on paper, in points of the style in use."""
+def scaled(size: float) -> float:
+    """Returns a size of text, a line or a marker for the medium in use, in points, from that on paper."""
     return size * _sizes.get().text
 
 
 def _settings() -> dict[Any, Any]:
     return {
         **sns.axes_style("ticks"),
-        **sns.plotting_context("paper", font_scale=points(0.85)),
+        **sns.plotting_context("paper", font_scale=scaled(0.85)),
         "font.family": "DejaVu Sans",  # comes with matplotlib, so figures look the same on every machine
         "mathtext.fontset": "dejavusans",  # some markers are glyphs of it
         "legend.frameon": False,
         "legend.handlelength": 3.6,
-        "lines.linewidth": points(1.1),
-        "lines.markersize": points(4.5),
-        **{f"{axis}tick.major.{part}": points(size) for axis in "xy" for part, size in (("width", 0.8), ("size", 3.5))},
-        "axes.linewidth": points(0.8),
-        "hatch.linewidth": points(0.5),
-        "savefig.dpi": 300 if _sizes.get() == STYLES["paper"] else 150,
+        "lines.linewidth": scaled(1.1),
+        "lines.markersize": scaled(4.5),
+        **{f"{axis}tick.major.{part}": scaled(size) for axis in "xy" for part, size in (("width", 0.8), ("size", 3.5))},
+        "axes.linewidth": scaled(0.8),
+        "hatch.linewidth": scaled(0.5),
+        "savefig.dpi": 300 if _sizes.get() == SIZES["paper"] else 150,
         "pdf.fonttype": 42,  # letters stay letters
         "svg.hashsalt": "esbn-study",  # identifiers in SVG files, the same in every run
     }
 
 
-def sheet(
+def make_sheet(
     places: Sequence[tuple[int, int]], width: float, height: float, handles: Sequence[Artist], notes: Sequence[str]
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with a legend above, a panel at each place (row, column), and notes below.
+    """Makes a figure with a legend above, a panel at each place (row, column), and notes below.
 
     Args:
         width, height: of the figure and of a panel, in inches on paper.
@@ -115,12 +124,36 @@ def sheet(
     if handles:
         figure.legend(handles=handles, loc="outside upper center", ncols=math.ceil(len(handles) / legend_rows))
     bottom = (below - 0.03) / total
-    figure.text(0.01, bottom, "\n".join(lines), size=points(NOTE_SIZE), va="top", color="0.25", gid="notes")
+    figure.text(0.01, bottom, "\n".join(lines), size=scaled(NOTE_SIZE), va="top", color="0.25", gid="notes")
     return figure, panels
 
 
+def arm_handle(style: Style) -> Line2D:
+    """Returns the entry of an arm in a legend."""
+    line: dict[str, Any] = {"color": style.color, "marker": style.marker, "linestyle": style.line}
+    return Line2D([], [], **line, markeredgewidth=0, label=style.label)
+
+
+def untrained_handles(there: bool) -> list[Artist]:
+    """Returns the entry of `UNTRAINED` in a legend, if there is something of it."""
+    return [Patch(**UNTRAINED, label="none trained at this m")] if there else []
+
+
+def marker(style: Style, size: float, whole: bool) -> dict[str, Any]:
+    """Returns the marker of a mean over all planned networks or, pale with an edge, over fewer."""
+    pale = {"markerfacecolor": lighter(style.color, _PALE), "markeredgewidth": scaled(0.7)}
+    filled = {"markeredgewidth": 0}
+    return {"color": style.color, "marker": style.marker, "markersize": scaled(size), **(filled if whole else pale)}
+
+
+def lighter(color: str, white: float) -> tuple[float, float, float]:
+    """Returns a colour with a share of white mixed in."""
+    red, green, blue = (white + (1 - white) * part for part in to_rgb(color))
+    return red, green, blue
+
+
 def label_outer(panels: Sequence[Axes], places: Sequence[tuple[int, int]], x_label: str, y_label: str) -> None:
-    """Axis labels only where no panel is below or to the left."""
+    """Labels axes only where no panel is below or to the left."""
     for panel, (row, column) in zip(panels, places, strict=True):
         if (row + 1, column) not in places:
             panel.set_xlabel(x_label)
@@ -128,9 +161,13 @@ def label_outer(panels: Sequence[Axes], places: Sequence[tuple[int, int]], x_lab
             panel.set_ylabel(y_label)
 
 
-@styled
+@with_settings
 def save(figure: Figure, out: Path, name: str) -> list[Path]:
-    """Writes a figure in each of `FORMATS`; the paths. Raises `AnalysisError` if ``out`` cannot be written."""
+    """Writes a figure in each of `FORMATS` and returns the paths.
+
+    Raises:
+        AnalysisError: ``out`` cannot be written.
+    """
     paths = [out / f"{name}.{kind}" for kind in FORMATS]
     try:
         out.mkdir(parents=True, exist_ok=True)

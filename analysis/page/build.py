@@ -1,4 +1,4 @@
-"""Report of a study: one web page with nothing outside it, which says what `esbn` prints, in the same words.
+"""The report of a study: one web page with nothing outside it, which says what `esbn` prints, in the same words.
 
 The folder assets/ holds its template, style and script, and what it brings along, as npm has them:
 plotly.js-basic-dist-min 4.1.1 (MIT), which draws, and sortable-tablesort 4.1.7 (public domain), which sorts tables.
@@ -9,17 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.data.curves import BINS, curves_of, mean_courses
-from analysis.data.results import has_rows, load_keys, read
+from analysis.data.results import has_rows, read
 from analysis.data.trials import VARIANT, load_study
 from analysis.errors import AnalysisError, choices
-from analysis.figures.palette import styles
+from analysis.figures.description import stored_keys, task_title
+from analysis.figures.palette import STEP_COLORS, styles
 from analysis.findings import key_geometry
 from analysis.findings.accuracy import variant_accuracies
 from analysis.findings.audit import audit_study
@@ -58,7 +58,7 @@ def write(results: str, study: str, out: str | Path, command: str | None = None,
 
 
 def html(results: str, study: str, command: str, baseline: str) -> str:
-    """Returns the page itself; arguments and errors are those of `write`."""
+    """The page itself; arguments and errors are those of `write`."""
     frame = load_study(results, study)
     completed = frame.loc[frame["status"] == "completed"]
     if completed.empty:
@@ -66,18 +66,18 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
     arms = list(dict.fromkeys(frame["arm"]))
     if baseline not in (BASELINE, *arms):  # a study need not have the default
         raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
-    rows, style_of = variant_accuracies(frame), styles(arms)
+    rows, style_of_arm = variant_accuracies(frame), styles(arms)
     judged = verdicts(frame) if any(row.source for row in rows) else pd.DataFrame()
     checks = audit_study(results, frame)
-    networks = _key_spaces(results, completed)
+    networks = _key_spaces(results, frame)
     drawn = {
-        "legend": figures.legend(style_of),
-        "accuracy": figures.accuracy(rows, style_of, judged),
-        "comparison": figures.comparison(pairs(frame, baseline), style_of, baseline),
-        "courses": figures.courses(mean_courses(completed, curves_of(results, completed)), style_of),
+        "legend": figures.legend(style_of_arm),
+        "accuracy": figures.accuracy_figures(rows, style_of_arm, judged),
+        "comparison": figures.comparison_figures(pairs(frame, baseline), style_of_arm, baseline),
+        "courses": figures.curve_figures(rows, mean_courses(frame, curves_of(results, frame)), style_of_arm),
         "keys": list(networks.values()),
     }
-    colors = {style.color for style in style_of.values()} | set(figures.STEP_COLORS)
+    colors = {style.color for style in style_of_arm.values()} | set(STEP_COLORS)
     environment = Environment(
         loader=PackageLoader("analysis.page", "assets"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -95,7 +95,7 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
         accuracy_table=Markup(accuracy.report(pd.DataFrame(rows), "html")),
         verdicts=Markup(reproduction.report(judged, "html")) if len(judged) else None,
         comparison=_printed(lambda: _compared(frame, study, baseline)),
-        symbols=_printed(lambda: key_measures.report(by_step(results, frame), "html")) if networks else None,
+        symbols=networks and _printed(lambda: key_measures.report(by_step(results, frame), "html")),
         steps=sorted({trace["meta"]["key"] for figure in networks.values() for trace in figure["data"]}),
         shown_problems=figures.PROBLEMS,
         networks=list(networks),
@@ -116,9 +116,9 @@ def _asset(name: str) -> str:
     return Path(__file__).parent.joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def _rendered(printed: Sequence[PrintedTable], notes: Sequence[str] = ()) -> Markup:
+def _rendered(tables: Sequence[PrintedTable], notes: Sequence[str] = ()) -> Markup:
     """Tables that have rows, and notes."""
-    return Markup(render([table for table in printed if table.rows], notes, [], "html"))
+    return Markup(render([table for table in tables if table.rows], notes, [], "html"))
 
 
 def _printed(report: Callable[[], str]) -> Markup:
@@ -165,19 +165,15 @@ def _training(command: str, place: str, frame: pd.DataFrame) -> str:
     return f"esbn run {place} --seeds {seeds[0]}" if len(seeds) == 1 else f"esbn run {place}"
 
 
-def _key_spaces(results: str, completed: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """A figure for each network with stored keys of a task whose reads it can show, by the network's name."""
-    wanted = completed.loc[completed["keys"].eq(True) & (completed["task"] == "distribution_of_three")]
-    if wanted.empty or not has_rows(results, "keys"):
-        return {}
-    names = _object_names(results)
-    spaces = {}
-    for row in wanted.to_dict("records"):
-        keys = load_keys(results, row["trial_id"])
-        if len(keys):
-            name = f"{figures.title(row['task'])}, m = {row['withheld']}, {row['arm']}, seed {row['seed']}"
-            spaces[name] = figures.key_space(key_geometry.trace(keys), names.get(str(row.get("images_hash")), {}))
-    return spaces
+def _key_spaces(results: str, frame: pd.DataFrame) -> dict[str, figures.Figure]:
+    """Makes a figure of the key space of each network that has one, by the network's name."""
+    of_network, names = {}, {}
+    for row, keys in stored_keys(results, frame):
+        names = names or _object_names(results)
+        name = f"{task_title(row['task'])}, m = {row['withheld']}, {row['arm']}, seed {row['seed']}"
+        object_names = names.get(str(row.get("images_hash")), {})
+        of_network[name] = figures.key_space_figure(key_geometry.trace(keys), object_names)
+    return of_network
 
 
 def _object_names(results: str) -> dict[str, dict[int, str]]:

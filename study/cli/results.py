@@ -78,7 +78,7 @@ def table(study: str | None, results: str, as_tuned: bool, kind: str) -> None:
     esbn table               the paper's Tables 9 to 20, from the trials of every study; a dash where none has run
     esbn table tcn --tuned   default and tuned arms, what tuning spent, and whether the order of arms changed
     """
-    import analysis
+    from analysis.findings.accuracy import table as accuracies
     from analysis.findings.paper import other_code, paper_cells
     from analysis.findings.tuned import tuned_arms
     from analysis.tables import accuracy, paper, tuned
@@ -90,7 +90,7 @@ def table(study: str | None, results: str, as_tuned: bool, kind: str) -> None:
     elif as_tuned:
         printed = tuned.report(tuned_arms(results, study_name(study)), kind)
     else:
-        printed = accuracy.report(analysis.table(results, study_name(study)), kind)
+        printed = accuracy.report(accuracies(results, study_name(study)), kind)
     click.echo(printed, nl=False)
 
 

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from analysis.data.searches import export_optuna, load_search, measured
 from analysis.errors import AnalysisError
-from analysis.figures.search import history, parallel, save_all, slices
+from analysis.figures.search import draw_history, draw_parallel, draw_slices, save_all
 from analysis.findings.importance import importances
 from analysis.tables.importance import report
 from study.store.store import Store
@@ -186,11 +186,13 @@ def test_export_into_no_folder_is_refused(results: str, tmp_path: Path) -> None:
 def test_figures_show_every_measured_suggestion(results: str, tmp_path: Path) -> None:
     search = load_search(results, "mine")
     counts = measured(search)["status"].value_counts().to_dict()
-    panel = history(search).axes[0]
+    panel = draw_history(search).axes[0]
     shown = {c.get_gid(): len(np.asarray(c.get_offsets())) for c in panel.collections}
     assert shown == counts
-    assert len(slices(search, None).axes) == len(PARAMETERS)
-    lines = [line for line in parallel(search, None).axes[0].lines if str(line.get_gid()).startswith("suggestion-")]
+    assert len(draw_slices(search, None).axes) == len(PARAMETERS)
+    lines = [
+        line for line in draw_parallel(search, None).axes[0].lines if str(line.get_gid()).startswith("suggestion-")
+    ]
     assert len(lines) == N - 2
     paths = save_all(search, importances(search, "ped_anova"), "ped_anova", None, tmp_path / "figures")
     assert [path.name for path in paths if path.suffix == ".svg"] == [

@@ -1,4 +1,4 @@
-"""Looks and labels of arms: one per arm within a study, one colour and marker per model everywhere."""
+"""Styles of arms: one per arm within a study, one colour and marker per model everywhere."""
 
 import pytest
 
@@ -10,15 +10,15 @@ from esbn_core.config import MODEL_CONFIGS, arm_label
 KNOWN = ["baseline", "confidence=off", "confidence=default_memory", "tcn=none", "encoder=mlp", "encoder=random"]
 
 
-def look(style: Style) -> tuple:
-    return style.color, style.marker, style.line
+def unlabelled(style: Style) -> Style:
+    return style._replace(label="")
 
 
 def assert_apart(arms: list[str]) -> None:
-    found = styles(arms)
-    assert list(found) == arms
-    assert len({look(style) for style in found.values()}) == len(arms)
-    assert len({style.label for style in found.values()}) == len(arms)
+    style_of_arm = styles(arms)
+    assert list(style_of_arm) == arms
+    assert len(set(map(unlabelled, style_of_arm.values()))) == len(arms)
+    assert len({style.label for style in style_of_arm.values()}) == len(arms)
 
 
 @pytest.mark.parametrize("study", REGISTRY.values(), ids=REGISTRY)
@@ -30,15 +30,15 @@ def test_styles_tell_very_many_arms_apart() -> None:
     assert_apart([*KNOWN, *(f"{model}x={i}" for model in ("", "model=lstm,", "model=a:B,") for i in range(50))])
 
 
-def test_styles_refuse_more_arms_than_there_are_looks() -> None:
+def test_styles_refuse_more_arms_than_figures_can_tell_apart() -> None:
     with pytest.raises(AnalysisError, match="arm=model=lstm,x=[0-9]+ is one more than figures can tell apart"):
         styles([f"model=lstm,x={i}" for i in range(1000)])
 
 
 def test_styles_give_every_model_its_own_colour_and_marker() -> None:
-    looks = styles(["baseline", *(f"model={name}" for name in MODEL_CONFIGS if name != "esbn")]).values()
-    assert len({style.color for style in looks}) == len({style.marker for style in looks}) == len(MODEL_CONFIGS)
-    assert not any("=" in style.label or "model" in style.label for style in looks)
+    of_models = styles(["baseline", *(f"model={name}" for name in MODEL_CONFIGS if name != "esbn")]).values()
+    assert len({style.color for style in of_models}) == len({style.marker for style in of_models}) == len(MODEL_CONFIGS)
+    assert not any("=" in style.label or "model" in style.label for style in of_models)
 
 
 @pytest.mark.parametrize("change", ["tcn=none", "encoder=mlp", "x=1", "x=1,y=2"])
@@ -50,8 +50,8 @@ def test_styles_keep_colour_and_marker_of_a_model_and_change_the_line(model: str
 
 
 def test_styles_give_every_arm_of_the_esbn_its_own_colour_and_marker() -> None:
-    looks = styles([*KNOWN, "leak=0.1", "leak=0.1,leak_into=key", "encoder=mlp,tcn=none"]).values()
-    assert len({style.color for style in looks}) == len({style.marker for style in looks}) == len(looks)
+    of_arms = styles([*KNOWN, "leak=0.1", "leak=0.1,leak_into=key", "encoder=mlp,tcn=none"]).values()
+    assert len({style.color for style in of_arms}) == len({style.marker for style in of_arms}) == len(of_arms)
 
 
 @pytest.mark.parametrize("arm", [*KNOWN, "model=transformer", "model=transformer,encoder=mlp"])
@@ -63,7 +63,7 @@ def test_styles_of_known_arms_do_not_depend_on_the_study(arm: str) -> None:
 def test_styles_of_own_images_are_those_of_the_paper_s() -> None:
     arms = ["baseline", "encoder=mlp", "model=lstm"]
     own = styles(["images=0123", "images=0123,encoder=mlp", "images=0123,model=lstm"])
-    assert [look(style) for style in own.values()] == [look(style) for style in styles(arms).values()]
+    assert [*map(unlabelled, own.values())] == [*map(unlabelled, styles(arms).values())]
 
 
 def test_styles_tell_own_images_and_the_paper_s_apart() -> None:

@@ -16,10 +16,11 @@ from analysis import AnalysisError
 from analysis.data.cells import load_cells
 from analysis.data.curves import curves_of
 from analysis.data.published import published
-from analysis.figures import keys as key_figures
-from analysis.figures import study as figures
+from analysis.figures.accuracy import draw_accuracy
+from analysis.figures.curves import draw_curves
+from analysis.figures.keys import draw_similarities
 from analysis.figures.paper import FIGURES, save_paper
-from analysis.figures.sheet import using
+from analysis.figures.sheet import drawing_for
 from analysis.findings.key_geometry import trace
 from analysis.findings.key_measures import similarity
 from study.cli.main import main
@@ -44,7 +45,7 @@ def saved(results: str, out: Path) -> tuple[list[str], list[str]]:
 
 def figure3(results: str) -> Figure:
     frame, _ = load_cells(results, FIGURES[0].cells(), 10)
-    return figures.accuracy(frame, FIGURES[0].arms, FIGURES[0].notes)
+    return draw_accuracy(frame, FIGURES[0].arms, FIGURES[0].notes)
 
 
 def test_figures_have_the_papers_panels_and_order() -> None:
@@ -131,7 +132,7 @@ def test_every_fault_is_named_under_the_figure_and_on_the_terminal(tmp_path: Pat
 
 def _again(results: str) -> Figure:
     frame, rehearsed = load_cells(results, FIGURES[0].cells(), 10)
-    return figures.accuracy(frame, FIGURES[0].arms, [f"Rehearsals at these tasks and m, left out: {len(rehearsed)}."])
+    return draw_accuracy(frame, FIGURES[0].arms, [f"Rehearsals at these tasks and m, left out: {len(rehearsed)}."])
 
 
 def test_curves_of_an_incomplete_arm_are_pale_and_named(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_curves_of_an_incomplete_arm_are_pale_and_named(tmp_path: Path) -> None:
     for row in rows:
         Store(results).write("curves", row["trial_id"], curve(row["trial_id"], [0.5, 1.0]))
     frame, _ = load_cells(results, FIGURES[2].cells(), 10)
-    figure = figures.curves(frame, curves_of(results, frame), FIGURES[2].arms)
+    figure = draw_curves(frame, curves_of(results, frame), FIGURES[2].arms)
     assert [line.get_marker() for line in lines(figure, "mean")] == ["o"]
     assert [line.get_marker() for line in lines(figure, "incomplete")] == ["<"]
     assert "Incomplete: Same/different, m = 0, NTM (4 of 10 trained, 6 missing)." in notes(figure)
@@ -190,7 +191,7 @@ def test_a_quickstart_gives_the_figures_it_has_something_for(quickstart: str, tm
 def test_talk_fits_a_slide_and_has_larger_text_for_its_width(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", of("baseline"))
     paper = figure3(results)
-    with using("talk"):
+    with drawing_for("talk"):
         talk = figure3(results)
     wider = talk.get_figwidth() / paper.get_figwidth()
     assert (paper.get_figwidth(), talk.get_figwidth()) == pytest.approx((7.0, 13.33))
@@ -218,7 +219,7 @@ def test_similarity_has_training_steps_down_and_test_steps_across() -> None:
 
 
 def test_similarity_figure_frames_what_holds_by_construction_and_says_so() -> None:
-    figure = key_figures.similarities({"net": np.stack([np.eye(9), np.eye(9) * 0.8])})
+    figure = draw_similarities({"net": np.stack([np.eye(9), np.eye(9) * 0.8])})
     (frame,) = [patch for patch in figure.axes[0].patches if patch.get_gid() == "by construction"]
     assert isinstance(frame, Rectangle) and frame.get_bbox().bounds == (0.5, 0.5, 2, 2)
     assert "Framed, steps 1 and 2: the same keys for training and test by construction" in notes(figure)

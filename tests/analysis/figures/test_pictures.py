@@ -17,9 +17,10 @@ from matplotlib.text import Text
 from pytest_regressions.data_regression import DataRegressionFixture
 
 from analysis.data.cells import load_cells
-from analysis.figures import keys as key_figures
-from analysis.figures import study as figures
-from analysis.figures.sheet import using
+from analysis.figures.accuracy import draw_accuracy
+from analysis.figures.curves import draw_curves
+from analysis.figures.keys import draw_keys, draw_similarities
+from analysis.figures.sheet import drawing_for
 from analysis.findings.key_geometry import trace
 from analysis.findings.key_measures import similarity
 from study.store.schema import TABLES
@@ -48,31 +49,31 @@ def frame(tmp_path: Path) -> pd.DataFrame:
 
 
 def accuracy(frame: pd.DataFrame) -> Figure:
-    return figures.accuracy(frame, ARMS, ["A note."])
+    return draw_accuracy(frame, ARMS, ["A note."])
 
 
 def bars(frame: pd.DataFrame) -> Figure:
-    return figures.accuracy(frame, ARMS, ["A note."], bars=True)
+    return draw_accuracy(frame, ARMS, ["A note."], bars=True)
 
 
 def curves(frame: pd.DataFrame) -> Figure:
     completed = frame.loc[frame["status"] == "completed", "trial_id"]
     rows = [row for i, name in enumerate(completed) for row in curve(name, [0.5, 0.5 + i / 50, 0.8, 1.0])]
-    return figures.curves(frame, pd.DataFrame(rows), ARMS, ["A note."])
+    return draw_curves(frame, pd.DataFrame(rows), ARMS, ["A note."])
 
 
 def talk(frame: pd.DataFrame) -> Figure:
-    with using("talk"):
+    with drawing_for("talk"):
         return accuracy(frame)
 
 
 def keys(frame: pd.DataFrame) -> Figure:
-    return key_figures.keys(written())
+    return draw_keys(written())
 
 
 def similarities(frame: pd.DataFrame) -> Figure:
     cosines_TT = similarity(trace(written()))
-    return key_figures.similarities({"a network": cosines_TT[None]})
+    return draw_similarities({"a network": cosines_TT[None]})
 
 
 def written() -> pa.Table:

@@ -15,9 +15,12 @@ from matplotlib.colors import to_rgb
 from panels import lines, notes, points, scatter
 
 from analysis import AnalysisError, load_study
-from analysis.figures import keys as key_figures
-from analysis.figures import study as figures
+from analysis.figures.accuracy import draw_accuracy
+from analysis.figures.curves import draw_curves
+from analysis.figures.keys import draw_keys
+from analysis.figures.objects import draw_objects
 from analysis.figures.palette import styles
+from analysis.figures.study import save_all
 from analysis.findings import key_geometry
 from study.store.schema import TABLES
 from study.store.store import Store
@@ -42,26 +45,26 @@ def keys() -> pa.Table:
 
 
 def test_accuracy_draws_the_means_in_percent(frame: pd.DataFrame) -> None:
-    panel = figures.accuracy(frame).axes[0]
+    panel = draw_accuracy(frame).axes[0]
     assert points(panel, "ours")[:, 1] == pytest.approx([91.0])
     assert points(panel, "incomplete")[:, 1] == pytest.approx([55.0])
 
 
 def test_accuracy_draws_error_bars_of_one_standard_error(frame: pd.DataFrame) -> None:
-    panel = figures.accuracy(frame).axes[0]
+    panel = draw_accuracy(frame).axes[0]
     bars = next(found for found in panel.collections if isinstance(found, LineCollection))
     (segment,) = bars.get_segments()
     assert np.ptp(segment[:, 1]) / 2 == pytest.approx(100 * statistics.stdev([0.9, 0.91, 0.92]) / 3**0.5)
 
 
 def test_accuracy_draws_the_paper_as_hollow_markers(frame: pd.DataFrame) -> None:
-    panel = figures.accuracy(frame).axes[0]
+    panel = draw_accuracy(frame).axes[0]
     assert points(panel, "paper")[:, 1] == pytest.approx([95.0, 51.0])  # Table 10; the paper has no own_arm
     assert {line.get_markerfacecolor() for line in lines(panel, "paper")} == {"none"}
 
 
 def test_accuracy_gives_an_arm_and_its_paper_value_the_same_place_and_look(frame: pd.DataFrame) -> None:
-    panel = figures.accuracy(frame).axes[0]
+    panel = draw_accuracy(frame).axes[0]
     (ours, *_), (paper, *_) = lines(panel, "ours"), lines(panel, "paper")
     assert ours.get_xdata() == pytest.approx(paper.get_xdata())
     assert (ours.get_color(), ours.get_marker()) == (paper.get_color(), paper.get_marker())
@@ -69,19 +72,19 @@ def test_accuracy_gives_an_arm_and_its_paper_value_the_same_place_and_look(frame
 
 def test_accuracy_keeps_arms_of_equal_accuracy_apart(tmp_path: Path) -> None:
     planned = [trial("rmts", 95, arm, 0, 0.9) for arm in ("baseline", "tcn=none", "encoder=mlp")]
-    figure = figures.accuracy(load_study(write_study(tmp_path, "s", planned), "s"))
+    figure = draw_accuracy(load_study(write_study(tmp_path, "s", planned), "s"))
     x_N = points(figure, "ours")[:, 0]
     assert len(set(x_N)) == 3 and np.all(np.abs(x_N) < 0.5)
 
 
 def test_accuracy_centres_a_single_arm(tmp_path: Path) -> None:
     planned = [trial("rmts", m, "baseline", 0, 0.9) for m in (0, 50)]
-    figure = figures.accuracy(load_study(write_study(tmp_path, "s", planned), "s"))
+    figure = draw_accuracy(load_study(write_study(tmp_path, "s", planned), "s"))
     assert points(figure, "ours")[:, 0].tolist() == [0, 1]
 
 
 def test_accuracy_draws_incomplete_variants_pale_with_an_edge(frame: pd.DataFrame) -> None:
-    panel = figures.accuracy(frame).axes[0]
+    panel = draw_accuracy(frame).axes[0]
     (pale,) = [line for line in lines(panel, "incomplete") if np.size(line.get_xydata())]
     assert min(to_rgb(pale.get_markerfacecolor())) > 0.7
     assert pale.get_markeredgecolor() == pale.get_color() and pale.get_markeredgewidth() > 0
@@ -91,7 +94,7 @@ def test_accuracy_draws_incomplete_variants_pale_with_an_edge(frame: pd.DataFram
 def test_accuracy_hatches_an_m_at_which_nothing_is_trained(tmp_path: Path) -> None:
     planned = [trial("rmts", m, arm, 0, 0.9) for m in (0, 50, 95) for arm in ("baseline", "tcn=none")]
     results = write_study(tmp_path, "s", planned, planned[:3])
-    panel = figures.accuracy(load_study(results, "s")).axes[0]
+    panel = draw_accuracy(load_study(results, "s")).axes[0]
     (hatched,) = [patch for patch in panel.patches if patch.get_gid() == "untrained"]
     assert hatched.get_hatch() and hatched.get_extents().transformed(panel.transData.inverted()).intervalx == (
         pytest.approx([1.5, 2.5])
@@ -99,7 +102,7 @@ def test_accuracy_hatches_an_m_at_which_nothing_is_trained(tmp_path: Path) -> No
 
 
 def test_accuracy_lists_incomplete_and_missing_variants(frame: pd.DataFrame) -> None:
-    text = notes(figures.accuracy(frame))
+    text = notes(draw_accuracy(frame))
     assert "Incomplete: Relational match-to-sample, m = 95, no TCN (2 of 3 trained, 1 failed)." in text
     assert "None trained: Relational match-to-sample, m = 95, ESBN, own arm." in text
 
@@ -107,12 +110,12 @@ def test_accuracy_lists_incomplete_and_missing_variants(frame: pd.DataFrame) -> 
 def test_accuracy_lists_variants_that_lack_the_same_together(tmp_path: Path) -> None:
     planned = [trial("rmts", m, arm, seed, 0.9) for m in (0, 50) for arm in ("baseline", "x=1") for seed in (0, 1)]
     results = write_study(tmp_path, "s", planned, planned[::2])
-    text = notes(figures.accuracy(load_study(results, "s")))
+    text = notes(draw_accuracy(load_study(results, "s")))
     assert "Relational match-to-sample, m = 0, 50, ESBN (baseline) · ESBN, x 1 (1 of 2 trained, 1 missing)." in text
 
 
 def test_accuracy_states_n_and_error_bars(frame: pd.DataFrame) -> None:
-    text = notes(figures.accuracy(frame))
+    text = notes(draw_accuracy(frame))
     assert "n = 3 trained networks per mean unless listed" in text
     assert "Other n: Same/different, m = 98, ESBN (baseline) (1 of 1 trained)." in text
     assert "± standard error of the mean over seeds (ddof 1). Paper: n = 10." in text
@@ -121,13 +124,13 @@ def test_accuracy_states_n_and_error_bars(frame: pd.DataFrame) -> None:
 @pytest.mark.parametrize(("task", "chance"), [("same_different", 50), ("rmts", 50), (TASK, 25), ("identity_rules", 25)])
 def test_accuracy_draws_chance(tmp_path: Path, task: str, chance: float) -> None:
     results = write_study(tmp_path, "s", [trial(task, 95, "baseline", 0, 0.9)])
-    (line,) = lines(figures.accuracy(load_study(results, "s")), "chance")
+    (line,) = lines(draw_accuracy(load_study(results, "s")), "chance")
     assert set(np.asarray(line.get_ydata())) == {chance}
 
 
 def test_accuracy_spaces_m_evenly(tmp_path: Path) -> None:
     planned = [trial("rmts", m, "baseline", 0, 0.9) for m in (95, 0, 50)]
-    panel = figures.accuracy(load_study(write_study(tmp_path, "s", planned), "s")).axes[0]
+    panel = draw_accuracy(load_study(write_study(tmp_path, "s", planned), "s")).axes[0]
     assert [text.get_text() for text in panel.get_xticklabels()] == ["0", "50", "95"]
     assert np.diff(panel.get_xticks()).tolist() == [1, 1]
 
@@ -135,7 +138,7 @@ def test_accuracy_spaces_m_evenly(tmp_path: Path) -> None:
 def test_accuracy_is_drawn_when_nothing_is_trained(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [trial("rmts", 95, "own_arm", 0, 0.9)], [])
     assert "None trained: Relational match-to-sample, m = 95, ESBN, own arm." in notes(
-        figures.accuracy(load_study(results, "s"))
+        draw_accuracy(load_study(results, "s"))
     )
 
 
@@ -143,40 +146,40 @@ def test_curves_draws_the_mean_over_completed_trials(frame: pd.DataFrame) -> Non
     of_seed = [[0.5, 0.6, 0.9], [0.7, 0.6, 1.0], [0.6, 0.3, 0.8]]
     rows = pd.DataFrame([r for s, accuracies in enumerate(of_seed) for r in curve(f"rmts-95-baseline-{s}", accuracies)])
     failed = pd.DataFrame(curve("rmts-95-tcn_none-1", [0.1, 0.1, 0.1]))
-    (line,) = lines(figures.curves(frame, pd.concat([rows, failed])), "mean")  # of three networks; the others have none
+    (line,) = lines(draw_curves(frame, pd.concat([rows, failed])), "mean")  # of three networks; the others have none
     assert line.get_xydata() == pytest.approx(np.array([[0, 60], [10, 50], [20, 90]]))
 
 
 def test_curves_marks_each_arm(frame: pd.DataFrame) -> None:
     ids = ("rmts-95-baseline-0", "rmts-95-tcn_none-0")
     rows = pd.DataFrame([row for name in ids for row in curve(name, [0.5, 1.0])])
-    drawn = lines(figures.curves(frame, rows), "incomplete")
+    drawn = lines(draw_curves(frame, rows), "incomplete")
     assert [line.get_marker() for line in drawn] == [styles([arm])[arm].marker for arm in ("baseline", "tcn=none")]
 
 
 def test_curves_states_n_and_band(frame: pd.DataFrame) -> None:
     rows = pd.DataFrame([row for seed in (0, 1) for row in curve(f"rmts-95-baseline-{seed}", [0.5, 1.0])])
-    text = notes(figures.curves(frame, rows))
+    text = notes(draw_curves(frame, rows))
     assert "n as listed. Bands: ± standard error of the mean" in text
     assert "Incomplete: Relational match-to-sample, m = 95, ESBN (baseline) (2 of 3 trained, 1 missing)." in text
 
 
 def test_curves_averages_neighbours_late_in_training(frame: pd.DataFrame) -> None:
     rows = pd.DataFrame(curve("rmts-95-baseline-0", [0.0, 1.0] * 5_000))
-    xy_U2 = points(figures.curves(frame, rows), "incomplete")
+    xy_U2 = points(draw_curves(frame, rows), "incomplete")
     assert xy_U2[:10, 1].tolist() == [0, 100] * 5  # every measurement up to update 90
     assert np.diff(np.log10(xy_U2[100:, 0])) == pytest.approx(1 / 25, rel=0.1)
     assert xy_U2[-5:, 1] == pytest.approx(50, abs=1)
 
 
 def test_curves_labels_the_decades_it_reaches(frame: pd.DataFrame) -> None:
-    panel = figures.curves(frame, pd.DataFrame(curve("rmts-95-baseline-0", [0.5] * 120))).axes[0]
+    panel = draw_curves(frame, pd.DataFrame(curve("rmts-95-baseline-0", [0.5] * 120))).axes[0]
     assert [text.get_text() for text in panel.get_xticklabels()] == ["0", "10", "100", "1k"]
 
 
 def test_curves_refuses_trials_without_curves(frame: pd.DataFrame) -> None:
     with pytest.raises(AnalysisError, match="no completed trial has training curves"):
-        figures.curves(frame, pd.DataFrame(curve("another", [0.5])))
+        draw_curves(frame, pd.DataFrame(curve("another", [0.5])))
 
 
 def test_principal_axes_agree_with_singular_values() -> None:
@@ -258,7 +261,7 @@ def test_key_summary_reports_the_numbers_beside_the_picture(keys: pa.Table) -> N
 
 
 def test_keys_draws_written_and_read_keys(keys: pa.Table) -> None:
-    a, b, c = key_figures.keys(keys).axes
+    a, b, c = draw_keys(keys).axes
     trace = key_geometry.trace(keys)
     axes = key_geometry.principal_axes(trace.keys)
     for t in range(1, 10):
@@ -272,7 +275,7 @@ def test_keys_shows_and_counts_reads_outside_panel_b(keys: pa.Table) -> None:
     for row in rows[:9]:  # first training problem: its three reads go far away
         if row["read"] is not None:
             row["read"] = [500.0] * 8
-    _, b, c = key_figures.keys(pa.Table.from_pylist(rows, schema=TABLES["keys"])).axes
+    _, b, c = draw_keys(pa.Table.from_pylist(rows, schema=TABLES["keys"])).axes
     (text,) = [text.get_text() for text in c.texts if text.get_gid() == "outside"]
     assert text.startswith("3 of 78 reads")
     drawn_R2 = np.concatenate([scatter(c, f"{split}{role}") for split in ("train", "test") for role in (1, 2, 3)])
@@ -284,11 +287,11 @@ def test_keys_shows_and_counts_reads_outside_panel_b(keys: pa.Table) -> None:
 
 def test_keys_names_the_share_of_variance(keys: pa.Table) -> None:
     share = key_geometry.principal_axes(key_geometry.trace(keys).keys).variance
-    assert key_figures.keys(keys).axes[0].get_xlabel() == f"Component 1 ({100 * share[0]:.1f} %)"
+    assert draw_keys(keys).axes[0].get_xlabel() == f"Component 1 ({100 * share[0]:.1f} %)"
 
 
 def test_objects_places_images_by_number() -> None:
-    (panel,) = figures.objects(pd.DataFrame(object_rows("h")[::-1])).axes
+    (panel,) = draw_objects(pd.DataFrame(object_rows("h")[::-1])).axes
     sheet = np.asarray(panel.images[0].get_array())
     assert [int(sheet[36 * (i // 4) + 20, 36 * (i % 4) + 20]) for i in range(12)] == [20 * i for i in range(12)]
 
@@ -306,7 +309,7 @@ def full_store(tmp_path: Path) -> Iterator[str]:
 
 
 def test_save_all_writes_every_figure_in_every_format(full_store: str, tmp_path: Path) -> None:
-    paths = figures.save_all(full_store, "s", tmp_path / "new" / "out")
+    paths = save_all(full_store, "s", tmp_path / "new" / "out")
     assert sorted(path.name for path in paths if path.suffix != ".csv") == sorted(
         f"{name}.{kind}"
         for name in (
@@ -324,7 +327,7 @@ def test_save_all_writes_every_figure_in_every_format(full_store: str, tmp_path:
 
 
 def test_save_all_writes_the_same_bytes_again(full_store: str, tmp_path: Path) -> None:
-    first, second = (figures.save_all(full_store, "s", tmp_path / out) for out in ("a", "b"))
+    first, second = (save_all(full_store, "s", tmp_path / out) for out in ("a", "b"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
@@ -332,14 +335,14 @@ def test_save_all_prints_nothing_and_leaves_settings_alone(
     full_store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = dict(matplotlib.rcParams)
-    figures.save_all(full_store, "s", tmp_path / "out")
+    save_all(full_store, "s", tmp_path / "out")
     assert capsys.readouterr() == ("", "")
     assert dict(matplotlib.rcParams) == before
 
 
 def test_save_all_draws_what_there_is_when_nothing_is_trained(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [trial("rmts", 95, "baseline", 0, 0.9)], [])
-    assert [path.name for path in figures.save_all(results, "s", tmp_path / "out")] == [
+    assert [path.name for path in save_all(results, "s", tmp_path / "out")] == [
         "accuracy.png",
         "accuracy.svg",
         "accuracy.pdf",
@@ -349,4 +352,4 @@ def test_save_all_draws_what_there_is_when_nothing_is_trained(tmp_path: Path) ->
 def test_save_all_refuses_a_place_it_cannot_write(full_store: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AnalysisError, match="file/out' cannot be written"):
-        figures.save_all(full_store, "s", tmp_path / "file" / "out")
+        save_all(full_store, "s", tmp_path / "file" / "out")

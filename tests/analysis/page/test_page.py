@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from analysis.errors import AnalysisError
 from analysis.figures.palette import styles
-from analysis.page import figures as page_figures
 from analysis.page.build import html, write
+from analysis.page.figures import legend, on_dark
 from study.cli.main import main
 from study.store.store import Store
 
@@ -141,16 +141,16 @@ def test_command_writes_the_page_and_names_it(results: str, tmp_path: Path) -> N
     assert (done.exit_code, done.output) == (0, f"{tmp_path / 'page' / 'index.html'}\n")
 
 
-def test_every_look_has_a_symbol_and_a_colour_for_dark_pages() -> None:
+def test_every_style_has_a_symbol_and_a_colour_for_dark_pages() -> None:
     arms = ["baseline", *ARMS[1:], *(f"key_size={size}" for size in range(1, 30))]
     arms += [
         f"model={name}"
         for name in ("abstractor", "simple_abstractor", "transformer", "ntm", "mnm", "rn", "trn", "predinet")
     ]
-    looks = page_figures.legend(styles(arms))
-    assert len({(look["symbol"], look["color"], look["dash"]) for look in looks}) == len(arms)
-    assert page_figures.on_dark("#FFFFFF") == "#FFFFFF"
-    assert page_figures.on_dark("#000000") != "#000000"
+    entries = legend(styles(arms))
+    assert len({(entry["symbol"], entry["color"], entry["dash"]) for entry in entries}) == len(arms)
+    assert on_dark("#FFFFFF") == "#FFFFFF"
+    assert on_dark("#000000") != "#000000"
 
 
 # In a browser: one page, looked at in several ways.

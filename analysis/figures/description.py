@@ -1,0 +1,202 @@
+"""Descriptions of figures: what is drawn, where and under which words, once for the static figure and the page's.
+
+`analysis.figures` translates them to matplotlib and `analysis.page.figures` to JSON for plotly.js; what only one of the
+two shows is not here. Accuracies are percent. Dimensions: M numbers of withheld objects, P problems, T steps of a
+problem, R reads.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from analysis.data.curves import Course
+from analysis.data.results import has_rows, load_keys
+from analysis.figures.palette import Style
+from analysis.findings import key_geometry
+from analysis.findings.accuracy import VariantAccuracy
+from esbn_core.vocabulary import CHANCE, TASK_TITLES, Cell
+
+WITHHELD, UPDATES = "Withheld objects m", "Training updates"
+TEST_ACCURACY, TRAINING_ACCURACY = "Test accuracy (%)", "Training accuracy (%)"
+
+Places = dict[str, dict[int, float]]  # by arm and m, where on the axis of m
+
+
+class ArmAccuracy(NamedTuple):
+    """The accuracies of one arm in a panel, by m."""
+
+    rows: list[VariantAccuracy]  # [M]
+    style: Style
+    x_M: np.ndarray  # where on the axis of m
+    mean_M: np.ndarray  # NaN where no network is trained
+    sem_M: np.ndarray  # standard error of the mean; 0 where n < 2
+    paper_M: np.ndarray  # NaN where the paper has no value
+    whole_M: np.ndarray  # bool, whether all planned networks are trained
+
+
+class AccuracyPanel(NamedTuple):
+    """Test accuracy against m at one task; each m is one unit wide on its axis, whatever its distance from the next."""
+
+    title: str
+    withheld: list[int]  # from 0 on the axis
+    untrained: list[int]  # places on the axis at which no network is trained
+    chance: float | None
+    arms: list[ArmAccuracy]
+
+
+class ArmCurve(NamedTuple):
+    """The training curve of one arm in a panel."""
+
+    cell: Cell
+    style: Style
+    course: Course
+    incomplete: bool  # of fewer networks than planned
+
+
+class CurvePanel(NamedTuple):
+    """Training accuracy against updates at one task and m."""
+
+    title: str
+    withheld: int
+    chance: float | None
+    arms: list[ArmCurve]  # none if no network has a curve
+
+
+class KeyPoints(NamedTuple):
+    """Keys written at one step, or reads of what was written at it, in two components."""
+
+    name: str  # k1 .. kT, r1 .. r3
+    step: int  # from 1
+    points: np.ndarray  # [P, 2] of written keys, [R, 2] of reads
+    train: np.ndarray  # [P] or [R] bool, whether of a training problem
+
+
+class KeySpace(NamedTuple):
+    """Keys of one network in the two principal components of all that it wrote."""
+
+    written: list[KeyPoints]  # one per step
+    read: list[KeyPoints]  # one per role
+    variance: np.ndarray  # [2] share of the variance of all written keys in each component, a fraction
+
+    def label(self, component: int, of_what: str = "") -> str:
+        """Returns what the axis of component 1 or 2 is called."""
+        return f"Component {component} ({100 * self.variance[component - 1]:.1f} %{of_what})"
+
+
+def task_title(task: str) -> str:
+    """Returns the task in words."""
+    return TASK_TITLES.get(task, task)
+
+
+def chance(task: str) -> float | None:
+    """Returns the accuracy of guessing; None for a task of the user's own."""
+    return 100 * CHANCE[task] if task in CHANCE else None
+
+
+def side_by_side(
+    variants: Iterable[tuple[int, str]], style_of_arm: Mapping[str, Style], spread: float
+) -> tuple[list[int], Places]:
+    """Places the arms side by side at each m, so that equal values stay visible.
+
+    Args:
+        variants: m and arm of all that is drawn.
+        style_of_arm: in the order in which arms stand.
+        spread: distance of the outermost arms.
+    Returns:
+        The m in order, and where each arm stands at them.
+    """
+    variants = set(variants)
+    withheld = sorted({m for m, _ in variants})
+    arms = [arm for arm in style_of_arm if any(arm == other for _, other in variants)]
+    shifts = {arm: spread * (i - (len(arms) - 1) / 2) / max(len(arms) - 1, 1) for i, arm in enumerate(arms)}
+    return withheld, {arm: {m: x + shifts[arm] for x, m in enumerate(withheld)} for arm in arms}
+
+
+def accuracy_panels(
+    rows: Sequence[VariantAccuracy], style_of_arm: Mapping[str, Style], spread: float
+) -> list[AccuracyPanel]:
+    """Describes test accuracy against withheld objects, a panel per task.
+
+    Args:
+        rows: of `analysis.findings.accuracy.variant_accuracies`.
+        style_of_arm, spread: as for `side_by_side`.
+    """
+    panels = []
+    for task in dict.fromkeys(row.task for row in rows):
+        here = [row for row in rows if row.task == task]
+        withheld, places = side_by_side([(row.withheld, row.arm) for row in here], style_of_arm, spread)
+        trained = {row.withheld for row in here if row.n}
+        untrained = [x for x, m in enumerate(withheld) if m not in trained]
+        arms = [
+            _arm_accuracy([row for row in here if row.arm == arm], style_of_arm[arm], places[arm]) for arm in places
+        ]
+        panels.append(AccuracyPanel(task_title(task), withheld, untrained, chance(task), arms))
+    return panels
+
+
+def _arm_accuracy(rows: list[VariantAccuracy], style: Style, x_of_m: Mapping[int, float]) -> ArmAccuracy:
+    x_M = np.array([x_of_m[row.withheld] for row in rows])
+    means_M3 = 100 * np.array([(row.mean, np.nan_to_num(row.sem), row.published_mean) for row in rows])
+    mean_M, sem_M, paper_M = means_M3.T
+    return ArmAccuracy(rows, style, x_M, mean_M, sem_M, paper_M, np.array([row.n == row.planned for row in rows]))
+
+
+def curve_panels(
+    conditions: Iterable[tuple[str, int]],
+    rows: Sequence[VariantAccuracy],
+    courses: Mapping[tuple[str, int, str], Course],
+    style_of_arm: Mapping[str, Style],
+) -> list[CurvePanel]:
+    """Describes training accuracy against updates, a panel per task and m.
+
+    Args:
+        conditions: task and m of each panel.
+        rows: of `analysis.findings.accuracy.variant_accuracies`.
+        courses: of `analysis.data.curves.mean_courses`.
+        style_of_arm: in the order in which arms are drawn.
+    """
+    planned = {row[:3]: row.planned for row in rows}
+    panels = []
+    for task, m in dict.fromkeys(conditions):
+        arms = [
+            ArmCurve(cell, style, courses[cell], courses[cell].n < planned[cell])
+            for arm, style in style_of_arm.items()
+            if (cell := Cell(task, m, arm)) in courses
+        ]
+        panels.append(CurvePanel(task_title(task), m, chance(task), arms))
+    return panels
+
+
+def stored_keys(results: str, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """Yields the networks whose key space is drawn, one at a time: the trial's row and its rows of the keys table.
+
+    Args:
+        frame: rows of `analysis.load_study` or `load_cells`; of completed trials of distribution of three, those whose
+            keys a study asked for are wanted.
+    """
+    if not has_rows(results, "keys"):
+        return
+    wanted = frame["keys"].eq(True) & (frame["status"] == "completed") & (frame["task"] == "distribution_of_three")
+    for trial in frame.loc[wanted].to_dict("records"):
+        if len(keys := load_keys(results, trial["trial_id"])):  # 0.2 GB
+            yield trial, keys
+
+
+def key_space(trace: key_geometry.Trace, reads: key_geometry.Reads) -> KeySpace:
+    """Describes the key space of one network: what it wrote at each step, and what it read of the first row again.
+
+    Source: paper Figure 9.
+    """
+    axes = key_geometry.principal_axes(trace.keys)
+    written_PT2, read_R2 = axes.project(trace.keys), axes.project(reads.read)
+    return KeySpace(
+        [KeyPoints(f"k{t + 1}", t + 1, written_PT2[:, t], trace.train) for t in range(written_PT2.shape[1])],
+        [
+            KeyPoints(f"r{role}", role, read_R2[reads.role == role], reads.train[reads.role == role])
+            for role in key_geometry.ROLES
+        ],
+        axes.variance,
+    )
