@@ -15,7 +15,7 @@ from aws import BUCKET, ENVIRONMENT, NETWORK, Aws
 from hosts import ROOT, Host, Hosts, HostsError
 from survival import N_PACKS, Run, started, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SIZES = {
     "idle_timeout_minutes": 0.5,
@@ -55,11 +55,12 @@ def test_cluster_file_differs_from_the_real_one_in_sizes_alone(laptop: Host) -> 
     assert here == {**real, **SIZES} != real
 
 
-def test_ray_up_starts_the_head_alone(aws: Aws, laptop: Host) -> None:
-    assert [machine.market for machine in aws.instances("pending", "running")] == ["on-demand"]
+def test_study_survives_a_reclaimed_machine_and_leaves_nothing(
+    aws: Aws, laptop: Host, measured: Callable[[str, str], None]
+) -> None:
+    """One story of one cluster, from `ray up` to `ray down`."""
+    assert [machine.market for machine in aws.instances("pending", "running")] == ["on-demand"], "the head alone"
 
-
-def test_study_survives_a_reclaimed_machine(aws: Aws, laptop: Host, measured: Callable[[str, str], None]) -> None:
     job = "ray job submit --address http://127.0.0.1:8265 --"
     run = Run(
         laptop, f"ray exec cluster.yaml '{job} {{}}'", RESULTS, THREADS, lambda: aws.objects("results/checkpoints")
@@ -79,15 +80,11 @@ def test_study_survives_a_reclaimed_machine(aws: Aws, laptop: Host, measured: Ca
     again = min(started(row) for row in rows)
     measured("AWS: machine reclaimed", f"its packs went on elsewhere {(again - at).total_seconds():.1f} s later")
 
-
-def test_idle_machines_go_back(aws: Aws, laptop: Host, measured: Callable[[str, str], None]) -> None:
     began = time.monotonic()
     wait_for(lambda: not spot(aws, "pending", "running"), 120)
     measured("AWS: idle machines given back", f"{time.monotonic() - began:.0f} s after the study")
     assert len(aws.instances("running")) == 1
 
-
-def test_ray_down_leaves_nothing(aws: Aws, laptop: Host) -> None:
     laptop.run("ray down -y cluster.yaml")
     assert not aws.instances("pending", "running", "stopping", "stopped")
 

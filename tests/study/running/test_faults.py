@@ -211,9 +211,8 @@ def test_run_that_fills_its_disk_says_so_and_goes_on_once_there_is_space(tmp_pat
     before = outcome(store)
 
     def fill_once_the_run_has_its_lease() -> None:
-        while not store.leases():
+        while not any('"running": true' in (store.read_lease(name) or "") for name in store.leases()):
             time.sleep(0.05)
-        time.sleep(1.0)
         with suppress(OSError), open(small_disk / "filler", "wb", buffering=0) as filler:
             for size in (4096, 1):
                 with suppress(OSError):
