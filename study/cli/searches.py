@@ -80,16 +80,14 @@ def search(
     validation: 2                      training objects kept apart; 0: hold out problems instead
     """
     if list_spaces:
-        _list_spaces()
-        return
+        return _list_spaces()
     if space is None:
         raise click.UsageError("name a search, or a file that declares one; --list shows those there are")
     if export:
         from analysis.data.searches import export_optuna
 
         export_optuna(results, search_name(space), export)
-        click.echo(export)
-        return
+        return click.echo(export)
     from study.searching import driver
     from study.searching.progress import outcome
     from study.store.store import Store

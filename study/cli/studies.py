@@ -196,10 +196,7 @@ def topup(
     esbn topup encoders --budget 60
     esbn topup tcn --for compare --budget 40 --looks 4
     """
-    if command == "compare" and (margin, alpha) != (3.0, 0.05):
-        raise click.UsageError("--margin and --alpha belong to verdicts; leave them out with --for compare")
-    if command == "verdict" and baseline != BASELINE:
-        raise click.UsageError("--baseline belongs to comparisons; add --for compare")
+    _refuse_options_of_another(command, margin, alpha, baseline)
     import pandas as pd
 
     from analysis.data.trials import load_study
@@ -238,6 +235,13 @@ def status(results: str, timing: bool) -> None:
     from study.store.store import Store
 
     console.print((timing_table if timing else summary)(Store(results)))
+
+
+def _refuse_options_of_another(command: str, margin: float, alpha: float, baseline: str) -> None:
+    if command == "compare" and (margin, alpha) != (3.0, 0.05):
+        raise click.UsageError("--margin and --alpha belong to verdicts; leave them out with --for compare")
+    if command == "verdict" and baseline != BASELINE:
+        raise click.UsageError("--baseline belongs to comparisons; add --for compare")
 
 
 def _refuse_failed(now: "Completion") -> None:

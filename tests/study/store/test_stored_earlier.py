@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from repository import ROOT
 
 from study.cli.main import main
-from study.planning.completion import state
+from study.planning.completion import completion
 from study.planning.declarations import find_study
 from study.planning.plan import plan
 from study.store.schema import TABLES
@@ -91,7 +91,7 @@ def test_store_has_files_of_every_kind_of_table(store: Store) -> None:
 
 def test_planned_trials_are_found_completed(store: Store) -> None:
     trials = plan(find_study(str(EARLIER / "study.yaml")))
-    now = state(trials, store)
+    now = completion(trials, store)
     assert [trial.trial_id for trial in now.completed] == [trial.trial_id for trial in trials]
     assert (len(trials), now.failed, now.missing) == (4, [], [])
 
