@@ -68,14 +68,14 @@ def test_classifier_agrees_with_reference_in_float32(task: str, tcn: str, encode
 
     assert largest(forward(model, task, torch.float32) - slow_BC) < 1e-5 * largest(slow_BC)
 
-    # 2e-5 of the largest entry over all parameters (processors with other vector units sum in another order, and differ
-    # by up to 1.2e-5), or the rounding of the slow way itself where that is larger: in
+    # 1e-5 of the largest entry over all parameters, or three times the rounding of the slow way itself where that is
+    # larger (2.3 times were seen: processors with other vector units sum in another order): in
     # windows of two steps the gradient that reaches the encoder is a small difference of large terms (5,000 times the
     # incoming one where two images are identical, about 1e-6 of it where they differ), and where a feature hardly
     # varies over a window the division by its deviation enlarges rounding too.
     _, rounded_gradients = reference_backward(perturbed(trial), trial, torch.float32)
     own_error = max(largest(rounded_gradients[name] - slow_gradients[name]) for name in slow_gradients)
-    limit = max(2e-5 * max(largest(gradient) for gradient in slow_gradients.values()), 2 * own_error)
+    limit = max(1e-5 * max(largest(gradient) for gradient in slow_gradients.values()), 3 * own_error)
     for name, gradient in backward(model, task, torch.float32).items():
         assert largest(gradient - slow_gradients[name]) < limit, name
 
