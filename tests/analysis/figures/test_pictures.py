@@ -1,6 +1,6 @@
 """The figures as descriptions of what they show, beside stored ones; and that a description sees what a reader sees.
 
-`pytest tests/test_analysis_figure_pictures.py --force-regen` writes the stored ones anew, from data made up here.
+`pytest tests/analysis/figures/test_pictures.py --force-regen` writes the stored ones again, from data made up here.
 """
 
 from collections.abc import Callable

@@ -52,7 +52,7 @@ def test_accuracy_draws_the_means_in_percent(frame: pd.DataFrame) -> None:
 
 def test_accuracy_draws_error_bars_of_one_standard_error(frame: pd.DataFrame) -> None:
     panel = draw_accuracy(frame).axes[0]
-    bars = next(found for found in panel.collections if isinstance(found, LineCollection))
+    bars = next(artist for artist in panel.collections if isinstance(artist, LineCollection))
     (segment,) = bars.get_segments()
     assert np.ptp(segment[:, 1]) / 2 == pytest.approx(100 * statistics.stdev([0.9, 0.91, 0.92]) / 3**0.5)
 
@@ -237,9 +237,9 @@ def test_reads_are_those_of_the_first_reappearance(keys: pa.Table) -> None:
         for problem in sorted(problems, key=lambda p: p[0]["split"]):
             again = next(row for row in problem[3:] if row["object"] == problem[role]["object"])
             expected.append((again["read"], problem[role]["key"], again["weights"][role], again["split"] == "train"))
-    found = key_geometry.reads(key_geometry.trace(keys))
+    reads = key_geometry.reads(key_geometry.trace(keys))
     for array, column in zip(
-        (found.read, found.key, found.weight, found.train), zip(*expected, strict=True), strict=True
+        (reads.read, reads.key, reads.weight, reads.train), zip(*expected, strict=True), strict=True
     ):
         np.testing.assert_array_equal(array, np.array(column, array.dtype))
 

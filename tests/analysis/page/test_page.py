@@ -163,9 +163,9 @@ def browser() -> Iterator[Browser]:
     except BrowserError as why:
         pytest.skip(str(why))
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=[*FLAGS])
-        yield found
-        found.close()
+        launched = playwright.chromium.launch(executable_path=path, args=[*FLAGS])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="module")
@@ -313,8 +313,8 @@ def test_page_is_accessible_fits_its_width_and_has_the_colours_of_the_scheme(
     assert (luminance < 200) == (scheme == "dark")
     marker = page.locator("#accuracy path.point").first.evaluate("marker => getComputedStyle(marker).fill")
     assert (marker == "rgb(0, 114, 178)") == (scheme == "light")
-    found = Axe().run(page).response["violations"]
-    assert not found, json.dumps([(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found], indent=1)
+    faults = Axe().run(page).response["violations"]
+    assert not faults, json.dumps([(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in faults], indent=1)
     page.locator("#theme").click()
     assert page.evaluate("isDark()") == (scheme == "light")
     assert opened.complaints == []
