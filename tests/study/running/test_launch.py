@@ -110,7 +110,7 @@ def test_failed_pack_leaves_completed_rows_alone(tiny: Run, tmp_path: Path) -> N
 def test_pack_is_not_trained_again_when_a_lost_worker_has_ended_it(tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tiny.rows()
     done = next(t for t in tiny.trials if t.trial_id in before)
-    monkeypatch.setattr("study.running.worker.train", None)
+    monkeypatch.setattr("study.running.worker.train_in_store", None)
     tiny.store.write_lease("held", "")
     tiny.store.save_checkpoint(Pack((done,)).pack_id, b"written by a worker that was late")
     reports: list[dict[str, object]] = []
