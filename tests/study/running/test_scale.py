@@ -1,6 +1,6 @@
 """Many machines, simulated on this one: what the driver takes for a job, which bounds how many machines it can feed.
 
-pytest tests/test_scale.py --nodes 16 --jobs 1000
+pytest tests/study/running/test_scale.py --nodes 16 --jobs 1000
 """
 
 import os

@@ -1,6 +1,6 @@
 """One study that something happens to at a random moment: whatever dies, each trial is trained once and ends as ever.
 
-pytest tests/test_survival.py --rounds 20      # each fault 20 times; the summary counts what came of it
+pytest tests/study/running/test_survival.py --rounds 20      # each fault 20 times; the summary counts what came of it
 """
 
 import os
