@@ -21,7 +21,9 @@ MEASURED = pytest.StashKey[Counter[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rounds", type=int, default=1, help="how often tests/study/running/test_survival.py lets each fault happen")
+    parser.addoption(
+        "--rounds", type=int, default=1, help="how often tests/study/running/test_survival.py lets each fault happen"
+    )
     parser.addoption("--long", action="store_true", help="also tests that show again what a faster one shows")
     parser.addoption("--nodes", type=int, default=2, help="machines that tests/study/running/test_scale.py simulates")
     parser.addoption("--jobs", type=int, default=24, help="jobs that tests/study/running/test_scale.py hands out")
