@@ -128,7 +128,7 @@ class SearchSpace:
                 raise ConfigError(f"{name!r} must be the name of a setting")
             if name in RESERVED:
                 raise ConfigError(f"{name} cannot be set or searched here; it belongs to the search itself")
-        self.config({})  # raises for a task or an arm that cannot be had, whatever is searched
+        self.config({})  # raises for an invalid task or arm, whatever is searched
         for name, parameter in self.parameters.items():
             if name in self.arm:
                 raise ConfigError(f"{name} is fixed by the arm and searched at the same time")

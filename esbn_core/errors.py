@@ -8,7 +8,7 @@ class UserError(Exception):
 
 
 class ConfigError(UserError, ValueError):
-    """A setting that cannot be had; the message names the field, its value and what would do."""
+    """An invalid setting; the message names the field, its value and what would do."""
 
 
 def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -59,7 +59,7 @@ def p_beyond(means: Welch, margin: float) -> np.ndarray:
 
 
 def holm(p: np.ndarray, true_at_most: int | None = None) -> np.ndarray:
-    """Corrects p-values for being a family: rejecting those up to alpha errs anywhere with probability alpha at most.
+    """Corrects the p-values of a family: rejecting those up to alpha keeps the family-wise error rate at alpha.
 
     Args:
         p: [C] float; NaN, a test that could not be made, belongs to the family and stays NaN.

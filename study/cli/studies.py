@@ -129,7 +129,7 @@ def run(
         raise click.UsageError("--tuned is for whole runs: leave out --limit, --limit-updates and --images")
     from analysis.findings.tuned import tuned_arms
     from analysis.tables.tuned import report
-    from study.searching.run_tuned import run_tuned
+    from study.searching.tuned import run_tuned
 
     varied = find_space(space)
     varied = replace(varied, suggestions=suggestions or varied.suggestions)

@@ -132,7 +132,7 @@ def variants(
         images: the user's own objects in place of the paper's; they become part of every arm.
         limit_updates: makes every trial a rehearsal of at most so many updates, which becomes part of every arm.
     Raises:
-        ConfigError: a condition cannot be had with these objects, or two arms are the same there.
+        ConfigError: there are too few objects for a condition, or two arms are the same there.
     """
     own = {"images": images.digest[:16], "n_objects": images.n_objects} if images else {}
     label = ({"images": images.digest[:8]} if images else {}) | ({"rehearsal": True} if limit_updates else {})

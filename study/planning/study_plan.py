@@ -29,7 +29,7 @@ def plan_study(study: Study, selection: Selection | None = None) -> StudyPlan:
     """Plans a study; stores nothing.
 
     Raises:
-        ConfigError: a condition cannot be had, a filter matches nothing, or the images cannot be read.
+        ConfigError: there are too few objects for a condition, a filter matches nothing, or the images cannot be read.
     """
     chosen = selection or Selection()
     objects = from_folder(chosen.images) if chosen.images else glyphs()

@@ -51,7 +51,7 @@ def _last_error(trial: TuneTrial) -> Exception | None:
 class Retrying(tune.Callback):
     """Decides how often a pack is tried, and tells the display what Tune sees.
 
-    Tune counts failures of all kinds together, so after each the number it allows is set anew from our own counts.
+    Tune counts failures of all kinds together, so after each the number it allows is set again from our own counts.
     """
 
     def __init__(self, progress: Display) -> None:

@@ -7,8 +7,8 @@ from esbn_core.objects import Objects
 from study.store.store import Store
 
 MEMORY_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
-"""Environment of a worker process: glibc keeps freed blocks. Gradients of some MB would otherwise be mapped and
-page-faulted anew at every update."""
+"""Environment of a worker process: glibc keeps freed blocks. Otherwise gradients of some MB would be mapped and
+page-faulted again at every update."""
 
 
 @dataclass(frozen=True)

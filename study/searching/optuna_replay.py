@@ -1,4 +1,4 @@
-"""Optuna study of a search: in memory, made anew from the rows of its suggestions.
+"""Optuna study of a search: in memory, rebuilt from the rows of its suggestions.
 
 A search that goes on tells a new Optuna study all that has happened, pruned suggestions with their rungs included, and
 asks it for more; so it makes no difference when and how the last driver ended. Tune's own experiment restore is not

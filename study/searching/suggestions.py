@@ -150,7 +150,7 @@ class Suggestions:
         try:
             pack = self._pack(row)
             row |= {"trial_ids": _ids(pack), "updates": pack.trials[0].config.train.updates}
-        except ConfigError as error:  # each value can be had, but not together
+        except ConfigError as error:  # each value is valid alone, but not with the others
             row |= {"status": "failed", "failure": str(error), "finished_at": datetime.now(UTC)}
         self.store.write("suggestions", suggestion_name(self.space.name, number), [row])
         self.rows += _read_rows(self.store, self.space.name, number)

@@ -16,8 +16,11 @@ from ablations import SearchSpace, Study
 from esbn_core.config import PAPER
 from esbn_core.errors import ConfigError
 from esbn_core.vocabulary import TUNED
-from study.planning.plan import Variant
-from study.running.ray_session import Resources
+from study.planning.completion import Completion
+from study.planning.plan import Variant, variants
+from study.planning.study_plan import StudyPlan
+from study.running.resources import Resources
+from study.running.run_study import run_study
 from study.searching.driver import search
 from study.store.store import Store
 
@@ -27,6 +30,33 @@ _BUDGET = ("parameters", "seeds", "suggestions")  # what is the same for all arm
 def tuned_study(study: Study) -> Study:
     """Returns the study that the tuned arms are planned in."""
     return replace(study, name=f"{study.name}{TUNED}", question=f"{study.question} Every arm at its best setting.")
+
+
+def run_tuned(
+    plan: StudyPlan,
+    seeds: int | None,
+    space: SearchSpace,
+    store: Store,
+    resources: Resources,
+    *,
+    retry_failed: bool,
+    console: Console,
+) -> list[Completion]:
+    """Searches the selected variants of a study, and trains them once all searches have ended.
+
+    Args:
+        seeds: networks per variant in place of the study's number.
+        space: what to vary of every variant.
+    Returns:
+        What the store holds of the arms as declared, and as tuned; errors are those of `tune` and `run_study`.
+    """
+    cells = {trial.cell for trial in plan.selected}
+    chosen = [variant for variant in variants(plan.study, seeds=seeds) if variant.cell in cells]
+    best = [
+        trial for variant in tune(store, plan.study, chosen, space, resources, console) for trial in variant.trials()
+    ]
+    plans = (plan, StudyPlan(tuned_study(plan.study), best, best, plan.objects))
+    return [run_study(each, store, resources, retry_failed=retry_failed, console=console) for each in plans]
 
 
 def tune(

@@ -605,7 +605,7 @@ def test_draw_ranks_draws_every_number_at_every_place_equally_often() -> None:
         assert np.all(np.abs(times - 800) < 5 * math.sqrt(4000 * 0.2 * 0.8))
 
 
-# Sizes that cannot be had
+# Impossible sizes
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def assert_whole(searching: Searching, n: int = 7) -> None:
 
 
 def assert_trained_without_a_break(searching: Searching, rows: Sequence[dict[str, Any]]) -> None:
-    """Trains suggestions anew in this process; their rungs must be the same to the last bit."""
+    """Trains suggestions again in this process; their rungs must be the same to the last bit."""
     space, images = find_space(str(searching.file)), glyphs().scale()
     for row in rows:
         configs = [space.config(json.loads(row["parameters"]), seed) for seed in row["seeds"]]

@@ -138,7 +138,7 @@ def test_stop_that_was_not_carried_out_is_decided_again(store: Store) -> None:
     assert opened(store).report_rungs(1, [(10, [0.0, 0.0])])
 
 
-def test_suggestion_whose_file_is_gone_is_made_anew(store: Store) -> None:
+def test_suggestion_whose_file_is_gone_is_made_again(store: Store) -> None:
     first = opened(store)
     for _ in range(4):
         train(first, first.take_next())
@@ -147,9 +147,9 @@ def test_suggestion_whose_file_is_gone_is_made_anew(store: Store) -> None:
     second = opened(store)
     assert [row["suggestion"] for row in second.rows] == [0, 1, 2, 3]
     assert [second.rows[i] for i in (0, 1, 3)] == [before[i] for i in (0, 1, 3)]
-    anew = second.take_next()
-    assert anew is not None and anew.number == 2
-    train(second, anew)
+    again = second.take_next()
+    assert again is not None and again.number == 2
+    train(second, again)
     assert opened(store).rows[2]["status"] != "running"
 
 
