@@ -77,6 +77,18 @@ def test_readme_pictures_are_there() -> None:
 
 
 @pytest.mark.slow
+def test_readme_study_runs_from_python(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        "name: tiny\nquestion: Does it run?\ngrids:\n"
+        "  - {arms: [{updates: 5, n_test: 100, encoder: mlp}], conditions: {same_different: [95]}, seeds: 2}\n"
+    )
+    code = dict(FILES)["from_python.py"].replace("quickstart", "tiny.yaml")
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    assert ran.stdout.decode().splitlines()[-1] == "2 trials: 2 completed, 0 failed, 0 missing"
+    assert len(analysis.load(str(tmp_path / "results"))) == 2
+
+
+@pytest.mark.slow
 def test_readme_model_trains_in_its_study(tmp_path: Path) -> None:
     for name, text in FILES:
         (tmp_path / name).write_text(text)
