@@ -7,6 +7,7 @@ import click
 from rich.text import Text
 
 from study.cli.console import console
+from study.cli.options import path_option
 
 
 @click.group()
@@ -75,22 +76,8 @@ def roles_command(source: Path, results: str, only_print: bool) -> None:
 @click.option("--worker", "workers", multiple=True, required=True, help="Address of another machine. Can be repeated.")
 @click.option("--user", default="root", show_default=True, help="Who logs in to them by ssh.")
 @click.option("--key", default="~/.ssh/id_ed25519", show_default=True, help="That user's private key, on this machine.")
-@click.option(
-    "--cluster",
-    "source",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("cluster.yaml"),
-    show_default=True,
-    help="The cluster file whose setup to keep.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("local.yaml"),
-    show_default=True,
-    help="The cluster file to write.",
-)
+@path_option("--cluster", "source", default="cluster.yaml", help="The cluster file whose setup to keep.")
+@path_option("-o", "--output", default="local.yaml", help="The cluster file to write.")
 def local(head: str, workers: tuple[str, ...], user: str, key: str, source: Path, output: Path) -> None:
     """Write a cluster file for machines that you have, from the one for AWS.
 

@@ -30,14 +30,15 @@ REPORT_FORMAT = click.option(
     show_default=True,
     help="How to print it; latex is for the package booktabs, html is a part of a page, csv has every digit.",
 )
-FIGURES = click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("figures"),
-    show_default=True,
-    help="Folder for the figures.",
-)
+
+
+def path_option(*names: str, default: str, help: str, folder: bool = False) -> Decorator:
+    """Makes an option that takes the path of a file, or of a folder, which need not be there."""
+    kind = click.Path(file_okay=not folder, dir_okay=folder, path_type=Path)
+    return click.option(*names, type=kind, default=Path(default), show_default=True, help=help)
+
+
+FIGURES = path_option("-o", "--output", default="figures", folder=True, help="Folder for the figures.")
 ARM_COMPARED_WITH = click.option(
     "--baseline", default=BASELINE, show_default=True, help="The arm to compare the others with."
 )

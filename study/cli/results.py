@@ -7,7 +7,17 @@ from rich.table import Table
 from rich.text import Text
 
 from study.cli.console import console
-from study.cli.options import ALPHA, ARM_COMPARED_WITH, FIGURES, MARGIN, REPORT_FORMAT, RESULTS, STUDY, study_name
+from study.cli.options import (
+    ALPHA,
+    ARM_COMPARED_WITH,
+    FIGURES,
+    MARGIN,
+    REPORT_FORMAT,
+    RESULTS,
+    STUDY,
+    path_option,
+    study_name,
+)
 
 
 @click.command()
@@ -191,14 +201,7 @@ def audit(study: str, results: str, kind: str) -> None:
 @STUDY
 @RESULTS
 @ARM_COMPARED_WITH
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("report"),
-    show_default=True,
-    help="Folder for the page, which becomes its index.html.",
-)
+@path_option("-o", "--output", default="report", folder=True, help="Folder for the page, which becomes its index.html.")
 def report(study: str, results: str, baseline: str, output: Path) -> None:
     """Write all there is to say of STUDY as one web page that opens from disk, without a network.
 

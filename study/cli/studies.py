@@ -19,6 +19,7 @@ from study.cli.options import (
     RETRY_FAILED,
     SELECTION,
     STUDY,
+    path_option,
 )
 from study.planning.declarations import find_space, find_study
 from study.planning.plan import Selection, variants
@@ -43,13 +44,7 @@ def list_studies() -> None:
 @RESULTS
 @SELECTION
 @click.option("--cost", is_flag=True, help="Estimate time and price of what is missing, from measured speed.")
-@click.option(
-    "--cluster",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("cluster.yaml"),
-    show_default=True,
-    help="Whose machines to price, with --cost.",
-)
+@path_option("--cluster", default="cluster.yaml", help="Whose machines to price, with --cost.")
 def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Path) -> None:
     """Show what `esbn run STUDY` would train: variants, trials there and missing, updates. Stores nothing.
 

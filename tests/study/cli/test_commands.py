@@ -205,3 +205,11 @@ def test_status_timing_adds_up_workers_and_packs(tmp_path: Path) -> None:
     row(4, "h:3", 0, 5, 50, resumed=1)  # the seconds of an earlier worker are in it
     line = esbn("status", "--timing", "--results", store.uri).output.splitlines()[1]
     assert line.split() == ["h", "2", "25.0", "20.0", "80.0", "%"]
+
+
+@pytest.mark.parametrize("option", ["--gpus-per-pack", "--gpus-per-trial"])
+@pytest.mark.parametrize("command", ["run quickstart", "topup quickstart --budget 1", "search learning_rate"])
+def test_gpus_of_a_pack_have_the_old_name_too(command: str, option: str) -> None:
+    name, *arguments = command.split()
+    context = main.commands[name].make_context(name, [*arguments, option, "0.25"])
+    assert context.params["gpus_per_pack"] == 0.25
