@@ -91,19 +91,21 @@ def job_seconds(n_jobs: int) -> float:
     return sum(busy_seconds(rows) for rows in workers) / sum(len(rows) for rows in workers)
 
 
-def to_json(found: Benchmark) -> str:
+def to_json(benchmark: Benchmark) -> str:
     """All of a benchmark, for a history kept by redirecting it."""
-    rows = [{**dataclasses.asdict(row), "gap": row.gap} for row in found.rows]
-    ceilings = {precision: dataclasses.asdict(c) for precision, c in found.ceilings.items()}
-    return json.dumps({**found.about, "ceilings": ceilings, "job_seconds": found.job_seconds, "rows": rows}, indent=1)
+    rows = [{**dataclasses.asdict(row), "gap": row.gap} for row in benchmark.rows]
+    ceilings = {precision: dataclasses.asdict(c) for precision, c in benchmark.ceilings.items()}
+    return json.dumps(
+        {**benchmark.about, "ceilings": ceilings, "job_seconds": benchmark.job_seconds, "rows": rows}, indent=1
+    )
 
 
-def to_text(found: Benchmark) -> Group:
+def to_text(benchmark: Benchmark) -> Group:
     """A benchmark as a table with its reading, to be printed by rich."""
     table = Table(*COLUMNS, box=None)
     for column in table.columns[2:]:
         column.justify = "right"
-    for row in found.rows:
+    for row in benchmark.rows:
         slow = [f"{ratio:.1f}" for ratio in (row.slow_ratio, row.slow_ratio_library_convolution) if ratio is not None]
         derived = {
             "ms": 1e3 * row.update_seconds,
@@ -116,15 +118,16 @@ def to_text(found: Benchmark) -> Group:
         table.add_row(*(form.format(**dataclasses.asdict(row), **derived) for form in COLUMNS.values()))
     best = ", ".join(
         f"{precision} {c.flops_per_second / 1e9:.0f} GFLOP/s, {c.bytes_per_second / 1e9:.0f} GB/s"
-        for precision, c in found.ceilings.items()
+        for precision, c in benchmark.ceilings.items()
     )
+    machine, threads, at = (benchmark.about[name] for name in ("machine", "threads", "at"))
     lines = [
-        f"\n{found.about['machine']}, threads: {found.about['threads']}, {found.about['at']}. Ceilings: {best}.",
+        f"\n{machine}, threads: {threads}, {at}. Ceilings: {best}.",
         "updates/s: of all networks of the pack together; ms: one update of the pack. Floor: its products at the\n"
         "rate of a large square product, or its weights, gradients and moments at the rate of a copy, whichever takes\n"
         "longer; gap: measured over floor. slow/ours: the step-by-step reference over ours, one network each, in this\n"
         "run / the same with the library's convolution.",
     ]
-    if found.job_seconds is not None:
-        lines.append(f"Harness: {1e3 * found.job_seconds:.0f} ms of a process per job of one update.")
+    if benchmark.job_seconds is not None:
+        lines.append(f"Harness: {1e3 * benchmark.job_seconds:.0f} ms of a process per job of one update.")
     return Group(table, *lines)
