@@ -14,7 +14,7 @@ from repository import ROOT
 Graph = Mapping[str, set[str]]
 
 PACKAGES = ("esbn_core", "ablations", "study", "analysis")
-WORDS = {"esbn_core.errors", "esbn_core.vocabulary"}
+WORDS = {"esbn_core.errors", "esbn_core.files", "esbn_core.vocabulary"}
 """What every room may import."""
 
 CORE = {"esbn_core", "ablations"}
