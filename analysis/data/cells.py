@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from analysis.data.results import has_rows, read
-from analysis.data.trials import VARIANT, refuse_empty, without_rehearsals
+from analysis.data.trials import VARIANT, without_rehearsals
 
 
 def load_cells(results: str, cells: Iterable[tuple[str, int, str]], n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -82,9 +82,7 @@ def _every_trial(results: str) -> pd.DataFrame:
     seed = pc.ReplaceSubstringOptions(r'"seed": \d+', '"seed": 0')
     configs = pc.call_function("replace_substring_regex", [table["config"]], seed)  # few, without their seeds
     table = table.set_column(columns.index("config"), "config", configs.combine_chunks().dictionary_encode())
-    trials = table.to_pandas()
-    refuse_empty(trials, "its study")
-    return trials
+    return table.to_pandas()
 
 
 def load_external(results: str) -> pd.DataFrame:

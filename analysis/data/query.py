@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from analysis.data.results import Results
 from analysis.errors import AnalysisError, choices
+from study.store.checks import ONE_ROW
 from study.store.layout import Files
 from study.store.schema import TABLES
 
@@ -46,8 +47,9 @@ def query(results: str, sql: str) -> pa.Table:
 
 def _answer(store: Results, files: Mapping[str, Files], sql: str) -> pa.Table:
     with duckdb.connect(config=_CONFIG) as connection:
-        for table in files:
-            parts = store.datasets(table, files[table])
+        for table in filter(sql.lower().__contains__, files):
+            checked = table in ONE_ROW  # a trial or an imported result has one row, whatever the files hold
+            parts = [store.rows(table, files[table])] if checked else store.datasets(table, files[table])
             for i, part in enumerate(parts):
                 connection.register(f"{table} {i}" if len(parts) > 1 else table, part)
             if len(parts) > 1:

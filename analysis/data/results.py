@@ -21,7 +21,6 @@ class Results(Reader):
     """The results that commands of analysis read; their errors name no table, since the user asked for none."""
 
     UNLISTED = UNREAD = "the results cannot be read: {why}"
-    TORN = "{path} is not a whole Parquet file; delete it and run the study again"
 
     def __init__(self, results: str, *, optional: bool = False):
         """Opens a folder or URI.

@@ -1,6 +1,8 @@
 """Searches as frames, and as Optuna studies for whatever reads those: importances here, optuna-dashboard elsewhere."""
 
 import json
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,7 @@ from optuna.trial import TrialState, create_trial
 
 from analysis.data.results import has_rows, read
 from analysis.errors import AnalysisError, choices
+from esbn_core.files import write_file
 
 STATES = {
     "completed": TrialState.COMPLETE,
@@ -113,14 +116,16 @@ def export_optuna(results: str, name: str, path: Path) -> None:
         AnalysisError: there is no such search, or the file cannot be written.
     """
     search = load_search(results, name)
-    if path.exists():
+    if os.path.lexists(path):
         raise AnalysisError(f"{path} is there already; name another file, or delete it first")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        path.touch()  # which says why it cannot be written, as no storage of Optuna does
-        study = optuna.create_study(study_name=name, direction="maximize", storage=_storage(path))
-        study.set_user_attr("definition", json.loads(search.about["definition"]))
-        study.add_trials(_trials(search))
+        with tempfile.TemporaryDirectory() as folder:
+            aside = Path(folder, f"search{path.suffix}")
+            study = optuna.create_study(study_name=name, direction="maximize", storage=_storage(aside))
+            study.set_user_attr("definition", json.loads(search.about["definition"]))
+            study.add_trials(_trials(search))
+            write_file(path, aside.read_bytes())
     except OSError as error:
         raise AnalysisError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -11,8 +11,6 @@ from study.store.schema import TABLES
 VARIANT = list(Cell._fields)
 """Columns that name a variant."""
 
-_TWICE = "the trials table holds a trial twice", "delete one of the two files"
-
 
 def load_study(results: str, study: str) -> pd.DataFrame:
     """Reads one row per planned trial of a study, trained or not; rehearsals are left out.
@@ -25,13 +23,12 @@ def load_study(results: str, study: str) -> pd.DataFrame:
         for a variant, null where none are planned), then those of trials. ``status`` is completed, failed or missing.
         Rows keep the order of the plan, and so the declared order of tasks and arms.
     Raises:
-        AnalysisError: the study is unknown or only rehearsed; a trial is doubled; a completed trial has no accuracy.
+        AnalysisError: the study is unknown or only rehearsed; a plan is doubled or contradicts another.
         StoreError: a file is torn, or the place cannot be read.
     """
     plan = _plan(results, study)
     frame = plan.merge(_trials(results, plan), on="trial_id", how="left", validate="one_to_one")
     frame["status"] = frame["status"].fillna("missing")
-    refuse_empty(frame, study)
     return frame
 
 
@@ -70,15 +67,7 @@ def _trials(results: str, plan: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"trial_id": [], "status": [], "test_accuracy": []}, dtype=object)
     wanted = pc.field("trial_id").isin(plan["trial_id"].tolist())
     trials = read(results, "trials", rows=wanted).to_pandas()
-    refuse_repeats(trials, ["trial_id"], *_TWICE)
     return trials[["trial_id", *(column for column in trials if column not in plan)]]
-
-
-def refuse_empty(frame: pd.DataFrame, study: str) -> None:
-    """Raises `AnalysisError` if a completed trial has no accuracy."""
-    empty = (frame["status"] == "completed") & frame["test_accuracy"].isna()
-    for name in frame.loc[empty, "trial_id"]:
-        raise AnalysisError(f"trial {name} is completed without a test_accuracy; delete its file and run {study} again")
 
 
 def refuse_repeats(frame: pd.DataFrame, columns: list[str], what: str, remedy: str) -> None:

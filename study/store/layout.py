@@ -5,25 +5,32 @@
 
 For every name one file counts: its own, or else the merged one of the latest generation. So a trial that is run again
 replaces its merged row, and a file that another has replaced counts for nothing from the moment the other is there,
-deleted or not. A file is deleted only once another stands for it, and files of one name are listed before merged ones:
-whatever the first list lacks for having been merged is in the second. (The second is short enough to come from a
-folder or a bucket in one answer.) A reader that meets a file which was deleted since it looked must look again, as
-study/store/reader.py does.
+deleted or not. A file is deleted only once another that stands for it is on the disk, and files of one name are listed
+before merged ones: whatever the first list lacks for having been merged is in the second. (The second is short enough
+to come from a folder or a bucket in one answer.) A reader that meets a file which was deleted since it looked must look
+again, as study/store/reader.py does.
 """
 
-import json
+from collections.abc import Callable
 from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 MERGED = "merged"
 NAMES = b"names"  # in the footer of a merged file
 
+Version = tuple[str, int, int]
+"""Path, size and time of change of a file."""
+
 
 class Merged(NamedTuple):
-    """A merged file, its names whose rows count, and those that another file has."""
+    """A merged file.
+
+    Attributes:
+        info: where it is.
+        names: whose rows count.
+        stale: whose rows do not: another file has them, or the footer does not list them.
+    """
 
     info: pafs.FileInfo
     names: frozenset[str]
@@ -31,7 +38,8 @@ class Merged(NamedTuple):
 
     @property
     def generation(self) -> int:
-        return int(self.info.base_name.partition("-")[0])
+        number = self.info.base_name.partition("-")[0]
+        return int(number) if number.isdecimal() else 0
 
 
 class Files(NamedTuple):
@@ -53,21 +61,20 @@ class Listing(NamedTuple):
     merged: list[pafs.FileInfo]
 
     @property
-    def versions(self) -> set[tuple[str, int, int]]:
+    def versions(self) -> set[Version]:
         return {version(info) for info in (*self.single, *self.merged)}
 
-    def files(self, fs: pafs.FileSystem) -> Files:
-        """Finds out which files count; opens the footers of merged ones and nothing else.
+    def files(self, contents: Callable[[pafs.FileInfo], tuple[frozenset[str], frozenset[str]]]) -> Files:
+        """Finds out which files count.
 
-        Raises:
-            OSError: a merged file cannot be read, perhaps because it has been replaced.
-            pa.ArrowInvalid: a merged file is not whole; the message names it.
+        Args:
+            contents: returns the names that a merged file lists, and those it has rows of all the same.
         """
         single = {info.base_name.removesuffix(".parquet"): info for info in self.single}
         taken, merged = set(single), []
         for info in reversed(self.merged):
-            names = _names(fs, info.path)
-            merged.insert(0, Merged(info, names - taken, names & taken))
+            names, others = contents(info)
+            merged.insert(0, Merged(info, names - taken, names & taken | others))
             taken |= names
         return Files(single, merged)
 
@@ -80,21 +87,10 @@ def list_table(fs: pafs.FileSystem, folder: str) -> Listing:
 def list_folder(fs: pafs.FileSystem, folder: str, suffix: str) -> list[pafs.FileInfo]:
     """Lists a folder's files of this ending, by name; files that are not whole yet have a dot in front."""
     infos = fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
-    return sorted(
-        (i for i in infos if i.path.endswith(suffix) and not i.base_name.startswith(".")), key=lambda info: info.path
-    )
+    whole = (i for i in infos if i.path.endswith(suffix) and not i.base_name.startswith("."))
+    return sorted((i for i in whole if i.type == pafs.FileType.File), key=lambda info: info.path)
 
 
-def version(info: pafs.FileInfo) -> tuple[str, int, int]:
+def version(info: pafs.FileInfo) -> Version:
     """Returns what tells a file from one that is written under its path later."""
     return info.path, info.size, info.mtime_ns
-
-
-def _names(fs: pafs.FileSystem, path: str) -> frozenset[str]:
-    try:
-        metadata = pq.read_metadata(path, filesystem=fs).metadata
-        return frozenset(json.loads(metadata[NAMES]))
-    except (pa.ArrowInvalid, KeyError, TypeError, ValueError):
-        raise pa.ArrowInvalid(
-            f"{path} is not a whole merged file; restore it, or delete it to lose its trials"
-        ) from None

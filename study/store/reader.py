@@ -1,50 +1,75 @@
-"""Reader of the tables of a store, whose files other processes write, replace and merge meanwhile."""
+"""Reader of the tables of a store, whose files other processes write, replace and merge meanwhile.
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+A file that is torn, or does not hold the rows of its name, is moved into the folder ``set_aside`` and named in a
+warning; whatever was read goes on without it. A trial whose row was in it is missing, so `esbn run` trains it again.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from study.store.checks import JUDGED, ONE_ROW, file_fault, judged, later_columns, names_in_footer, once
 from study.store.errors import StoreError
-from study.store.layout import Files, Listing, list_table
+from study.store.layout import NAMES, Files, Listing, Version, list_table, version
 from study.store.location import first_line, open_location
 from study.store.names import KEY
 from study.store.schema import TABLES
 
 Answer = TypeVar("Answer")
+REQUESTS = 16
+"""Files that are opened or deleted at a time; those of a bucket take a while each."""
+CHUNK = 500  # files that are read together: their footers are in memory until all of them are read
+TORN = "is not a whole Parquet file"
+
+log = logging.getLogger(__name__)
+
+
+class _SetAsideError(OSError):
+    """A file that was to be read has been set aside."""
 
 
 class Reader:
     """The tables of a store at a local path or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``.
 
     Every table has the columns of `TABLES`; those that came after a file was written are null in it.
+
+    Attributes:
+        later: by table, what a later version of this project wrote into the files read so far.
     """
 
     UNLISTED = "table {table} of {uri} cannot be listed: {why}"
     UNREAD = "table {table} of {uri} cannot be read: {why}"
-    TORN = "{path} is not a whole Parquet file; delete it and run the study again to make its trial anew"
 
     def __init__(self, results: str):
         """Opens the place; raises `StoreError` if the text names none."""
         self.fs, self.root, self.uri = location = open_location(results)
         self.local = location.local
+        self.later: dict[str, set[str]] = {}
+        self._sound: set[Version] = set()
+        self._ignored: set[Version] = set()
+        self._contents: dict[Version, tuple[frozenset[str], frozenset[str]]] = {}
 
     def listing(self, table: str) -> Listing:
         """Lists the files of a table, whether or not they count."""
         try:
-            return list_table(self.fs, f"{self.root}/{table}")
+            listing = list_table(self.fs, f"{self.root}/{table}")
         except (OSError, pa.ArrowInvalid) as error:
             raise self._error(self.UNLISTED, table, error) from None
+        return Listing(*([info for info in part if version(info) not in self._ignored] for part in listing))
 
     def files(self, table: str) -> Files:
         """Returns the files of a table that count."""
         return self.read_files([table], lambda files: files[table])
 
     def names(self, table: str) -> set[str]:
-        """Returns the names that a table has rows of; opens the footers of merged files and nothing else."""
+        """Returns the names that a table has rows of; opens merged files and nothing else."""
         return self.files(table).names
 
     def read(
@@ -57,33 +82,51 @@ class Reader:
         """Reads a table, or only the rows of some names or that meet a condition; holds nothing else in memory.
 
         Raises:
-            StoreError: the table cannot be read; the message names the file that is not whole.
+            StoreError: the table cannot be read.
         """
-        wanted = list(columns) if columns else None
+        return self.read_files([table], lambda files: self.rows(table, files[table], columns, names, rows))
 
-        def concatenated(files: Mapping[str, Files]) -> pa.Table:
-            parts = self.datasets(table, files[table], names)
-            return pa.concat_tables([part.to_table(columns=wanted, filter=rows) for part in parts])
-
-        return self.read_files([table], concatenated)
+    def rows(
+        self,
+        table: str,
+        files: Files,
+        columns: Sequence[str] | None = None,
+        names: Collection[str] | None = None,
+        rows: pc.Expression | None = None,
+    ) -> pa.Table:
+        """Reads rows of these files, as `read` does: of a trial one, and a failed one if it cannot be a result."""
+        wanted = list(columns) if columns else TABLES[table].names
+        needed = {"trials": [KEY, *JUDGED], "external": [KEY]}.get(table, [])
+        asked = [*wanted, *(name for name in needed if name not in wanted)]
+        parts = self.datasets(table, files, names)
+        answer = pa.concat_tables([part.to_table(columns=asked, filter=rows) for part in parts])
+        if table in ONE_ROW:
+            answer = once(table, answer)
+        if table == "trials":
+            answer = judged(answer)
+        return answer.select(wanted)
 
     def datasets(self, table: str, files: Files, names: Collection[str] | None = None) -> list[ds.FileSystemDataset]:
         """Returns a table, or its rows of some names, as lazy datasets, one after the other.
 
-        There are several only while rows wait to be merged, or where a merged file has rows of other names.
+        Raises:
+            OSError: one of the files has been set aside; look again.
         """
         wanted = None if names is None else frozenset(names)
-        whole = [info.path for name, info in files.single.items() if wanted is None or name in wanted]
-        parts = []
+        whole = [info for name, info in files.single.items() if wanted is None or name in wanted]
+        self._verify(table, whole)
+        paths, parts = [info.path for info in whole], []
         for file in files.merged:
             here = file.names if wanted is None else file.names & wanted
             if here == file.names and not file.stale:
-                whole.append(file.info.path)
+                paths.append(file.info.path)
             elif here:
                 stale = ~pc.field(KEY).isin(sorted(file.stale))
                 kept = stale if here == file.names else pc.field(KEY).isin(sorted(here))
                 parts.append(self._dataset(table, [file.info.path]).filter(kept))
-        return [self._dataset(table, sorted(whole)), *parts]
+        paths.sort()
+        chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)] or [[]]
+        return [*(self._dataset(table, chunk) for chunk in chunks), *parts]
 
     def read_files(
         self,
@@ -96,39 +139,102 @@ class Reader:
         Args:
             failures: what the function raises, besides errors of Arrow, if a file is torn or gone.
         Raises:
-            StoreError: a table cannot be listed or read; the message names the file that is not whole.
+            StoreError: a table cannot be listed or read.
             Exception: one of `failures`, for another reason.
         """
         while True:
             listings = {table: self.listing(table) for table in tables}
             try:
                 return use({table: self._that_count(table, listing) for table, listing in listings.items()})
-            except (pa.ArrowInvalid, OSError, *failures) as error:  # of a file that is gone S3 has none of its own
+            except (pa.ArrowException, OSError, *failures) as error:  # of a file that is gone S3 has none of its own
                 if any(not listing.versions <= self.listing(table).versions for table, listing in listings.items()):
                     continue
-                paths = [info.path for listing in listings.values() for info in listing.single]
-                if torn := next(filter(self._is_torn, paths), None):
-                    raise StoreError(self.TORN.format(path=torn)) from None
-                if isinstance(error, failures):
-                    raise
-                raise self._error(self.UNREAD, ", ".join(tables), error) from None
+                if not self._set_damaged_aside(listings):
+                    if isinstance(error, failures):
+                        raise
+                    raise self._error(self.UNREAD, ", ".join(tables), error) from None
+
+    def set_aside(self, table: str, info: pafs.FileInfo, fault: str) -> None:
+        """Moves a file out of its table, if the place can be written, and reads it no more."""
+        self._ignored.add(version(info))
+        folder = f"{self.root}/set_aside/{info.path.removeprefix(f'{self.root}/').rpartition('/')[0]}"
+        where = f"it is now in {folder}"
+        try:
+            self.fs.create_dir(folder, recursive=True)
+            self.fs.move(info.path, f"{folder}/{info.base_name}")
+        except OSError:  # a store that this user may only read, or another process was faster
+            where = "it is passed over"
+        log.warning("%s %s; %s, and what was in it counts as missing", info.path, fault, where)
 
     def _that_count(self, table: str, listing: Listing) -> Files:
+        return listing.files(lambda info: self._merged_contents(table, info))
+
+    def _merged_contents(self, table: str, info: pafs.FileInfo) -> tuple[frozenset[str], frozenset[str]]:
+        """Returns the names that a merged file lists, and others that it has rows of; each file is opened once."""
+        key = version(info)
+        if key not in self._contents:
+            try:
+                metadata = pq.read_metadata(info.path, filesystem=self.fs)
+                names, others = names_in_footer(metadata.metadata[NAMES]), frozenset[str]()
+                fault = self._footer_fault(table, None, metadata)
+            except (pa.ArrowException, KeyError, TypeError, ValueError):
+                names, others, fault = frozenset[str](), frozenset[str](), f"{TORN} of the store"
+            if fault:
+                self.set_aside(table, info, fault)
+                raise _SetAsideError(info.path)
+            if table in ONE_ROW:  # others: a file of a trial that had been copied under another name, merged long ago
+                ids = set(pq.read_table(info.path, columns=[KEY], filesystem=self.fs)[KEY].to_pylist()) - {None}
+                names, others = names & ids, frozenset((names | ids) - (names & ids))
+            self._contents[key] = names, others
+        return self._contents[key]
+
+    def _verify(self, table: str, infos: Iterable[pafs.FileInfo]) -> None:
+        """Sets aside files that do not hold the rows of their names; raises `OSError` if there are any."""
+        new = [info for info in infos if version(info) not in self._sound]
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            faults = list(pool.map(lambda info: self._fault(table, info), new))
+        for info, fault in zip(new, faults, strict=True):
+            if fault:
+                self.set_aside(table, info, fault)
+            else:
+                self._sound.add(version(info))
+        if any(faults):
+            raise _SetAsideError(table)
+
+    def _fault(self, table: str, info: pafs.FileInfo) -> str | None:
         try:
-            return listing.files(self.fs)
-        except pa.ArrowInvalid as error:
-            raise self._error(self.UNLISTED, table, error) from None
+            metadata = pq.read_metadata(info.path, filesystem=self.fs)
+            return self._footer_fault(table, info.base_name.removesuffix(".parquet"), metadata)
+        except pa.ArrowException:
+            return TORN
+
+    def _footer_fault(self, table: str, name: str | None, metadata: pq.FileMetaData) -> str | None:
+        fault = file_fault(table, name, metadata)
+        if not fault and (new := later_columns(table, metadata) - self.later.get(table, set())):
+            self.later.setdefault(table, set()).update(new)
+            later = ", ".join(sorted(new))
+            log.warning(
+                "a later version of esbn-study wrote into table %s of %s; not shown: %s", table, self.uri, later
+            )
+        return fault
+
+    def _set_damaged_aside(self, listings: Mapping[str, Listing]) -> bool:
+        """Reads every file; returns whether one was damaged behind a footer that is whole, and so set aside."""
+        damaged = False
+        for table, listing in listings.items():
+            for info in (*listing.single, *listing.merged):
+                try:
+                    for _ in pq.ParquetFile(info.path, filesystem=self.fs).iter_batches():
+                        pass
+                except (pa.ArrowException, OSError) as error:
+                    if not isinstance(error, OSError) or error.errno is None:  # else the system's word, not the file's
+                        self.set_aside(table, info, "is damaged")
+                        damaged = True
+        return damaged
 
     def _dataset(self, table: str, paths: list[str]) -> ds.FileSystemDataset:
         format = ds.ParquetFileFormat()
         return ds.FileSystemDataset.from_paths(paths, schema=TABLES[table], format=format, filesystem=self.fs)
-
-    def _is_torn(self, path: str) -> bool:
-        try:
-            pq.read_metadata(path, filesystem=self.fs)
-            return False
-        except (pa.ArrowInvalid, OSError):
-            return True
 
     def _error(self, message: str, table: str, error: Exception) -> StoreError:
         return StoreError(message.format(table=table, uri=self.uri, why=first_line(error)))

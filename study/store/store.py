@@ -4,16 +4,20 @@
     RESULTS/<table>/merged/              many of those in one, after a compaction: study/store/layout.py
     RESULTS/checkpoints/<pack>.safetensors
     RESULTS/leases/<run>.json            who trains what at the moment: study/store/lease.py
+    RESULTS/set_aside/                   files that were not whole or not of their name: study/store/reader.py
 
 A trial counts as done once its row in ``trials`` exists, which is written last. Names are deterministic, so a trial
-that is run twice overwrites itself. Files of a folder are written aside and renamed, objects of a bucket appear whole,
-so a reader never meets half a file. Any number of processes may write different trials at the same time.
+that is run twice overwrites itself. Files of a folder are written aside, synced to the disk and renamed, objects of a
+bucket appear whole, so a reader never meets half a file and a power cut takes back nothing that a command has reported.
+Any number of processes may write different trials at the same time.
 """
 
 import json
+import os
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -21,25 +25,30 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from study.store.errors import StoreError
+from esbn_core.errors import UserError
+from esbn_core.files import sync_folder, write_file
+from esbn_core.position import Position, read_position
+from study.store.errors import LeaseError, StoreError
 from study.store.layout import MERGED, NAMES, list_folder, version
 from study.store.location import first_line
 from study.store.names import KEY
-from study.store.reader import Reader
+from study.store.reader import REQUESTS, Reader
 from study.store.schema import TABLES
 
 ROW_GROUP = 16 * 2**20  # bytes; a reader of the large keys table decodes one group at a time
-REQUESTS = 16  # that delete files of a bucket, where each takes a while
 
 
 class Store(Reader):
     """A result store, to read and to write."""
 
+    lease: str | None = None
+    """Name of the lease under which this process writes; once that is gone, every write is refused."""
+
     def prepare(self) -> None:
         """Creates the folders and proves that they can be written; raises `StoreError` if not."""
         try:
             for folder in (*TABLES, "checkpoints", "leases"):
-                self.fs.create_dir(f"{self.root}/{folder}", recursive=True)
+                self._make_folder(f"{self.root}/{folder}")
             probe = f".probe-{uuid.uuid4().hex}"
             self._put(probe, b"")
             self.fs.delete_file(f"{self.root}/{probe}")
@@ -58,10 +67,6 @@ class Store(Reader):
         Args:
             names: in ``rows.trial_id``, or without any row.
         """
-        try:
-            self.fs.create_dir(f"{self.root}/{table}/{MERGED}", recursive=True)
-        except OSError as error:
-            raise StoreError(f"{self.root}/{table} cannot be written: {first_line(error)}") from None
         generation = 1 + max((file.generation for file in self.files(table).merged), default=0)
         content = parquet(_table(rows, TABLES[table]).sort_by(KEY), names)
         self._put(f"{table}/{MERGED}/{generation:08d}-{uuid.uuid4().hex[:8]}.parquet", content)
@@ -79,16 +84,18 @@ class Store(Reader):
 
     def load_checkpoint(self, pack_id: str) -> bytes | None:
         """Returns the last checkpoint of a pack, or None."""
-        return self._get(f"checkpoints/{pack_id}.safetensors")
+        path = f"checkpoints/{pack_id}.safetensors"
+        return self._get(path) if self._is_file(path) else None
 
-    def checkpoint_position(self, pack_id: str) -> dict[str, Any] | None:
-        """Reads how far a checkpoint is, without its tensors; None if it is gone or not whole."""
+    def checkpoint_position(self, pack_id: str) -> Position | None:
+        """Reads how far a checkpoint is, without its tensors; None if it is gone or is none."""
+        path = f"checkpoints/{pack_id}.safetensors"
         try:
-            with self.fs.open_input_file(f"{self.root}/checkpoints/{pack_id}.safetensors") as file:
-                n_header = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(min(n_header, file.size())))
-            return json.loads(header["__metadata__"]["position"])
-        except (OSError, ValueError, KeyError):
+            if not self._is_file(path):
+                return None
+            with self.fs.open_input_file(f"{self.root}/{path}") as file:
+                return read_position(file)
+        except (OSError, ValueError):
             return None
 
     def drop_checkpoint(self, pack_id: str) -> None:
@@ -111,12 +118,33 @@ class Store(Reader):
     def read_lease(self, name: str) -> str | None:
         """Reads the text of a lease; None if it is gone."""
         text = self._get(f"leases/{name}.json")
-        return None if text is None else text.decode()
+        return None if text is None else text.decode(errors="replace")
+
+    def has_lease(self, name: str) -> bool:
+        """Returns whether a lease is there."""
+        return self._is_file(f"leases/{name}.json")
+
+    def require_lease(self) -> None:
+        """Raises `LeaseError` if the lease under which this process writes is gone."""
+        if self.lease is not None and not self.has_lease(self.lease):
+            raise LeaseError(
+                f"leases/{self.lease}.json of {self.uri}, the lease of this run, is gone: this run stood still and "
+                "another run has taken over its trials, so this one writes nothing more; wait for the other, then run "
+                "the same command again for what is left"
+            )
 
     def drop_lease(self, name: str) -> None:
         """Deletes a lease, if it is there."""
         if name in self.leases():
             self._remove(f"{self.root}/leases/{name}.json")
+
+    def _is_file(self, path: str) -> bool:
+        """Returns whether a file is there, and not a folder or a pipe, which must not be opened."""
+        target = f"{self.root}/{path}"
+        try:
+            return self.fs.get_file_info(target).type == pafs.FileType.File
+        except OSError as error:
+            raise StoreError(f"{target} cannot be read: {first_line(error)}") from None
 
     def _get(self, path: str) -> bytes | None:
         source = f"{self.root}/{path}"
@@ -129,6 +157,7 @@ class Store(Reader):
             raise StoreError(f"{source} cannot be read: {first_line(error)}") from None
 
     def _remove(self, path: str) -> None:
+        self.require_lease()
         try:
             self.fs.delete_file(path)
         except FileNotFoundError:
@@ -143,18 +172,28 @@ class Store(Reader):
             raise StoreError(f"results={self.uri!r} cannot be listed: {first_line(error)}") from None
 
     def _put(self, path: str, data: bytes | pa.Buffer) -> None:
+        self.require_lease()
         target = f"{self.root}/{path}"
-        folder, _, name = target.rpartition("/")
-        aside = f"{folder}/.{name}.{uuid.uuid4().hex}" if self.local else target
         try:
-            with self.fs.open_output_stream(aside) as stream:
-                stream.write(data)
             if self.local:
-                self.fs.move(aside, target)
-        except OSError as error:
-            if self.local and self.fs.get_file_info(aside).type != pafs.FileType.NotFound:
-                self.fs.delete_file(aside)
+                if os.path.isdir(self.root):  # a store that has been deleted is not made again
+                    self._make_folder(target.rpartition("/")[0])
+                write_file(target, memoryview(data))
+            else:
+                with self.fs.open_output_stream(target) as stream:
+                    stream.write(data)
+        except (OSError, UserError) as error:
             raise StoreError(f"{target} cannot be written: {first_line(error)}") from None
+
+    def _make_folder(self, folder: str) -> None:
+        """Makes a folder that is still there after a power cut; it may be missing because it was empty when copied."""
+        if not self.local:
+            self.fs.create_dir(folder, recursive=True)
+        elif not os.path.isdir(folder):
+            self._make_folder(os.path.dirname(folder))
+            with suppress(FileExistsError):
+                os.mkdir(folder)
+            sync_folder(os.path.dirname(folder))
 
 
 def parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:

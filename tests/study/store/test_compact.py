@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from s3 import bucket_uri
@@ -137,11 +138,51 @@ def test_compaction_keeps_large_files_and_cuts_the_rest_into_groups(
     assert accuracies(store) == dict.fromkeys(IDS, 0.5)
 
 
-def test_compaction_refuses_rows_of_another_trial_and_deletes_nothing(store: Store) -> None:
+def test_compaction_sets_rows_of_another_trial_aside(store: Store) -> None:
     store.write("trials", "b", [{"trial_id": "x"}])
-    with pytest.raises(StoreError, match="trials .* has rows of x in a file of another name; delete that file"):
+    store.write("curves", "c", [{"trial_id": "x", "update": 0}])
+    compact(store, silent)
+    assert store.names("trials") == {"a", "c"}
+    assert store.names("curves") == {"a", "b"}  # that of b belongs to no trial that has ended
+    again = Store(store.uri)
+    compact(again, silent)
+    assert again.names("trials") == {"a", "c"}
+    assert set(store.read("curves", [KEY], names=IDS)[KEY].to_pylist()) == {"a", "b"}
+
+
+@pytest.mark.parametrize("copied", ["trials", "curves"])
+def test_copied_file_is_counted_once_before_and_after_a_compaction(store: Store, copied: str) -> None:
+    content = store.read(copied, names=["b"])
+    store.write(copied, "b (copy)", content)
+    store.write(copied, "b.sync-conflict-1", content)
+    before = Store(store.uri).read(copied).num_rows
+    compact(store, silent)
+    assert accuracies(store) == dict.fromkeys(IDS, 0.5)
+    assert store.read(copied).num_rows == before
+
+
+def test_store_that_was_merged_with_a_copied_file_reads_well_and_is_mended_by_compact(store: Store) -> None:
+    for table in ("trials", "curves"):
+        rows = store.read(table)
+        doubled = pa.concat_tables([rows, store.read(table, names=["b"])])
+        infos = store.listing(table).single
+        store.write_merged(table, [*IDS, "b (copy)"], doubled)
+        store.drop_files(table, infos)
+    store = Store(store.uri)
+    assert store.names("trials") == set(IDS)
+    assert sorted(store.read("trials")[KEY].to_pylist()) == IDS
+    compact(store, silent)
+    assert accuracies(Store(store.uri)) == dict.fromkeys(IDS, 0.5)
+
+
+def test_compaction_refuses_to_drop_what_a_later_version_wrote(store: Store) -> None:
+    path = f"{store.root}/trials/b.parquet"
+    rows = pq.read_table(path, filesystem=store.fs)
+    pq.write_table(rows.append_column("mood", pa.array(["good"])), path, filesystem=store.fs)
+    with pytest.raises(StoreError, match="table trials .* has what a later version of esbn-study wrote .mood."):
         compact(store, silent)
-    assert set(store.files("trials").single) == {"a", "b", "c"}
+    assert "mood" in pq.read_schema(path, filesystem=store.fs).names
+    assert accuracies(store) == dict.fromkeys(IDS, 0.5)
 
 
 def test_compaction_of_a_place_without_trials_is_refused_and_makes_nothing(tmp_path: Path) -> None:
@@ -150,15 +191,17 @@ def test_compaction_of_a_place_without_trials_is_refused_and_makes_nothing(tmp_p
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_merged_file_that_is_torn_is_named(store: Store) -> None:
+def test_merged_file_that_is_torn_is_set_aside_and_its_trials_are_missing(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     compact(store, silent)
     (path,) = merged(store, "trials")
+    write(store, "later")
     with store.fs.open_output_stream(path) as stream:
         stream.write(b"PAR1 half")
-    with pytest.raises(StoreError, match=rf"{path} is not a whole merged file"):
-        store.names("trials")
-    with pytest.raises(StoreError, match=rf"{path} is not a whole merged file"):
-        analysis.load(store.uri)
+    assert store.names("trials") == {"later"}
+    assert [record.getMessage().partition(" ")[0] for record in caplog.records] == [path]
+    assert analysis.load(store.uri)["trial_id"].tolist() == ["later"]
 
 
 KILLED = """

@@ -1,10 +1,14 @@
 """The result store, on a disk and on S3: whole files or none, one schema per table, checkpoints."""
 
+import base64
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
@@ -65,7 +69,7 @@ def test_write_stores_schema_and_version_in_the_file(store: Store) -> None:
 
 def test_write_replaces_a_file_of_the_same_name(store: Store) -> None:
     for status in ("failed", "completed"):
-        store.write("trials", "one", [{"trial_id": "one", "status": status}])
+        store.write("trials", "one", [{"trial_id": "one", "status": status, "test_accuracy": 0.5}])
     assert store.read("trials", ["status"]).to_pylist() == [{"status": "completed"}]
     assert files(store) == {"trials/one.parquet"}
 
@@ -110,12 +114,54 @@ def test_write_refuses_columns_the_schema_lacks(store: Store) -> None:
     assert files(store) == set()
 
 
-def test_read_names_the_file_that_is_torn(store: Store) -> None:
-    store.write("trials", "one", [{"trial_id": "one"}])
-    whole = get(store, "trials/one.parquet")
-    put(store, "trials/two.parquet", whole[: len(whole) // 2])
-    with pytest.raises(StoreError, match=r"two\.parquet is not a whole Parquet file; delete it"):
-        store.read("trials")
+@pytest.mark.parametrize(
+    "fault", ["empty", "half", "zeros", "random", "damaged", "another name", "twice", "foreign", "another type"]
+)
+@pytest.mark.parametrize("table", ["trials", "curves"])
+def test_file_that_is_not_whole_or_not_of_its_name_is_set_aside_and_named(
+    disk: Store, table: str, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("one", "two"):
+        disk.write("trials", name, [{"trial_id": name, "config": random_text(4000)}])
+        disk.write("curves", name, [{"trial_id": name, "update": 10 * i, "loss": i / 7} for i in range(2000)])
+    expected = disk.read(table, names={"one"})
+    path = Path(disk.root, table, "two.parquet")
+    path.write_bytes(FAULTS[fault](path.read_bytes()))
+    caplog.clear()
+    assert disk.read(table).equals(expected)
+    assert [record.getMessage().partition(" ")[0] for record in caplog.records] == [str(path)]
+    assert disk.names(table) == {"one"}
+    assert files(disk) >= {f"set_aside/{table}/two.parquet"}
+    caplog.clear()
+    assert Store(disk.uri).read(table).equals(expected)
+    assert not caplog.records  # it is reported once
+
+
+def random_text(length: int) -> str:
+    return base64.b64encode(np.random.default_rng(0).bytes(length)).decode()
+
+
+def changed(data: bytes, change: Callable[[pa.Table], pa.Table]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(change(pq.read_table(pa.BufferReader(data))), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def renamed(rows: pa.Table) -> pa.Table:
+    return rows.set_column(0, "trial_id", pa.array(["one"] * len(rows)))
+
+
+FAULTS: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "half": lambda data: data[: len(data) // 2],
+    "zeros": lambda data: bytes(len(data)),
+    "random": lambda data: np.random.default_rng(0).bytes(len(data)),
+    "damaged": lambda data: data[:100] + np.random.default_rng(0).bytes(1000) + data[1100:],
+    "another name": lambda data: changed(data, renamed),
+    "twice": lambda data: changed(data, lambda rows: pa.concat_tables([rows, rows])),
+    "foreign": lambda data: changed(data, lambda rows: pa.table({"x": [1, 2]})),
+    "another type": lambda data: changed(data, lambda rows: rows.set_column(0, "trial_id", pa.array([1] * len(rows)))),
+}
 
 
 def test_read_of_named_files_opens_no_other(store: Store) -> None:
