@@ -17,7 +17,7 @@ class RunContext:
 
     results: str
     lease: str
-    """Name of the run's lease, which every worker must find in the store."""
+    """Name of the run's lease, which every worker must find in the store whenever it writes."""
     objects: Objects
     provenance: dict[str, Any]
     device: str
@@ -31,7 +31,7 @@ class RunContext:
 
 def sees_store(store: Store, lease: str) -> bool:
     """Returns whether this machine sees the store of the run, and not a folder of the same name on its own disk."""
-    return not store.local or store.read_lease(lease) is not None
+    return not store.local or store.has_lease(lease)
 
 
 def unshared_store_message(results: str, host: str) -> str:

@@ -28,12 +28,19 @@ def fresh_process() -> ProcessPoolExecutor:
 
 
 def open_run_store(context: RunContext) -> Store:
-    """Sets the process up for a pack, and opens the store; raises `StoreError` if it is not that of the run."""
+    """Sets the process up for a pack, and opens the store, which is written only while the run has its lease.
+
+    Raises:
+        StoreError: the store does not hold the lease of the run.
+    """
     torch.set_num_threads(context.threads)
     torch.backends.cudnn.allow_tf32 = False  # its rounding is 1,000 times coarser, and two-step windows enlarge it
     store = Store(context.results)
     if not sees_store(store, context.lease):
-        raise StoreError(unshared_store_message(context.results, socket.gethostname()))
+        unshared = unshared_store_message(context.results, socket.gethostname())
+        raise StoreError(f"{unshared} (unless it is that folder, and another run has taken over)")
+    store.lease = context.lease
+    store.require_lease()
     return store
 
 

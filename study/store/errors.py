@@ -10,8 +10,8 @@ class StoreError(UserError):
     """
 
 
-class LeaseError(UserError):
-    """Another run has some of these trials; the message says which run and what to do."""
+class LeaseError(StoreError):
+    """Another run has some of these trials, or has taken them over; the message says what to do."""
 
 
 class BundleError(UserError):

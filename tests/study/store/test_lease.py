@@ -1,11 +1,15 @@
 """Two runs of one study: never both train a trial, whichever came first and however it ended; with real processes."""
 
 import json
+import os
+import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +32,13 @@ try:
 except LeaseError as error:
     print(error, flush=True)
 """
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "results"))
+    store.prepare()
+    return store
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -109,13 +120,11 @@ def test_one_of_several_runs_that_start_together_trains(store: Store) -> None:
     assert all("the run with pid" in answer for answer in answers if answer != "held")
 
 
-def elsewhere(store: Store) -> None:
-    text = Lease("far", "far away", 1, "0", "2026-01-01T00:00:00+00:00", True, ("a",)).text()
-    store.write_lease("0", text)
+FAR = Lease("far", "far away", 1, "0", "2026-01-01T00:00:00+00:00", True, ("a",))
 
 
 def test_run_elsewhere_blocks_until_its_lease_is_old(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    elsewhere(store)
+    store.write_lease("0", FAR.text())
     with pytest.raises(LeaseError, match=r"pid 1 on far, .* forgotten after 60 s"), lease(store, ["a"]):
         pass
     monkeypatch.setattr(leases, "LEASE_SECONDS", -5.0)  # as if more had passed
@@ -123,14 +132,167 @@ def test_run_elsewhere_blocks_until_its_lease_is_old(store: Store, monkeypatch: 
         assert set(store.leases()) == {name}
 
 
+def put(store: Store, content: bytes, seconds_ahead: float = 0) -> Path:
+    """Writes a lease of another run into a store on the disk, dated as said."""
+    path = Path(store.root, "leases", "other.json")
+    path.write_bytes(content)
+    date(path, seconds_ahead)
+    return path
+
+
+def date(path: Path, seconds_ahead: float) -> None:
+    os.utime(path, (time.time() + seconds_ahead,) * 2)
+
+
+def test_dead_lease_on_other_trials_stays_for_a_run_that_only_stood_still(disk: Store) -> None:
+    path = put(disk, FAR.text().encode(), -3600)
+    with lease(disk, ["b"]):
+        assert path.exists()
+    assert leases.held(disk) == set()
+
+
+@pytest.mark.parametrize("seconds_ahead", [-3600, 7200])
+def test_process_of_this_machine_that_stands_still_keeps_its_lease(disk: Store, seconds_ahead: float) -> None:
+    other = start(disk, "a")
+    assert says(other) == "held"
+    other.send_signal(signal.SIGSTOP)
+    (path,) = Path(disk.root, "leases").iterdir()
+    date(path, seconds_ahead)
+    with pytest.raises(LeaseError, match=f"pid {other.pid} on "), lease(disk, ["a"]):
+        pass
+    assert leases.held(disk) == {"a"}
+    other.kill()
+    other.communicate()
+    date(path, seconds_ahead)
+    with lease(disk, ["a"]) as name:
+        assert set(disk.leases()) == {name}
+
+
+FIELDS = json.loads(FAR.text())
+WRONG = {"host": 7, "machine": None, "pid": "1", "process": [], "since": {}, "running": 1, "trials": "a"}
+UNREADABLE = {
+    "empty": b"",
+    "random": random.Random(0).randbytes(300),
+    "not UTF-8": b'{"host": "\xff"}',
+    "nested": b"[" * 100_000,
+    "null": b"null",
+    "number": b"1" * 5_000,
+    "list": b"[]",
+    "extra": json.dumps({**FIELDS, "colour": "red"}).encode(),
+    "lone surrogate": json.dumps({**FIELDS, "host": "\ud800"}).encode(),
+    "trial of a wrong type": json.dumps({**FIELDS, "trials": ["a", 7]}).encode(),
+    **{f"no {name}": json.dumps({k: v for k, v in FIELDS.items() if k != name}).encode() for name in FIELDS},
+    **{f"{name} of a wrong type": json.dumps({**FIELDS, name: wrong}).encode() for name, wrong in WRONG.items()},
+    **{f"null {name}": json.dumps({**FIELDS, name: None}).encode() for name in FIELDS},
+    **{f"cut at {n}": FAR.text().encode()[:n] for n in range(10, len(FAR.text()), 40)},
+}
+
+
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_file_that_is_no_lease_blocks_until_it_is_old(
+    disk: Store, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "READINGS", 1)
+    path = put(disk, content, -20)
+    with pytest.raises(LeaseError, match=r"leases/other.json of .* is not a lease .* dead in (39|40) s .*; wait, or"):
+        with lease(disk, ["b"]):
+            pass
+    with pytest.raises(LeaseError, match="is not a lease"):
+        leases.held(disk)
+    date(path, -61)
+    assert leases.held(disk) == set()
+    with lease(disk, ["b"]) as name:
+        assert set(disk.leases()) == {name}
+
+
+@pytest.mark.parametrize(
+    "make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")], ids=["folder", "pipe", "broken link"]
+)
+def test_what_is_no_file_is_no_lease(disk: Store, make: Callable[[Path], None]) -> None:
+    make(Path(disk.root, "leases", "other.json"))
+    with lease(disk, ["a"]) as name:
+        assert set(disk.leases()) == {name}
+
+
+@pytest.mark.parametrize("content", [FAR.text().encode(), b"random"], ids=["elsewhere", "unreadable"])
+def test_lease_dated_ahead_is_dead_unless_it_is_renewed(
+    disk: Store, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "WATCH_SECONDS", 2.0)
+    path = put(disk, content, 7200)
+    other = path.with_name("second.json")
+    other.write_bytes(content)
+    date(other, 7200)
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(0.2):
+            date(path, 7200)
+
+    renewal = threading.Thread(target=renew)
+    renewal.start()
+    with pytest.raises(LeaseError, match="pid 1 on far|is not a lease"), lease(disk, ["a"]):
+        pass
+    over.set()
+    renewal.join()
+    other.write_bytes(content)
+    date(other, 7200)
+    began = time.monotonic()
+    with lease(disk, ["a"]) as name:
+        assert set(disk.leases()) == {name}
+    assert 2 <= time.monotonic() - began < 4, "both were watched at once"
+
+
 def test_lease_is_renewed_while_its_run_lives(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "RENEW_SECONDS", 0.1)
     with lease(store, ["a"]) as name:
-        store.drop_lease(name)
-        for _ in range(100):
-            if name in store.leases():
-                break
-            leases.time.sleep(0.05)
+        written = store.leases()[name]
+        deadline = time.monotonic() + 10
+        while store.leases()[name] == written:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         text = store.read_lease(name)
         assert text and json.loads(text)["trials"] == ["a"]
     assert store.leases() == {}
+
+
+LOSER = HOLDER.replace("try:", "from study.store import lease as leases\nleases.RENEW_SECONDS = 0.2\ntry:")
+
+
+def test_run_that_lost_its_lease_stops_and_does_not_bring_it_back(store: Store) -> None:
+    command = [sys.executable, "-c", LOSER, store.uri, "a"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as loser:
+        assert says(loser) == "held"
+        (name,) = store.leases()
+        loser.send_signal(signal.SIGSTOP)
+        store.drop_lease(name)
+        loser.send_signal(signal.SIGCONT)
+        assert "is gone: this run stood still and another run has taken over its trials" in says(loser)
+        assert loser.wait(10) == 0
+    assert store.leases() == {}
+
+
+def test_nothing_is_written_under_a_lease_that_is_gone(store: Store) -> None:
+    store.save_checkpoint("pack", b"mine")
+    row = {"trial_id": "a", "status": "completed"}
+    with pytest.raises(LeaseError, match="another run has taken over"), lease(store, ["a"]) as name:
+        store.write("curves", "a", [{"trial_id": "a", "update": 0}])
+        Store(store.uri).drop_lease(name)
+        for write in (
+            lambda: store.write("trials", "a", [row]),
+            lambda: store.write_merged("trials", ["a"], [row]),
+            lambda: store.save_checkpoint("pack", b"mine too"),
+            lambda: store.drop_checkpoint("pack"),
+        ):
+            with pytest.raises(LeaseError, match="another run has taken over"):
+                write()
+        store.require_lease()
+    assert store.load_checkpoint("pack") == b"mine"
+    assert store.names("trials") == set() and store.names("curves") == {"a"}
+    store.write("trials", "b", [{**row, "trial_id": "b"}])
+
+
+def test_lease_can_be_taken_where_its_empty_folder_is_missing(disk: Store) -> None:
+    Path(disk.root, "leases").rmdir()
+    with lease(disk, ["a"]) as name:
+        assert set(disk.leases()) == {name}
