@@ -2,55 +2,90 @@
 
 Batches and problems come from named streams of the seed, so no random state needs saving: the number of updates made
 is the position in the data.
+
+Legend: K networks.
 """
 
-import json
-from typing import Any
+import io
+from collections.abc import Mapping, Sequence
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from esbn_core.position import Position, read_position
+
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def dump(parameters: dict[str, Tensor], optimiser: torch.optim.Adam, position: dict[str, Any]) -> bytes:
-    """Serialises stacked parameters and their optimiser state after position["update"] updates."""
+def dump(parameters: Mapping[str, Tensor], optimiser: torch.optim.Adam, position: Position) -> bytes:
+    """Serialises stacked parameters and their optimiser state after `position.update` updates."""
     tensors = {f"parameter/{name}": parameter.detach() for name, parameter in parameters.items()}
     for name, parameter in parameters.items():
         state = optimiser.state[parameter]
         tensors |= {f"{moment}/{name}": state[moment] for moment in MOMENTS if moment in state}
     on_cpu = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    return save(on_cpu, metadata={"position": json.dumps(position)})
+    return save(on_cpu, metadata={"position": position.text()})
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is torn, or of other networks than those to restore."""
+    """A checkpoint that is not whole, or of another pack than the one to restore."""
 
 
-def restore(data: bytes, parameters: dict[str, Tensor], optimiser: torch.optim.Adam) -> dict[str, Any]:
+def restore(
+    data: bytes,
+    parameters: Mapping[str, Tensor],
+    optimiser: torch.optim.Adam,
+    trial_ids: Sequence[str],
+    updates: int,
+) -> Position:
     """Puts back in place what `dump` serialised, and returns the position.
 
+    Args:
+        parameters: of the pack to restore, stacked: [K, ...] each.
+        trial_ids: of the pack, in its order.
+        updates: that the pack makes in all.
     Raises:
-        CheckpointError: the data are not whole or not of networks like these; nothing has been changed then.
+        CheckpointError: the data are not whole or not of this pack; nothing has been changed then.
     """
     try:
-        position, tensors = json.loads(header(data)["position"]), load(data)
-        fits = all(tensors[f"parameter/{name}"].shape == parameter.shape for name, parameter in parameters.items())
-    except (ValueError, KeyError, SafetensorError) as error:
+        position, tensors = read_position(io.BytesIO(data)), load(data)
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"the checkpoint cannot be read: {error}") from None
-    if not fits:
-        raise CheckpointError("the checkpoint is of networks of another shape")
+    if position.trial_ids != list(trial_ids):
+        raise CheckpointError(f"the checkpoint is of trials {position.trial_ids}, not {list(trial_ids)}")
+    if position.update > updates:
+        raise CheckpointError(f"the checkpoint is at update {position.update}, and the pack has {updates}")
+    _check(tensors, parameters, [k for k, trial_id in enumerate(trial_ids) if trial_id not in position.failures])
     for name, parameter in parameters.items():
         parameter.data.copy_(tensors[f"parameter/{name}"])
         if f"{MOMENTS[0]}/{name}" in tensors:
             moments = {moment: tensors[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS}
-            step = torch.tensor(float(position["update"]), device=parameter.device)
+            step = torch.tensor(float(position.update), device=parameter.device)
             optimiser.state[parameter] = {"step": step, **moments}
     return position
 
 
-def header(data: bytes) -> dict[str, str]:
-    """Returns the metadata of a safetensors file: its first 8 bytes are the length of the JSON that follows."""
-    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+def _check(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor], sound: Sequence[int]) -> None:
+    """Raises `CheckpointError` unless there is a tensor for each parameter, both its moments or none, and nothing else.
+
+    Args:
+        sound: networks whose numbers must be finite: those that have not failed.
+    """
+    left = dict(tensors)
+    for name, parameter in parameters.items():
+        kinds = ["parameter", *(moment for moment in MOMENTS if f"{moment}/{name}" in tensors)]
+        if len(kinds) == len(MOMENTS):
+            raise CheckpointError(f"the checkpoint has one of the moments of {name} alone")
+        for kind in kinds:
+            tensor = left.pop(f"{kind}/{name}", None)
+            if tensor is None or (tensor.shape, tensor.dtype) != (parameter.shape, parameter.dtype):
+                found = "nothing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
+                raise CheckpointError(
+                    f"the checkpoint has {found} as {kind}/{name} in place of {parameter.dtype} {list(parameter.shape)}"
+                )
+            if not tensor[sound].isfinite().all():
+                raise CheckpointError(f"the checkpoint has a number in {kind}/{name} that is not finite")
+    if left:
+        raise CheckpointError(f"the checkpoint has {min(left)}, which is of other networks")

@@ -3,12 +3,11 @@
 Legend: K networks, N objects, P problems, B problems of a batch.
 """
 
-import dataclasses
 import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from esbn_core.config import ResolvedTrial
 from esbn_core.cuda_graph import CudaGraph
 from esbn_core.evaluate import Measure, PackProblems, evaluate, measure, pack_problems
 from esbn_core.models.classifier import SequenceClassifier
+from esbn_core.position import Position, Rung
 from esbn_core.seeding import rng
 from esbn_core.tasks.build import build
 from esbn_core.tasks.problems import ProblemSets
@@ -47,10 +47,6 @@ class TrialResult:
     """Fraction of the same problems; None if the network failed."""
 
 
-Rung = tuple[int, list[float], list[float]]
-"""Updates made before, and mean loss (nats) and accuracy of each network on its test (or validation) problems."""
-
-
 @dataclass(frozen=True)
 class PackResult:
     """The trials of a pack in the order of their configs, and what they took over all attempts."""
@@ -60,20 +56,6 @@ class PackResult:
     resumed: int
     rungs: list[Rung]
     """Every rung, and the end of training as the last."""
-
-
-@dataclass
-class Position:
-    """How far a pack has come: what a checkpoint holds besides weights and optimiser state."""
-
-    trial_ids: list[str]
-    update: int = 0
-    curve: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
-    rungs: list[Rung] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
-    """trial_id -> why that network counts as failed from here on."""
-    wall_seconds: float = 0.0
-    resumed: int = 0
 
 
 def train(
@@ -129,7 +111,7 @@ def train(
             position.rungs.append((position.update, *networks.evaluate(judged)))
         position.wall_seconds = time.monotonic() - started
         if save is not None and (at_rung or time.monotonic() - saved > save_seconds):
-            save(checkpoint.dump(networks.parameters, optimiser, dataclasses.asdict(position)))
+            save(checkpoint.dump(networks.parameters, optimiser, position))
             saved = time.monotonic()
         if at_rung and on_rung is not None:
             on_rung(position)
@@ -140,9 +122,11 @@ def train(
 
 def _begin(networks: "Networks", optimiser: torch.optim.Adam, resume: bytes | None) -> Position:
     """Returns where to start; with a checkpoint, also restores its weights and optimiser state."""
+    trial_ids = [config.trial_id() for config in networks.pack]
     if resume is None:
-        return Position([config.trial_id() for config in networks.pack])
-    position = Position(**checkpoint.restore(resume, networks.parameters, optimiser))
+        return Position(trial_ids)
+    updates = networks.pack[0].train.updates
+    position = checkpoint.restore(resume, networks.parameters, optimiser, trial_ids, updates)
     position.resumed += 1
     return position
 

@@ -60,10 +60,10 @@ def _checkpoints(store: Store, planned: dict[str, dict[str, Any]]) -> list[str]:
     lines = []
     for pack_id in sorted(store.checkpoints()):
         position = store.checkpoint_position(pack_id)
-        rows = [planned[trial_id] for trial_id in position["trial_ids"] if trial_id in planned] if position else []
+        rows = [planned[trial_id] for trial_id in position.trial_ids if trial_id in planned] if position else []
         if position and rows:
             seeds = ", ".join(str(row["seed"]) for row in rows)
-            lines.append(f"begun: {_words(rows[0])} seeds {seeds}: update {position['update']}/{rows[0]['updates']}")
+            lines.append(f"begun: {_words(rows[0])} seeds {seeds}: update {position.update}/{rows[0]['updates']}")
     return lines
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from study.planning.packs import Pack
 from study.planning.plan import PlannedTrial
 from study.store.store import Store
 
@@ -47,12 +48,18 @@ def begun_packs(trials: Sequence[PlannedTrial], todo: Collection[str], store: St
             after a kill between the rows of its trials.
     """
     planned = {t.trial_id: t for t in trials}
-    positions = [position for pack_id in store.checkpoints() if (position := store.checkpoint_position(pack_id))]
+    begun: list[tuple[int, Pack]] = []
+    for pack_id in store.checkpoints():
+        position = store.checkpoint_position(pack_id)
+        if position is not None and planned.keys() >= set(position.trial_ids):
+            pack = Pack(tuple(planned[trial_id] for trial_id in position.trial_ids))
+            if pack.pack_id == pack_id and position.update <= pack.trials[0].config.train.updates:
+                begun.append((position.update, pack))
     done = {t.trial_id for t in completion(trials, store).completed}
     packs, left = [], set(todo)
-    for position in sorted(positions, key=lambda position: (-position["update"], position["trial_ids"])):
-        ids = set(position["trial_ids"])
+    for _, pack in sorted(begun, key=lambda one: (-one[0], one[1].pack_id)):
+        ids = {t.trial_id for t in pack.trials}
         if ids & left and ids <= left | done:
-            packs.append([planned[trial_id] for trial_id in position["trial_ids"]])
+            packs.append(list(pack.trials))
             left -= ids
     return packs

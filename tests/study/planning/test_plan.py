@@ -1,21 +1,15 @@
 """Plans: which trials a study asks for, which are missing, and how they are packed."""
 
-import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save
 
 from ablations import REGISTRY, Grid, Study
 from analysis.data.published import published
 from esbn_core.errors import ConfigError
 from esbn_core.vocabulary import CONDITIONS
 from study.planning import rows
-from study.planning.completion import begun_packs, completion
-from study.planning.packs import pack
-from study.planning.plan import OwnImages, PlannedTrial, plan, select, variants
+from study.planning.plan import OwnImages, plan, select, variants
 from study.store.store import Store
 
 STUDY = Study(
@@ -30,12 +24,6 @@ def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path))
     store.prepare()
     return store
-
-
-def complete(store: Store, trials: list[PlannedTrial]) -> None:
-    for trial in trials:
-        store.write("trials", trial.trial_id, [{**rows.settings(trial), "status": "completed"}])
-        store.write("curves", trial.trial_id, [{"trial_id": trial.trial_id, "update": 0}])
 
 
 @pytest.mark.parametrize(
@@ -190,85 +178,6 @@ def test_plan_takes_more_withheld_objects_when_the_images_are_more() -> None:
     study = Study(name="many", question="?", grids=[Grid(arms=[{}], conditions={"rmts": (300,)}, seeds=1)])
     (trial,) = plan(study, images=OwnImages("a" * 64, 500))
     assert trial.config.task.n_train == 10_000
-
-
-def test_state_sorts_trials_by_what_the_store_has(store: Store) -> None:
-    trials = plan(STUDY)
-    complete(store, trials[:3])
-    rows.write_failure(store, trials[3], "loss became nan")
-    now = completion(trials, store)
-    assert (now.completed, now.failed, now.missing) == (trials[:3], trials[3:4], trials[4:])
-
-
-def test_state_counts_a_trial_without_its_keys_as_missing(store: Store) -> None:
-    trials = plan(
-        Study(name="k", question="?", grids=[Grid(arms=[{}], conditions={"rmts": (95,)}, seeds=1, keys=True)])
-    )
-    complete(store, trials)
-    assert completion(trials, store).missing == trials
-
-
-def test_pack_groups_seeds_of_one_variant_longest_first() -> None:
-    trials = plan(STUDY)
-    packs = pack(trials, {t.trial_id for t in trials}, n_slots=2, largest=4)
-    assert sorted(len(p.trials) for p in packs) == [1] * 4 + [4] * 4
-    assert [p.cost for p in packs] == sorted((p.cost for p in packs), reverse=True)
-    for p in packs:
-        assert len({(t.arm, t.config.task) for t in p.trials}) == 1
-    assert Counter(t for p in packs for t in p.trials) == Counter(trials)
-
-
-def test_pack_leaves_no_slot_empty_when_there_are_few_trials() -> None:
-    trials = select(plan(STUDY), withheld=[98], arms=["baseline"])
-    packs = pack(trials, {t.trial_id for t in trials}, n_slots=4, largest=10)
-    assert [len(p.trials) for p in packs] == [1] * 5
-
-
-def test_pack_forms_the_same_packs_when_a_run_is_repeated() -> None:
-    trials = plan(STUDY)
-    first = pack(trials, {t.trial_id for t in trials}, n_slots=2, largest=4)
-    done = {t.trial_id for t in first[0].trials}
-    again = pack(trials, {t.trial_id for t in trials} - done, n_slots=2, largest=4)
-    assert {p.pack_id for p in again} == {p.pack_id for p in first[1:]}
-
-
-def checkpoint(store: Store, name: str, ids: list[str], update: int) -> None:
-    position = json.dumps({"trial_ids": ids, "update": update})
-    store.save_checkpoint(name, save({"w": torch.ones(1)}, metadata={"position": position}))
-
-
-def test_begun_packs_never_overlap_and_the_furthest_goes_on(store: Store) -> None:
-    trials = plan(STUDY)
-    ids = [t.trial_id for t in trials]
-    checkpoint(store, "three", ids[:3], 5)
-    checkpoint(store, "four", ids[:4], 7)
-    assert begun_packs(trials, ids, store) == [trials[:4]]
-
-
-def test_begun_packs_hold_no_trial_that_is_not_to_be_trained(store: Store) -> None:
-    trials = plan(STUDY)
-    checkpoint(store, "three", [t.trial_id for t in trials[:3]], 5)
-    assert begun_packs(trials, [trials[0].trial_id], store) == []
-    complete(store, trials[1:3])
-    assert begun_packs(trials, [trials[0].trial_id], store) == [trials[:3]]
-
-
-def test_state_counts_a_trial_without_its_curve_as_missing(store: Store) -> None:
-    trials = plan(STUDY)[:1]
-    complete(store, trials)
-    Path(store.root, "curves", f"{trials[0].trial_id}.parquet").unlink()
-    assert completion(trials, store).missing == trials
-
-
-def test_begun_packs_go_on_as_they_were(store: Store) -> None:
-    trials = plan(STUDY)
-    checkpoint(store, "some", [trials[1].trial_id, trials[0].trial_id], 5)
-    checkpoint(store, "other", ["foreign"], 5)
-    todo = {t.trial_id for t in trials}
-    found = begun_packs(trials, todo, store)
-    assert found == [[trials[1], trials[0]]]
-    packs = pack(trials, todo, n_slots=2, largest=4, begun=found)
-    assert sorted(t.trial_id for p in packs for t in p.trials) == sorted(todo)
 
 
 def test_plan_is_written_once_however_often_it_is_run(store: Store) -> None:

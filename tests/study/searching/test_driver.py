@@ -91,7 +91,7 @@ class Searching:
         """Whether there is an end, and a checkpoint of a suggestion that has not ended."""
         begun = [row["trial_ids"] for row in self.rows("running").values()]
         positions = [self.store.checkpoint_position(pack_id) for pack_id in self.store.checkpoints()]
-        return bool(self.rows(*ENDED)) and any(p["trial_ids"] in begun for p in positions if p)
+        return bool(self.rows(*ENDED)) and any(p.trial_ids in begun for p in positions if p)
 
 
 @pytest.fixture

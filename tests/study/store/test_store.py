@@ -16,6 +16,7 @@ import torch
 from s3 import SECRET, bucket_uri
 from safetensors.torch import save
 
+from esbn_core.position import Position
 from study.store.errors import StoreError
 from study.store.location import open_location
 from study.store.schema import SCHEMA_VERSION, TABLES
@@ -175,12 +176,14 @@ def test_read_of_a_store_that_does_not_exist_is_empty(tmp_path: Path) -> None:
 
 
 def test_checkpoint_is_replaced_read_and_dropped(store: Store) -> None:
-    data = save({"w": torch.ones(2)}, metadata={"position": "7"})
+    position = Position(["a", "b"], 7, [(0, [0.7, 0.8], [0.5, 0.25])])
+    data = save({"w": torch.ones(2)}, metadata={"position": position.text()})
     store.save_checkpoint("pack", b"older")
     store.save_checkpoint("pack", data)
     assert store.checkpoints() == {"pack"}
     assert store.load_checkpoint("pack") == data
-    assert store.checkpoint_position("pack") == 7
+    found = store.checkpoint_position("pack")
+    assert found is not None and found.text() == position.text()
     store.drop_checkpoint("pack")
     store.drop_checkpoint("pack")
     assert store.load_checkpoint("pack") is None
