@@ -2,13 +2,56 @@
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import uuid
+from collections.abc import Iterator
+from typing import BinaryIO
 
-from esbn_core.errors import UserError
+from esbn_core.errors import ConfigError, UserError
 
 Path = str | os.PathLike[str]
+
+MOST_BYTES = 2**20
+"""Of a file of settings, code, SQL or one image; what is larger was not meant."""
+
+
+def read_file(path: Path, what: str, most_bytes: int = MOST_BYTES) -> bytes:
+    """Reads a file that a user names. Never waits, and never reads more than it may.
+
+    Args:
+        what: the setting that names the file, for messages.
+        most_bytes: what it may hold.
+    Raises:
+        ConfigError: it is not a regular file, too large, or not readable.
+    """
+    name = f"{what}={os.fspath(path)!r}"
+    try:
+        with open(path, "rb", opener=lambda file, flags: os.open(file, flags | os.O_NONBLOCK)) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise ConfigError(f"{name} is {kind(mode)}; name a regular file")
+            data = file.read(most_bytes + 1)
+    except OSError as error:
+        raise ConfigError(f"{name} cannot be read: {error.strerror}") from None
+    if len(data) > most_bytes:
+        raise ConfigError(f"{name} has more than {most_bytes:,} bytes; name a smaller file")
+    return data
+
+
+def read_text(path: Path, what: str, most_bytes: int = MOST_BYTES) -> str:
+    """Reads a file of UTF-8 text, with or without a byte order mark; all line ends become one.
+
+    Args and Raises: as `read_file`; the `ConfigError` names the first byte that is not UTF-8.
+    """
+    data = read_file(path, what, most_bytes)
+    try:
+        return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig").read()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{what}={os.fspath(path)!r} is not UTF-8 text (byte {error.start:,}: {error.reason}); save it as UTF-8"
+        ) from None
 
 
 def write_file(path: Path, data: bytes | memoryview) -> None:
@@ -21,15 +64,22 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
         UserError: something is there that is not a regular file.
         OSError: the system refuses, for example because the disk is full.
     """
+    with new_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file to write and to seek in, as `write_file` writes it: it takes its place once all went well."""
     target = os.path.realpath(path)  # what a link points to is replaced, not the link
     folder = os.path.dirname(target)
     mode = _mode(path, target)
     aside = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
     try:
-        with open(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as file:
+        with open(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666), "w+b") as file:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, target)

@@ -6,14 +6,18 @@ Images are uint8 [N, 32, 32], 0 black to 255 white; `scale` turns them into what
 import csv
 import hashlib
 import importlib.util
+import io
+import os
+import warnings
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 
 from esbn_core.errors import ConfigError
+from esbn_core.files import read_file
 
 SIZE = 32  # pixels a side
 _FONT_SIZE = 34  # gives about the ink of the paper's images
@@ -68,24 +72,33 @@ def from_folder(folder: str | Path) -> Objects:
         ConfigError: no such folder, no PNG in it, an image that is not readable, not 32 x 32 or not 8-bit grey or RGB,
             or one that repeats another. Colour is turned into grey; a size is never changed.
     """
-    paths = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() == ".png")
+    try:
+        paths = sorted(Path(folder, name) for name in os.listdir(folder) if name.lower().endswith(".png"))
+    except OSError as error:
+        raise ConfigError(f"images={str(folder)!r} cannot be read: {error.strerror}; name a folder") from None
     if not paths:
         raise ConfigError(f"images={str(folder)!r} is not a folder with PNG files of {SIZE} x {SIZE} pixels")
-    pixels = []
-    for path in paths:
-        try:
-            with Image.open(path, formats=["PNG"]) as image:
-                mode, grey = image.mode, np.asarray(image.convert("L"))
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-            raise ConfigError(f"images: {path} cannot be read as PNG ({error})") from None
-        if mode not in ("1", "L", "RGB"):
-            raise ConfigError(f"images: {path} has mode {mode}; 8-bit grey or RGB without transparency is needed")
-        if grey.shape != (SIZE, SIZE):
-            raise ConfigError(
-                f"images: {path} has {grey.shape[1]} x {grey.shape[0]} pixels; {SIZE} x {SIZE} are needed"
-            )
-        pixels.append(grey)
-    repeated = len(pixels) - len(np.unique(np.stack(pixels), axis=0))
+    pixels_NHW = np.stack([_grey(path) for path in paths])
+    repeated = len(paths) - len(np.unique(pixels_NHW, axis=0))
     if repeated:
         raise ConfigError(f"images={str(folder)!r} holds {repeated} images that repeat another; objects must differ")
-    return Objects(np.stack(pixels), tuple(path.name for path in paths))
+    return Objects(pixels_NHW, tuple(path.name for path in paths))
+
+
+def _grey(path: Path) -> np.ndarray:
+    """Reads one image, uint8 [32, 32]; its size is known before its pixels are."""
+    data = read_file(path, "images")
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            mode, size, info = image.mode, image.size, image.info
+            grey = np.asarray(image.convert("L")) if size == (SIZE, SIZE) else None
+    except Exception as error:  # what a broken file raises depends on where it is broken
+        why = str(error).partition(" <")[0]  # the rest is an address in memory
+        raise ConfigError(f"images: {path} cannot be read as PNG ({why})") from None
+    if "transparency" in info:
+        mode += " with transparency"
+    if mode not in ("1", "L", "RGB"):
+        raise ConfigError(f"images: {path} has mode {mode}; 8-bit grey or RGB without transparency is needed")
+    if grey is None:
+        raise ConfigError(f"images: {path} has {size[0]} x {size[1]} pixels; {SIZE} x {SIZE} are needed")
+    return grey

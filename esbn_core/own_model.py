@@ -3,11 +3,16 @@
 import dataclasses
 import hashlib
 import importlib
-from collections.abc import Collection
+import importlib.util
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from esbn_core.errors import ConfigError
+from esbn_core.files import read_file
 
 
 @runtime_checkable
@@ -23,6 +28,34 @@ class OwnModel(Protocol):
     core: Any
     name: str
     source: str
+
+
+@contextmanager
+def importable(folder: str | Path) -> Iterator[None]:
+    """Lets modules be imported from the folder of a study, if there is no other of that name.
+
+    So a random.py or an analysis.py beside a study does not stand in for Python's or ours.
+    """
+    finder = _LastFolder(str(folder))
+    sys.meta_path.append(finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _LastFolder:
+    def __init__(self, folder: str):
+        self._folder = folder
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, [self._folder]) if path is None else None
+
+
+def folder_of(model: OwnModel) -> Path:
+    """Returns the folder from which the module of a model was imported."""
+    module = sys.modules[model.name.partition(":")[0].partition(".")[0]]
+    return Path(next(iter(getattr(module, "__path__", [module.__file__])))).parent
 
 
 def own_model(name: str, reserved: Collection[str]) -> OwnModel:
@@ -46,13 +79,14 @@ def own_model(name: str, reserved: Collection[str]) -> OwnModel:
 def _class(name: str) -> Any:
     module_name, _, class_name = name.partition(":")
     try:
-        module = importlib.import_module(module_name)
-        config = getattr(module, class_name)
+        found = importlib.util.find_spec(module_name)
+        source = read_file(str(found.origin), "model") if found else b""
+        config = getattr(importlib.import_module(module_name), class_name)
         config.name = name
-        config.source = hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:16]
+        config.source = hashlib.sha256(source).hexdigest()[:16]
     except ModuleNotFoundError as error:
         hint = "put its file beside the study's" if error.name == module_name else f"it needs {error.name}"
         raise ConfigError(f"model={name!r} is in a module that cannot be imported; {hint}") from None
-    except Exception as error:  # the user's own code, so anything can happen
+    except (Exception, SystemExit) as error:  # the user's own code, so anything can happen
         raise ConfigError(f"model={name!r} cannot be had: {type(error).__name__}: {error}") from error
     return config

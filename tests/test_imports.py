@@ -14,7 +14,7 @@ from repository import ROOT
 Graph = Mapping[str, set[str]]
 
 PACKAGES = ("esbn_core", "ablations", "study", "analysis")
-WORDS = {"esbn_core.errors", "esbn_core.files", "esbn_core.vocabulary"}
+WORDS = {"esbn_core.errors", "esbn_core.files", "esbn_core.printable", "esbn_core.vocabulary"}
 """What every room may import."""
 
 CORE = {"esbn_core", "ablations"}
@@ -46,6 +46,7 @@ ARROWS: Graph = {
 """Room -> the rooms it may import, besides its own and `WORDS`; a file that is in no room of its package is one."""
 
 RAY = {
+    "study.running.connection",
     "study.running.ray_session",
     "study.running.retries",
     "study.running.launch",

@@ -1,6 +1,7 @@
 """Parts that figures share: sizes for paper and talk, the sheet with legend and notes, marks of arms, saving."""
 
 import functools
+import io
 import math
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from matplotlib.patches import Patch
 
 from analysis.errors import AnalysisError
 from analysis.figures.palette import Style
+from esbn_core.files import write_file
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -174,7 +176,9 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # places are found once, not for each format
         for path, kind in zip(paths, FORMATS, strict=True):
-            figure.savefig(path, metadata=_VECTOR.get(kind))
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=kind, metadata=_VECTOR.get(kind))
+            write_file(path, drawn.getbuffer())
     except OSError as error:
-        raise AnalysisError(f"out={str(out)!r} cannot be written: {error}; name another folder") from None
+        raise AnalysisError(f"out={str(out)!r} cannot be written: {error.strerror}; name another folder") from None
     return paths

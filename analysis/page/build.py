@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from analysis.data.curves import BINS, curves_of, mean_courses
@@ -31,6 +31,8 @@ from analysis.findings.topup import bought
 from analysis.page import figures, tables
 from analysis.tables import accuracy, audit, comparison, key_measures, reproduction
 from analysis.tables.printed import PrintedTable, render
+from esbn_core.files import write_file
+from esbn_core.printable import printable
 from esbn_core.vocabulary import BASELINE, TUNED
 
 
@@ -51,9 +53,9 @@ def write(results: str, study: str, out: str | Path, command: str | None = None,
     path = Path(out) / "index.html"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        write_file(path, page.encode())
     except OSError as error:
-        raise AnalysisError(f"out={str(out)!r} cannot be written: {error}; name another folder") from None
+        raise AnalysisError(f"out={str(out)!r} cannot be written: {error.strerror}; name another folder") from None
     return path
 
 
@@ -78,10 +80,7 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
         "keys": list(networks.values()),
     }
     colors = {style.color for style in style_of_arm.values()} | set(STEP_COLORS)
-    environment = Environment(
-        loader=PackageLoader("analysis.page", "assets"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return environment.get_template("template.html").render(
+    return _template().render(
         asset=lambda name: Markup(_asset(name)),
         study=study,
         baseline=baseline,
@@ -110,6 +109,18 @@ def html(results: str, study: str, command: str, baseline: str) -> str:
         dark={color: figures.on_dark(color) for color in sorted(colors)},
         generator=f"esbn-study {version('esbn-study')}",
     )
+
+
+def _template() -> Template:
+    """The page without what is on it; values are escaped as they are put in, and control characters shown."""
+    environment = Environment(
+        loader=PackageLoader("analysis.page", "assets"),
+        autoescape=True,
+        finalize=lambda value: printable(value, keep="\n") if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template("template.html")
 
 
 def _asset(name: str) -> str:

@@ -1,18 +1,24 @@
-"""Printed tables: aligned text, Markdown, LaTeX, HTML and CSV."""
+"""Printed tables: aligned text, Markdown, LaTeX, HTML and CSV.
+
+Cells, titles and notes may hold text of others, such as the failure of a trial. Each format has one function that makes
+such text harmless: `printable`, `_in_markdown`, `_in_latex`, `_in_html` and `in_csv`.
+"""
 
 import html
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from analysis.errors import AnalysisError, choices
+from esbn_core.printable import printable
 
 MISSING = "—"
 FORMATS = ("text", "markdown", "latex", "html", "csv")
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _RIGHT = ' class="right"'
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -44,6 +50,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
         rows: [R][C] cells.
         right: [C] which columns are set flush right, as numbers are.
     """
+    header, *rows = ([printable(cell) for cell in cells] for cells in (header, *rows))
     columns = list(zip(header, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
 
@@ -56,14 +63,15 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Returns the same cells as a Markdown table."""
+    """Returns the same cells as a Markdown table; what would end a cell or begin a tag is escaped."""
+    first, *others = ([_in_markdown(cell) for cell in cells] for cells in (header, *rows))
     rule = ["---:" if r else "---" for r in right]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (first, rule, *others))
 
 
 def latex(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     """Returns the same cells as a tabular with the rules of the package booktabs; special characters are escaped."""
-    lines = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *rows)]
+    lines = [" & ".join(map(_in_latex, cells)) + r" \\" for cells in (header, *rows)]
     begin = rf"\begin{{tabular}}{{{''.join('r' if r else 'l' for r in right)}}}"
     body = [begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"]
     return "\n".join(body) + "\n"
@@ -72,12 +80,12 @@ def latex(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
 def as_html(table: PrintedTable) -> str:
     """Returns the table in HTML, its text escaped; cells set flush right are sorted by their first number."""
     head = "".join(
-        f'<th scope="col"{_RIGHT * right}><button type="button">{html.escape(name)}</button></th>'
+        f'<th scope="col"{_RIGHT * right}><button type="button">{_in_html(name)}</button></th>'
         for name, right in zip(table.header, table.right, strict=True)
     )
     body = "".join(f"<tr>{''.join(map(_html_cell, cells, table.right))}</tr>\n" for cells in table.rows)
-    title = f"<caption>{html.escape(table.title)}</caption>" if table.title else ""
-    label = html.escape(table.title or ", ".join(table.header))
+    title = f"<caption>{_in_html(table.title)}</caption>" if table.title else ""
+    label = _in_html(table.title or ", ".join(table.header))
     return (
         f'<div class="table" role="region" tabindex="0" aria-label="{label}">'  # reached by Tab, so that keys scroll it
         f'<table class="sortable n-last">{title}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
@@ -87,12 +95,28 @@ def as_html(table: PrintedTable) -> str:
 def _html_cell(cell: str, right: bool) -> str:
     number = re.search(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?", cell)
     key = f' data-sort="{number[0].replace(",", "") if number else ""}"' if right else ""
-    return f"<td{_RIGHT * right}{key}>{html.escape(cell)}</td>"
+    return f"<td{_RIGHT * right}{key}>{_in_html(cell)}</td>"
 
 
-def _escaped(cell: str) -> str:
-    text = "".join(_LATEX.get(character, character) for character in cell)
-    return re.sub(r"(?<![^\s[(])-(?=\d)", "$-$", text)  # a sign, not the dash of a range
+def _in_markdown(text: str) -> str:
+    return re.sub(r"[\\|]|<(?=[a-zA-Z/!?])", r"\\\g<0>", printable(text))
+
+
+def _in_latex(text: str) -> str:
+    text = "".join(_LATEX.get(character, character) for character in printable(text))
+    text = re.sub(r"(?<![^\s[(])-(?=\d)", "$-$", text)  # a sign, not the dash of a range
+    return re.sub(r"^[\[*]", r"{\g<0>}", text)  # at the start of a row it would be an argument of the rule above
+
+
+def _in_html(text: str) -> str:
+    return html.escape(printable(text, keep="\n"))
+
+
+def in_csv(value: Any) -> Any:
+    """Returns a value for a CSV file: text that a spreadsheet would run as a formula gets a ' in front of it."""
+    if not isinstance(value, str):
+        return value
+    return printable(f"'{value}" if value.startswith(_FORMULA) else value)
 
 
 def render(tables: Sequence[PrintedTable], notes: Sequence[str], frames: Sequence[pd.DataFrame], format: str) -> str:
@@ -108,23 +132,28 @@ def render(tables: Sequence[PrintedTable], notes: Sequence[str], frames: Sequenc
         AnalysisError: the format is none of these.
     """
     if format == "csv":
-        return pd.concat([frame.astype(object) for frame in frames], ignore_index=True).to_csv(index=False)
+        together = pd.concat([frame.astype(object) for frame in frames], ignore_index=True)
+        rows = [[in_csv(value) for value in row] for row in together.to_numpy()]
+        return pd.DataFrame(rows, columns=[in_csv(name) for name in together], dtype=object).to_csv(index=False)
     if format == "latex":
         title = r"\textbf{{{}}}\par\noindent"
-        tabulars = "\\par\\bigskip\\noindent\n".join(_titled(table, latex, title) for table in tables)
-        under = [rf"\par\smallskip\noindent{{\footnotesize {_escaped(note)}\par}}" for note in notes]
+        tabulars = "\\par\\bigskip\\noindent\n".join(_titled(table, latex, title, _in_latex) for table in tables)
+        under = [rf"\par\smallskip\noindent{{\footnotesize {_in_latex(note)}\par}}" for note in notes]
         return "% needs \\usepackage{booktabs}\n" + tabulars + "\n".join(under) + "\n"
     if format == "html":
-        return "".join([*map(as_html, tables), *(f'<p class="note">{html.escape(note)}</p>\n' for note in notes)])
+        return "".join([*map(as_html, tables), *(f'<p class="note">{_in_html(note)}</p>\n' for note in notes)])
     if format not in FORMATS:
         raise AnalysisError(f"format={format!r} is unknown; {choices(format, FORMATS)}")
-    draw, title, gap = (markdown, "### {}\n", "\n\n") if format == "markdown" else (aligned, "{}\n", "\n")
-    return "\n".join([*(_titled(table, draw, title) for table in tables), gap.join(notes)]) + "\n"
+    if format == "markdown":
+        titled = (_titled(table, markdown, "### {}\n", _in_markdown) for table in tables)
+        return "\n".join([*titled, "\n\n".join(map(_in_markdown, notes))]) + "\n"
+    titled = (_titled(table, aligned, "{}\n", printable) for table in tables)
+    return "\n".join([*titled, "\n".join(map(printable, notes))]) + "\n"
 
 
-def _titled(table: PrintedTable, draw: Callable[..., str], form: str) -> str:
-    title = _escaped(table.title) if draw is latex else table.title
-    return (form.format(title) + "\n" if title else "") + draw(table.header, table.rows, table.right)
+def _titled(table: PrintedTable, draw: Callable[..., str], form: str, escape: Callable[[str], str]) -> str:
+    title = form.format(escape(table.title)) + "\n" if table.title else ""
+    return title + draw(table.header, table.rows, table.right)
 
 
 def interval(value: float, low: float, high: float) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import AnalysisError, choices
-from analysis.tables.printed import MISSING, aligned
+from analysis.tables.printed import MISSING, aligned, in_csv
 
 FORMATS = ("table", "csv", "json", "parquet")
 
@@ -61,8 +61,8 @@ def _plain(value: Any) -> Any:
 def _csv(header: list[str], rows: list[list[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([json.dumps(v) if isinstance(v, list | dict) else v for v in row] for row in rows)
+    writer.writerow(map(in_csv, header))
+    writer.writerows([json.dumps(v) if isinstance(v, list | dict) else in_csv(v) for v in row] for row in rows)
     return text.getvalue()
 
 
@@ -75,4 +75,4 @@ def _short(value: Any) -> str:
         return f"[{', '.join(map(_short, value[:_LONGEST_LIST]))}, … {len(value)} values]"
     if isinstance(value, list):
         return f"[{', '.join(map(_short, value))}]"
-    return " ".join(str(value).split())  # one line per row
+    return str(value)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
+from esbn_core.files import write_file
 from study.cli.console import console
 from study.cli.options import path_option
 
@@ -89,7 +90,7 @@ def local(head: str, workers: tuple[str, ...], user: str, key: str, source: Path
 
     text = on_premises(source, head, workers, user, key, output.name)
     try:
-        output.write_text(text, encoding="utf-8")
+        write_file(output, text.encode())
     except OSError as error:
         raise click.ClickException(f"output={str(output)!r} cannot be written: {error.strerror}") from None
     click.echo(output)

@@ -6,6 +6,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from esbn_core.files import read_text, write_file
 from study.cli.console import console
 from study.cli.options import (
     ALPHA,
@@ -25,7 +26,7 @@ from study.cli.options import (
 @RESULTS
 @click.option("--schema", is_flag=True, help="Describe the tables and their columns.")
 @click.option("--list", "list_saved", is_flag=True, help="List the saved questions and what they answer.")
-@click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the question from it.")
+@click.option("--file", type=click.Path(path_type=Path), help="Read the question from it.")
 @click.option(
     "--format",
     "kind",
@@ -34,7 +35,7 @@ from study.cli.options import (
     show_default=True,
     help="How to print the answer.",
 )
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file instead.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file instead.")
 def query(
     sql: str | None, results: str, schema: bool, list_saved: bool, file: Path | None, kind: str, output: Path | None
 ) -> None:
@@ -60,17 +61,17 @@ def query(
         raise click.UsageError(
             'give one question, e.g. "select * from trials" or accuracy, or --file, --list, --schema'
         )
-    asked = file.read_text(encoding="utf-8") if file else question(str(sql))
+    asked = read_text(file, "file") if file else question(str(sql))
     answer = render(ask(results, asked), kind)
     if output:
         try:
-            output.write_bytes(answer.encode() if isinstance(answer, str) else answer)
+            write_file(output, answer.encode() if isinstance(answer, str) else answer)
         except OSError as error:
             raise click.ClickException(f"output={str(output)!r} cannot be written: {error.strerror}") from None
     elif isinstance(answer, bytes):
         raise click.UsageError("--format parquet needs --output FILE")
     else:
-        click.echo(answer)
+        click.echo(answer, nl=False)
 
 
 @click.command()

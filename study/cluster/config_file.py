@@ -4,10 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from esbn_core.errors import ConfigError
+from esbn_core.yaml_files import read_yaml
 
 
 class MachineType(NamedTuple):
@@ -46,23 +44,14 @@ class AwsCluster(NamedTuple):
     """One or more, all with the same profile."""
 
 
-def read_yaml(source: Path, yaml: YAML) -> Any:
-    """Reads any cluster file as `yaml` is set up; raises `ConfigError` if it cannot be read."""
-    try:
-        return yaml.load(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, YAMLError) as error:
-        raise ConfigError(f"cluster={str(source)!r} cannot be read: {error}") from None
-
-
 def read_machine_types(source: Path) -> tuple[list[MachineType], int]:
     """Reads the node types of a cluster file, and how many workers it allows.
 
     Raises:
-        ConfigError: the file is not a cluster file with instance types.
+        ConfigError: the file cannot be read, or is not a cluster file with instance types.
     """
-    usd_per_hour = list_prices()
+    usd_per_hour, content = list_prices(), read_yaml(source, "cluster")
     try:
-        content = YAML(typ="safe", pure=True).load(source)
         types = []
         for name, node in content["available_node_types"].items():
             instance, trains = node["node_config"]["InstanceType"], node.get("resources", {}).get("CPU") != 0
@@ -84,7 +73,7 @@ def read_aws(source: Path) -> AwsCluster:
     Raises:
         ConfigError: it cannot be read, is not for AWS, or leaves to Ray what its default is wrong for.
     """
-    content = read_yaml(source, YAML(typ="safe", pure=True))
+    content = read_yaml(source, "cluster")
     try:
         provider, most = content["provider"], int(content["max_workers"])
         if provider["type"] != "aws":
@@ -94,7 +83,7 @@ def read_aws(source: Path) -> AwsCluster:
         zones = [zone.strip() for zone in provider["availability_zone"].split(",")]
         region, workers = provider["region"], list(types.values())
         cluster = AwsCluster(content, content["cluster_name"], region, zones, most, head, workers)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ConfigError(
             f"cluster={str(source)!r} must have a region, availability_zone, max_workers, and node types with "
             f"InstanceType, ImageId and the Name of an IamInstanceProfile: {type(error).__name__} {error}"

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from esbn_core.errors import ConfigError
-from study.cluster.config_file import read_yaml
+from esbn_core.yaml_files import read_yaml
 
 HEADER = """\
 # A study on machines that one has, from {source} by `esbn cluster local`: other provider, auth and sizes.
@@ -41,7 +41,7 @@ def on_premises(source: Path, head: str, workers: Sequence[str], user: str, key:
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 200
     yaml.indent(mapping=4, sequence=6, offset=4)
-    cluster = read_yaml(source, yaml)
+    cluster = read_yaml(source, "cluster", yaml)
     if not isinstance(cluster, CommentedMap):
         raise ConfigError(f"cluster={str(source)!r} is no cluster file")
     for size in ("available_node_types", "head_node_type", "metadata"):

@@ -6,7 +6,7 @@ import os
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,10 @@ from rich.console import Group
 from rich.table import Table
 
 from esbn_core.config import PAPER, TrialConfig
+from esbn_core.errors import ConfigError
+from esbn_core.files import MOST_BYTES, read_text, write_file
 from esbn_core.objects import Objects
+from esbn_core.own_model import OwnModel, folder_of, importable
 from esbn_core.speed import Speed, measure_speed
 from study.cluster.config_file import read_machine_types
 from study.planning.plan import PlannedTrial
@@ -74,7 +77,7 @@ def summary(cost: CostEstimate, cluster: Path) -> Group:
         f"{cost.slots} run at once.\nMeasured on {cost.hardware}, {how}, {cost.measured_at}; kept in\n"
         f"{cache_file()}, delete it to measure anew."
     )
-    if not cluster.is_file():
+    if not os.path.exists(cluster):
         return Group("", models, "", words, f"No price: there is no {cluster}; name the cluster file with --cluster.")
     types, n_workers = read_machine_types(cluster)
     priced = Table("machine", "instance", "USD an hour", "hours", "USD", box=None)
@@ -127,9 +130,7 @@ class _Speeds(AbstractContextManager["_Speeds"]):
         self._objects, self._tell = objects, tell
         self._process = fresh_process()
         self._file = cache_file()
-        self._known: dict[str, dict[str, Any]] = {}
-        if self._file.is_file():
-            self._known = json.loads(self._file.read_text(encoding="utf-8"))
+        self._known = _kept(self._file)
         self.oldest = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
     def __exit__(self, *_: object) -> None:
@@ -143,23 +144,55 @@ class _Speeds(AbstractContextManager["_Speeds"]):
         if key not in self._known:
             self._tell(f"measuring {number}: {kind.model.name} {kind.encoder}, {kind.task.name}, {pool} objects")
             self._known[key] = {"speed": self._measured(config), "measured_at": self.oldest, "about": about}
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
+            _keep(self._file, self._known)
         self.oldest = min(self.oldest, self._known[key]["measured_at"])
-        return Speed(*self._known[key]["speed"])
+        return _speed(self._known[key])
 
     def _measured(self, config: TrialConfig) -> Speed:
         on_gpu = torch.cuda.is_available()
         size, device = (PACK_ON_GPU, "cuda") if on_gpu else (1, "cpu")
         images = self._objects.scale()
         settings = {name: value for name, value in config.flat().items() if name != "source"}
-        speed = self._process.submit(_measured_there, settings, images, size, device).result()
+        folder = folder_of(config.model) if isinstance(config.model, OwnModel) else None
+        speed = self._process.submit(_measured_there, settings, folder, images, size, device).result()
         return Speed(*(seconds / size for seconds in speed))
 
 
-def _measured_there(settings: dict[str, Any], images_N1HW: np.ndarray, pack_size: int, device: str) -> Speed:
-    """Runs in another process, to which a model of the user's own is known by its name alone."""
-    return measure_speed(PAPER.with_(**settings), images_N1HW, pack_size=pack_size, device=device)
+def _kept(file: Path) -> dict[str, dict[str, Any]]:
+    """Speeds that were measured before."""
+    if not os.path.exists(file):
+        return {}
+    text = read_text(file, "speeds", 16 * MOST_BYTES)
+    try:
+        known = json.loads(text)
+        for entry in known.values():
+            _speed(entry), datetime.fromisoformat(entry["measured_at"].removesuffix(" UTC"))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise ConfigError(f"speeds={str(file)!r} does not hold what was measured; delete it to measure anew") from None
+    return known
+
+
+def _speed(entry: dict[str, Any]) -> Speed:
+    return Speed(*map(float, entry["speed"]))
+
+
+def _keep(file: Path, known: dict[str, dict[str, Any]]) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_file(file, json.dumps(known, indent=1).encode())
+    except OSError as error:
+        raise ConfigError(
+            f"speeds={str(file)!r} cannot be written: {error.strerror}; name another folder with XDG_CACHE_HOME"
+        ) from None
+
+
+def _measured_there(
+    settings: dict[str, Any], folder: Path | None, images_N1HW: np.ndarray, pack_size: int, device: str
+) -> Speed:
+    """Runs in another process, to which a model of the user's own is known by its name and folder alone."""
+    with importable(folder) if folder else nullcontext():
+        config = PAPER.with_(**settings)
+    return measure_speed(config, images_N1HW, pack_size=pack_size, device=device)
 
 
 def cache_file() -> Path:

@@ -3,17 +3,16 @@
 import dataclasses
 import difflib
 import runpy
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from ablations import REGISTRY, SPACES, Grid, Parameter, SearchSpace, Study
 from esbn_core.errors import ConfigError
+from esbn_core.files import read_text
+from esbn_core.own_model import importable
 from esbn_core.vocabulary import TUNED
+from esbn_core.yaml_files import read_yaml
 
 FILES = (".py", ".yaml", ".yml")
 
@@ -49,10 +48,8 @@ def _find(
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
         raise ConfigError(f"{what}={name!r} is unknown; {hint} A {what} of your own is a .py or .yaml file")
-    if not path.is_file():
-        raise ConfigError(f"{what}={name!r} is not a file")
-    sys.path.insert(0, str(path.parent.resolve()))  # where modules of the user's own models are
-    declared = _from_python(path, kind) if path.suffix == ".py" else _from_yaml(path, parse)
+    with importable(path.parent.resolve()):  # where modules of the user's own models are
+        declared = _from_python(what, path, kind) if path.suffix == ".py" else _from_yaml(what, path, parse)
     if TUNED in declared.name:
         raise ConfigError(
             f"{path}: name={declared.name!r} has -tuned in it, as what `esbn run --tuned` makes; choose another"
@@ -62,13 +59,15 @@ def _find(
     return declared
 
 
-def _from_python(path: Path, kind: type[Declared]) -> Declared:
+def _from_python(what: str, path: Path, kind: type[Declared]) -> Declared:
+    read_text(path, what)  # refuses what should not be run
     try:
         declared = [value for value in runpy.run_path(str(path)).values() if isinstance(value, kind)]
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (Exception, SystemExit) as error:  # the user's own code, so anything can happen; the place is what helps
-        raise ConfigError(f"{path} stopped with {type(error).__name__}: {error}") from error
+        why = " ".join(str(error).split())
+        raise ConfigError(f"{path} stopped with {type(error).__name__}: {why}") from error
     if len(declared) != 1:
         names = {Study: "studies", SearchSpace: "searches"}
         raise ConfigError(
@@ -77,11 +76,8 @@ def _from_python(path: Path, kind: type[Declared]) -> Declared:
     return declared[0]
 
 
-def _from_yaml(path: Path, parse: Callable[[Path, Any], Declared]) -> Declared:
-    try:
-        content = YAML(typ="safe", pure=True).load(path)  # YAML 1.2: off is a word, 5e-5 a number
-    except YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+def _from_yaml(what: str, path: Path, parse: Callable[[Path, Any], Declared]) -> Declared:
+    content = read_yaml(path, what)
     try:
         return parse(path, content)
     except ConfigError as error:

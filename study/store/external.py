@@ -15,6 +15,7 @@ from typing import Any
 
 from esbn_core.config import PAPER, arm_label
 from esbn_core.errors import ConfigError
+from esbn_core.files import read_text
 from study.store.names import KEY
 from study.store.store import Store
 
@@ -27,6 +28,7 @@ MODELS: dict[str, dict[str, str]] = {
     **{name: {"model": name.lower()} for name in ("LSTM", "MNM", "NTM", "PrediNet", "RN", "TRN", "Transformer")},
 }
 NORMS = {"nonorm": "none", "contextnorm": "sequence", "tasksegmented_contextnorm": "segmented"}
+MOST_BYTES = 2**12  # of a result file, which has two short lines
 _FOLDER = re.compile(rf"(?P<model>.+?)(?:_(?P<norm>{'|'.join(NORMS)})_lr(?P<rate>[\d.e-]+))?")
 
 
@@ -72,7 +74,7 @@ def _row(path: Path, folder: Path, origin: str, encoder: str) -> dict[str, Any]:
     m = int(numbers[1])
     try:
         arm = _arm(TASKS[task], m, encoder, **named.groupdict())
-    except ConfigError as error:
+    except ValueError as error:  # `ConfigError` is one; a rate like 5e--5 raises another
         raise ConfigError(f"{file}: {error}") from None
     loss, accuracy = _values(path, file)
     place = {"origin": origin, "task": TASKS[task], "withheld": m, "arm": arm, "run": int(numbers[2])}
@@ -96,10 +98,11 @@ def _arm(task: str, withheld: int, encoder: str, model: str, norm: str | None, r
 
 
 def _values(path: Path, file: str) -> tuple[float, float]:
+    text = read_text(path, "source", MOST_BYTES)
     try:
-        header, values = path.read_text(encoding="utf-8").strip().split("\n")
+        header, values = text.strip().split("\n")
         loss, accuracy = map(float, values.split())
-    except (OSError, ValueError):
+    except ValueError:
         header, loss, accuracy = "", math.nan, math.nan
     if header.split() != ["loss", "acc"] or not math.isfinite(loss) or not 0 <= accuracy <= 100:
         raise ConfigError(f"{file} must be two lines, `loss acc` and the values, acc from 0 to 100; delete it if torn")

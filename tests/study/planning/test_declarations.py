@@ -69,7 +69,7 @@ def test_find_study_reads_python(tmp_path: Path) -> None:
         ("a.yaml", YAML.replace("distribution_of_three", "raven"), "task='raven' is unknown"),
         ("a.yaml", YAML.replace("key_size\nq", "tcn\nq"), "name='tcn' is taken"),
         ("a.yaml", YAML.replace("key_size\nq", "a/b\nq"), "name='a/b' must be letters"),
-        ("a.yaml", "name: [", "is not YAML"),
+        ("a.yaml", "name: [", "cannot be read as YAML"),
         ("a.yaml", "grids", "this one has 'grids'"),
         ("a.py", "STUDY = 1 / 0", "ZeroDivisionError"),
         ("a.py", "STUDY = None", "declares 0 studies"),

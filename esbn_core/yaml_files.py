@@ -1,0 +1,61 @@
+"""YAML files that a user names, read within bounds: a small file can hold a document that is huge, or has no end."""
+
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
+
+from esbn_core.errors import ConfigError
+from esbn_core.files import Path, read_text
+
+MOST_BYTES = 2**18
+MOST_VALUES = 20_000  # what an alias stands for counts as often as it is named
+DEEPEST = 30
+LONGEST = 3_000  # characters of a value; Python prints no number of more than 4,300 digits
+
+
+def read_yaml(path: Path, what: str, reader: YAML | None = None) -> Any:
+    """Reads a file of YAML 1.2, where off is a word and 5e-5 a number.
+
+    Args:
+        what: the setting that names the file, for messages.
+        reader: what makes the values; default: plain ones of Python.
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, or is beyond the bounds above.
+    """
+    text = read_text(path, what, MOST_BYTES)
+    try:
+        _refuse_endless(text)
+        return (reader or _plain()).load(text)
+    except Exception as error:  # what a wrong file raises depends on where it is wrong
+        why = " ".join(str(error).split())
+        raise ConfigError(f"{what}={str(path)!r} cannot be read as YAML: {why}") from None
+
+
+def _plain() -> YAML:
+    return YAML(typ="safe", pure=True)
+
+
+def _refuse_endless(text: str) -> None:
+    """Counts values by the marks of the text, before any value is made."""
+    values, of_anchor = 0, dict[str | None, int]()
+    opened: list[tuple[str | None, int]] = []  # collections: anchor, and how many values came before
+    for event in _plain().parse(text):
+        if isinstance(event, AliasEvent):
+            if event.anchor not in of_anchor:
+                raise ConfigError(f"*{event.anchor} stands for nothing, or for what it is a part of")
+            values += of_anchor[event.anchor]
+        elif isinstance(event, ScalarEvent):
+            if len(event.value) > LONGEST:
+                raise ConfigError(f"a value has {len(event.value):,} characters; at most {LONGEST:,} are read")
+            values += 1
+            of_anchor[event.anchor] = 1
+        elif isinstance(event, CollectionStartEvent):
+            opened.append((event.anchor, values))
+            of_anchor.pop(event.anchor, None)
+        elif isinstance(event, CollectionEndEvent):
+            anchor, before = opened.pop()
+            values += 1
+            of_anchor[anchor] = values - before
+        if len(opened) > DEEPEST or values > MOST_VALUES:
+            raise ConfigError(f"at most {MOST_VALUES:,} values are read, nested {DEEPEST} deep at most")
