@@ -28,7 +28,7 @@ def read_file(path: Path, what: str, most_bytes: int = MOST_BYTES) -> bytes:
     """
     name = f"{what}={os.fspath(path)!r}"
     try:
-        with open(path, "rb", opener=lambda file, flags: os.open(file, flags | os.O_NONBLOCK)) as file:
+        with open(path, "rb", opener=lambda file, flags: os.open(file, flags | os.O_NONBLOCK | os.O_NOCTTY)) as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise ConfigError(f"{name} is {kind(mode)}; name a regular file")
@@ -43,10 +43,12 @@ def read_file(path: Path, what: str, most_bytes: int = MOST_BYTES) -> bytes:
 def read_text(path: Path, what: str, most_bytes: int = MOST_BYTES) -> str:
     """Reads a file of UTF-8 text, with or without a byte order mark; all line ends become one.
 
-    Args and Raises: as `read_file`; the `ConfigError` names the first byte that is not UTF-8.
+    Args and Raises: as `read_file`; the `ConfigError` names the first byte that is no text.
     """
     data = read_file(path, what, most_bytes)
     try:
+        if 0 in data:
+            raise UnicodeDecodeError("utf-8", data, data.index(0), data.index(0) + 1, "NUL is no text")
         return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig").read()
     except UnicodeDecodeError as error:
         raise ConfigError(

@@ -63,11 +63,15 @@ def import_(source: Path, results: str, origin: str, encoder: str) -> None:
     esbn import encoders.zip
     esbn import emergent_symbols/test
     """
+    from study.planning.study_plan import declared_arms
     from study.store.bundle import import_bundle
     from study.store.external import import_external
     from study.store.store import Store
 
     store = Store(results)
-    counts = import_external(store, source, origin, encoder) if source.is_dir() else import_bundle(store, source)
+    if source.is_dir():
+        counts = import_external(store, source, origin, encoder)
+    else:
+        counts = import_bundle(store, source, declared_arms)
     for table, (new, known) in counts.items():
         click.echo(f"{table}: {new:,} new, {known:,} there already")

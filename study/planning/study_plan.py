@@ -1,9 +1,10 @@
 """A study's plan as one value: all its trials, those selected, and the images they use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from ablations import Study
+from ablations import REGISTRY, Study
 from esbn_core.objects import Objects, from_folder, glyphs
 from study.planning.plan import OwnImages, PlannedTrial, Selection, plan, select
 
@@ -37,3 +38,9 @@ def plan_study(study: Study, selection: Selection | None = None) -> StudyPlan:
     trials = plan(study, seeds=chosen.seeds, images=own, limit_updates=chosen.limit_updates)
     selected = select(trials, tasks=chosen.tasks, withheld=chosen.withheld, arms=chosen.arms)
     return StudyPlan(study, trials, selected, objects)
+
+
+@cache
+def declared_arms(study: str) -> Mapping[str, str]:
+    """Returns the arm of each trial, by id, of a study that is declared in this project; of any other none."""
+    return {trial.trial_id: trial.arm for trial in plan(REGISTRY[study])} if study in REGISTRY else {}

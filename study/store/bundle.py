@@ -16,30 +16,26 @@ never become paths outside the store, and nothing is unpickled.
 import hashlib
 import importlib.metadata
 import json
-import os
-import re
-import uuid
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from study.store.compact import INPUT, MERGEABLE
+from esbn_core.files import new_file
+from study.store.archive import ENVIRONMENT, FORMAT, MANIFEST, SINGLE, Parts, open_archive, rows_of, verified
+from study.store.checks import MERGEABLE
+from study.store.compact import INPUT
 from study.store.errors import BundleError
-from study.store.layout import NAMES
 from study.store.lease import lease
 from study.store.names import KEY, lease_of_search, search_of, suggestion_name
 from study.store.provenance import provenance
 from study.store.schema import SCHEMA_VERSION, TABLES
 from study.store.store import Store, parquet
 
-FORMAT = "esbn-study bundle"
-SINGLE = ("objects", "plans", "searches", "rungs", "suggestions")  # tables that keep their files
 ORDER = ("curves", "keys", *SINGLE, "external", "trials")  # of an import: a trial is done once its row is there
 SAME = {
     "trials": ("status", "test_accuracy", "test_loss", "n_train", "n_test", "withheld_objects", "config"),
@@ -48,10 +44,8 @@ SAME = {
     "suggestions": ("status", "parameters", "accuracies"),
 }
 """Columns that must agree where both have a row; where and when it was trained may differ."""
-MANIFEST, ENVIRONMENT = "manifest.json", "environment.txt"
-LARGEST = 2**30  # bytes of a file in an archive
-_NAME = r"[^/\\.][^/\\]*"
-_MEMBER = re.compile(rf"(?:{'|'.join(TABLES)})/{_NAME}\.parquet|figures/{_NAME}|{ENVIRONMENT}|{MANIFEST}")
+PLACE = ("task", "withheld", "arm", "seed")
+"""Columns that say where in its study a trial is."""
 
 
 def export_bundle(store: Store, path: Path, studies: Collection[str], figures: Path | None) -> dict[str, int]:
@@ -73,18 +67,14 @@ def export_bundle(store: Store, path: Path, studies: Collection[str], figures: P
         "provenance": provenance(),
         "files": {},
     }
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with zipfile.ZipFile(aside, "w") as archive:
+        with new_file(path) as file, zipfile.ZipFile(file, "w") as archive:
             for member, content in _members(store, wanted, figures):
                 manifest["files"][member] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
                 archive.writestr(member, content)
             archive.writestr(MANIFEST, json.dumps(manifest, indent=1))
-        os.replace(aside, path)
     except OSError as error:
         raise BundleError(f"bundle={str(path)!r} cannot be written: {error.strerror}") from None
-    finally:
-        aside.unlink(missing_ok=True)
     return {table: len(names) for table, names in wanted.items() if names}
 
 
@@ -144,36 +134,66 @@ def _groups(store: Store, table: str, wanted: set[str]) -> Iterator[set[str]]:
     yield from (names for names in (group, *(wanted & file.names for file in files.merged)) if names)
 
 
-def import_bundle(store: Store, path: Path) -> dict[str, tuple[int, int]]:
+def import_bundle(
+    store: Store, path: Path, declared: Callable[[str], Mapping[str, str]] = lambda study: {}
+) -> dict[str, tuple[int, int]]:
     """Adds what an archive has and the store has not; stopped at any point, it can be done again.
 
+    Args:
+        declared: returns the arm by trial id of a study that is declared here; of another study nothing.
     Returns:
         By table: how many names are new, and how many were there already.
     Raises:
-        BundleError: the archive is not whole, not of `export_bundle`, or has another result for a trial of the store;
-            nothing is written then.
+        BundleError: the archive is not whole, not of `export_bundle`, has another result for a trial of the store, or
+            another plan for a study that is here; nothing is written then.
         LeaseError: a run is training some of its trials.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            parts = _verified(archive)
-            names = {table: set().union(*parts[table].values()) for table in ORDER}
-            _refuse_disagreement(store, archive, parts)
-            store.prepare()
-            new_trials, searches = names["trials"] - store.names("trials"), map(lease_of_search, names["searches"])
-            with lease(store, [*new_trials, *searches]):
-                counts = {}
-                begun = _begun(store)
-                for table in ORDER:
-                    new = names[table] - (store.names(table) - (begun if table in ("rungs", "suggestions") else set()))
-                    for member, here in parts[table].items():
-                        if here & new:
-                            _add(store, table, here & new, _rows(archive, member))
-                    if names[table]:
-                        counts[table] = (len(new), len(names[table] - new))
-                return counts
-    except (OSError, zipfile.BadZipFile) as error:
-        raise BundleError(f"bundle={str(path)!r} cannot be read: {error}") from None
+    with open_archive(path) as archive:
+        parts = verified(archive)
+        _refuse_other_plans(store, archive, parts, declared)
+        _refuse_disagreement(store, archive, parts)
+        store.prepare()
+        names = {table: set().union(*parts[table].values()) for table in ORDER}
+        new_trials, searches = names["trials"] - store.names("trials"), map(lease_of_search, names["searches"])
+        with lease(store, [*new_trials, *searches]):
+            counts = {}
+            begun = _begun(store)
+            for table in ORDER:
+                new = names[table] - (store.names(table) - (begun if table in ("rungs", "suggestions") else set()))
+                for member, here in parts[table].items():
+                    if here & new:
+                        _add(store, table, here & new, rows_of(archive, member))
+                if names[table]:
+                    counts[table] = (len(new), len(names[table] - new))
+            return counts
+
+
+def _refuse_other_plans(
+    store: Store, archive: zipfile.ZipFile, parts: Parts, declared: Callable[[str], Mapping[str, str]]
+) -> None:
+    """Refuses a plan that gives a trial another place than it has here, or a study that is here other looks."""
+    ours = store.read("plans", ["study", *PLACE, "looks", KEY]).to_pylist()
+    planned = {(row["study"], row[KEY]): row for row in ours}
+    looks = {study: {row["looks"] for row in ours if row["study"] == study} for study in {row["study"] for row in ours}}
+    trials = {row[KEY]: row for member in parts["trials"] for row in rows_of(archive, member).to_pylist()}
+    for member in parts["plans"]:
+        for row in rows_of(archive, member).to_pylist():
+            study, name = row["study"], row[KEY]
+            known = {
+                **trials.get(name, {}),
+                "arm": declared(study).get(name, row["arm"]),
+                **planned.get((study, name), {}),
+            }
+            if wrong := [column for column in PLACE if row[column] != known.get(column, row[column])]:
+                raise BundleError(
+                    f"{member} of the bundle plans trial {name} of study {study} with {wrong[0]}={row[wrong[0]]!r}, "
+                    f"but here it has {known[wrong[0]]!r}; import it into a place of its own with --results"
+                )
+            if row["looks"] and row["looks"] not in looks.get(study, {row["looks"]}):
+                raise BundleError(
+                    f"{member} of the bundle has {row['looks']} looks for study {study}, and the plan here has not, so "
+                    "its verdicts would be corrected in another way; import it into a place of its own with --results"
+                )
 
 
 def _begun(store: Store) -> set[str]:
@@ -191,77 +211,7 @@ def _add(store: Store, table: str, names: Collection[str], rows: pa.Table) -> No
         store.write_merged(table, names, rows.filter(pc.field(KEY).isin(sorted(names))))
 
 
-def _verified(archive: zipfile.ZipFile) -> dict[str, dict[str, frozenset[str]]]:
-    """Checks every byte of an archive; returns its files by table, each with the names it has rows of."""
-    members = archive.infolist()
-    for info in members:
-        if not _MEMBER.fullmatch(info.filename) or info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            raise BundleError(f"{info.filename!r} does not belong into a bundle; it is not one that esbn export made")
-        if info.file_size > LARGEST:
-            raise BundleError(f"{info.filename} has {info.file_size:,} bytes, more than a file of a bundle has")
-    listed = _manifest(archive)
-    if sorted(info.filename for info in members) != sorted([*listed, MANIFEST]):
-        raise BundleError("the files of the bundle are not those that its manifest lists; export it again")
-    parts: dict[str, dict[str, frozenset[str]]] = {table: {} for table in TABLES}
-    for info in members:
-        table, _, file = info.filename.partition("/")
-        if info.filename != MANIFEST:
-            content = archive.read(info)
-            expected = listed[info.filename]
-            if {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} != expected:
-                raise BundleError(f"{info.filename} of the bundle is damaged: it is not what its checksum says")
-        if table in parts:
-            names = _names(archive, table, info.filename, file)
-            twice = names & frozenset[str]().union(*parts[table].values())
-            if twice:
-                raise BundleError(f"the bundle has {min(twice)} twice in table {table}; export it again")
-            parts[table][info.filename] = names
-    return parts
-
-
-def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
-    try:
-        manifest = json.loads(archive.read(MANIFEST))
-        form, version, files = (manifest[key] for key in ("format", "schema_version", "files"))
-    except (KeyError, TypeError, ValueError):
-        raise BundleError("the archive has no manifest of a bundle; give one that esbn export made") from None
-    if form != FORMAT or not isinstance(files, dict):
-        raise BundleError(f"the archive is of format {form!r}, not a bundle; give one that esbn export made")
-    if version != SCHEMA_VERSION:
-        raise BundleError(
-            f"the bundle has schema_version={version}, this project {SCHEMA_VERSION}; use the same version"
-        )
-    return files
-
-
-def _names(archive: zipfile.ZipFile, table: str, member: str, file: str) -> frozenset[str]:
-    """Returns the names a Parquet file of an archive has rows of, once its columns and names have been checked."""
-    try:
-        with pq.ParquetFile(pa.BufferReader(archive.read(member))) as parquet_file:
-            schema, metadata = parquet_file.schema_arrow, parquet_file.metadata.metadata or {}
-            for field in TABLES[table]:
-                if field.name not in schema.names or schema.field(field.name).type != field.type:
-                    raise BundleError(f"{member} of the bundle has no column {field.name} of type {field.type}")
-            if not schema.equals(TABLES[table]):
-                raise BundleError(f"{member} of the bundle has columns that table {table} does not have")
-            if table in SINGLE:
-                return frozenset({file.removesuffix(".parquet")})
-            names = list(json.loads(metadata[NAMES]))
-            ids = parquet_file.read([KEY])[KEY].to_pylist()
-    except (pa.ArrowInvalid, OSError, KeyError, ValueError, TypeError) as error:
-        raise BundleError(f"{member} of the bundle is not a file of the store: {error}") from None
-    if not all(isinstance(name, str) and re.fullmatch(_NAME, name) for name in names):
-        raise BundleError(f"{member} of the bundle has names that are none of trials")
-    if not set(ids) <= set(names) or (table in ("trials", "external") and sorted(ids) != sorted(set(names))):
-        raise BundleError(f"the rows of {member} in the bundle are not those that its footer lists")
-    return frozenset(names)
-
-
-def _rows(archive: zipfile.ZipFile, member: str) -> pa.Table:
-    return pq.read_table(pa.BufferReader(archive.read(member)))
-
-
-def _refuse_disagreement(store: Store, archive: zipfile.ZipFile, parts: dict[str, dict[str, frozenset[str]]]) -> None:
+def _refuse_disagreement(store: Store, archive: zipfile.ZipFile, parts: Parts) -> None:
     differences = []
     for table, columns in SAME.items():
         there, named = store.names(table), [KEY] if KEY in TABLES[table].names else []
@@ -269,7 +219,7 @@ def _refuse_disagreement(store: Store, archive: zipfile.ZipFile, parts: dict[str
             if both := names & there:
                 ours, theirs = (
                     {row.get(KEY, min(both)): row for row in rows.select([*named, *columns]).to_pylist()}
-                    for rows in (store.read(table, [*named, *columns], names=both), _rows(archive, member))
+                    for rows in (store.read(table, [*named, *columns], names=both), rows_of(archive, member))
                 )  # a file without a trial has one row, and its name
                 differences += [
                     f"{name} ({column}: {ours[name][column]} here, {theirs[name][column]} in the bundle)"

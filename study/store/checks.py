@@ -1,7 +1,8 @@
 """Checks of files and rows of the store, the same wherever they are read, merged or imported."""
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from esbn_core.config import IDENTITY_VERSION
 from esbn_core.vocabulary import CURVE_STEP
 from study.store.names import KEY
 from study.store.schema import SCHEMA_VERSION, TABLES
@@ -26,6 +28,14 @@ ONE_ROW = ("trials", "external")
 STATUS = ("completed", "failed")
 JUDGED = ("status", "failure", "test_accuracy")
 """Columns of trials that `judged` needs."""
+INVALID = "not a valid row: "  # begins the failure of such a trial
+PROSE = ("failure", "question", "definition", "distributions", "parameters")
+"""Columns of text that may have line breaks."""
+SETTINGS = (
+    *("task", "withheld", "seed", "model", "encoder", "tcn", "learning_rate", "batch_size", "updates", "precision"),
+    *("n_objects", "images", "rehearsal"),
+)
+"""Columns of trials that repeat a setting."""
 
 
 def file_fault(table: str, name: str | None, metadata: pq.FileMetaData) -> str | None:
@@ -94,17 +104,11 @@ def judged(rows: pa.Table) -> pa.Table:
     wrong = pc.or_(pc.invert(known), wrong_accuracy)
     if not pc.any(wrong).as_py():
         return rows
-    why = [
-        None
-        if not bad
-        else f"not a valid row: test_accuracy={a} is not between 0 and 1"
-        if of_accuracy
-        else f"not a valid row: status={s!r} is neither completed nor failed"
-        for bad, of_accuracy, a, s in zip(
-            *(column.to_pylist() for column in (wrong, wrong_accuracy, accuracy, status)), strict=True
-        )
-    ]
-    failure = pc.coalesce(pa.chunked_array([pa.array(why, pa.string())]), rows["failure"])
+    of_accuracy = pc.binary_join_element_wise(
+        f"{INVALID}test_accuracy=", _text(accuracy), " is not between 0 and 1", ""
+    )
+    of_status = pc.binary_join_element_wise(f"{INVALID}status=", _text(status), " is neither completed nor failed", "")
+    failure = pc.if_else(wrong, pc.if_else(wrong_accuracy, of_accuracy, of_status), rows["failure"])
     columns = {
         "status": pc.if_else(wrong, "failed", status),
         "failure": failure,
@@ -124,3 +128,63 @@ def names_in_footer(names: bytes) -> frozenset[str]:
     if not isinstance(read, list) or not all(isinstance(name, str) for name in read):
         raise ValueError("not a list of names")
     return frozenset(read)
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.fill_null(column.cast(pa.string()), "null")
+
+
+def entry_fault(table: str, rows: pa.Table) -> str | None:
+    """Says why rows may not enter a table; None if they may. The same for rows of our own and imported ones."""
+    for field in rows.schema:
+        column = rows[field.name].combine_chunks()
+        if pa.types.is_list(field.type):
+            column = pc.list_flatten(column)
+        if wrong := _wrong(field.name, column):
+            return f"{field.name}={wrong[0].as_py()!r} {wrong[1]}"
+    if table == "trials":
+        found = judged(rows)["failure"]
+        changed = pc.fill_null(pc.starts_with(found, INVALID), False)
+        if pc.any(changed).as_py():
+            return found.filter(changed)[0].as_py().removeprefix(INVALID)
+    if table in UNIQUE and len(once(table, rows)) < len(rows):
+        return f"two rows agree in {', '.join(UNIQUE[table])}"
+    return None
+
+
+def _wrong(name: str, column: pa.Array) -> tuple[pa.Scalar, str] | None:
+    """Returns a value that a column of this name may not have, and why."""
+    if pa.types.is_string(column.type):
+        pattern = r"[\x00-\x08\x0b-\x1f\x7f]" if name in PROSE else r"[\x00-\x1f\x7f]"
+        bad, why = pc.match_substring_regex(column, pattern), "has control characters"
+    elif name.endswith(("accuracy", "accuracies")):
+        bad, why = pc.invert(pc.and_(pc.greater_equal(column, 0), pc.less_equal(column, 1))), "is not between 0 and 1"
+    elif pa.types.is_integer(column.type) or name.endswith("seconds"):
+        bad, why = pc.less(column, 0), "is negative"
+    else:
+        return None
+    wrong = column.filter(pc.fill_null(bad, False))
+    return (wrong[0], why) if len(wrong) else None
+
+
+def identity_fault(row: Mapping[str, Any]) -> str | None:
+    """Says why a row of trials is not about the trial that its id names; None if it is.
+
+    The id is a hash of the settings, so whoever changes a setting, or a column that repeats one, is found out.
+    """
+    try:
+        settings = json.loads(row["config"])
+        names = [_identity(settings, number) for number in range(1, IDENTITY_VERSION + 1)]
+    except (TypeError, ValueError, RecursionError):
+        return "config is not the settings of a trial"
+    if row[KEY] not in names:
+        return f"its config is that of trial {names[-1]}"
+    for name in SETTINGS:
+        if row[name] != settings.get(name):
+            return f"{name}={row[name]!r}, but {settings.get(name)!r} in its config"
+    return None
+
+
+def _identity(settings: Mapping[str, Any], number: int) -> str:
+    text = json.dumps({"identity_version": number, **settings}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

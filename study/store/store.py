@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from esbn_core.errors import UserError
 from esbn_core.files import sync_folder, write_file
 from esbn_core.position import Position, read_position
+from study.store.checks import entry_fault
 from study.store.errors import LeaseError, StoreError
 from study.store.layout import MERGED, NAMES, list_folder, version
 from study.store.location import first_line
@@ -58,8 +59,15 @@ class Store(Reader):
             ) from None
 
     def write(self, table: str, name: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
-        """Writes one file of a table whole or not at all; columns left out are null, unknown ones are refused."""
-        self._put(f"{table}/{name}.parquet", parquet(_table(rows, TABLES[table])))
+        """Writes one file of a table whole or not at all; columns left out are null.
+
+        Raises:
+            AssertionError: a column is unknown, or a value is one that no row of ours may have.
+        """
+        made = _table(table, rows)
+        fault = entry_fault(table, made)
+        assert not fault, f"rows of table {table}: {fault}"
+        self._put(f"{table}/{name}.parquet", parquet(made))
 
     def write_merged(self, table: str, names: Collection[str], rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
         """Writes the rows of many names as one file, which stands for all merged files of these names there are.
@@ -68,7 +76,7 @@ class Store(Reader):
             names: in ``rows.trial_id``, or without any row.
         """
         generation = 1 + max((file.generation for file in self.files(table).merged), default=0)
-        content = parquet(_table(rows, TABLES[table]).sort_by(KEY), names)
+        content = parquet(_table(table, rows).sort_by(KEY), names)
         self._put(f"{table}/{MERGED}/{generation:08d}-{uuid.uuid4().hex[:8]}.parquet", content)
 
     def drop_files(self, table: str, infos: Collection[pafs.FileInfo]) -> None:
@@ -206,7 +214,8 @@ def parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _table(rows: Sequence[Mapping[str, Any]] | pa.Table, schema: pa.Schema) -> pa.Table:
+def _table(table: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> pa.Table:
+    schema = TABLES[table]
     if not isinstance(rows, Sequence):
         return rows.cast(schema)
     unknown = {name for row in rows for name in row} - set(schema.names)

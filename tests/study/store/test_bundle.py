@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import os
 import signal
 import subprocess
 import sys
@@ -9,13 +11,21 @@ import uuid
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from analysis_store import curve, key_rows, object_rows, trial, write_study
+from analysis_store import curve, key_rows, object_rows, write_study
 from s3 import bucket_uri
 
 from analysis.findings import accuracy
+from esbn_core.config import PAPER, arm_label
+from study.planning.declarations import find_study
+from study.planning.plan import PlannedTrial
+from study.planning.rows import settings, write_plan
+from study.planning.study_plan import declared_arms, plan_study
 from study.store.bundle import export_bundle, import_bundle
 from study.store.compact import compact
 from study.store.errors import BundleError, LeaseError
@@ -24,14 +34,22 @@ from study.store.names import lease_of_search, suggestion_name
 from study.store.schema import TABLES
 from study.store.store import Store, parquet
 
-PLANNED = [trial("distribution_of_three", 95, arm, seed, 0.9) for arm in ("baseline", "tcn=none") for seed in range(2)]
+
+def trial(task: str, withheld: int, changes: dict[str, str], seed: int, accuracy: float) -> dict[str, Any]:
+    """A row of trials whose id is that of its settings."""
+    config = PAPER.with_(task=task, withheld=withheld, seed=seed, **changes).resolve()
+    outcome = {"status": "completed", "test_accuracy": accuracy}
+    return {**settings(PlannedTrial(config, arm_label(changes))), **outcome}
+
+
+PLANNED = [trial("distribution_of_three", 95, arm, seed, 0.9) for arm in ({}, {"tcn": "none"}) for seed in range(2)]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Two studies, one trial of the first failed, curves, keys and images; half of it merged."""
     failed = {**PLANNED[-1], "status": "failed", "test_accuracy": None, "failure": "loss is NaN"}
-    other = [trial("rmts", 0, "baseline", 0, 0.7)]
+    other = [trial("rmts", 0, {}, 0, 0.7)]
     store = Store(write_study(tmp_path / "results", "first", PLANNED, [*PLANNED[:2], failed]))
     for row in PLANNED[:2]:
         store.write("curves", row["trial_id"], curve(row["trial_id"], [0.25, 0.5]))
@@ -185,7 +203,7 @@ NUMBER = part(TABLES["curves"].empty_table(), None)
         ("leases/x.json", b"", "does not belong"),
         ("checkpoints/x.pkl", b"", "does not belong"),
         ("trials/9.parquet", b"PAR1", "trials/9.parquet of the bundle is not a file of the store"),
-        ("trials/9.parquet", FOREIGN, "has no column task of type string"),
+        ("trials/9.parquet", FOREIGN, "has no column task"),
         ("trials/9.parquet", STRANGER, "names that are none of trials"),
         ("trials/9.parquet", UNLISTED, "not those that its footer lists"),
         ("curves/9.parquet", NUMBER, "curves/9.parquet of the bundle is not a file of the store"),
@@ -199,6 +217,109 @@ def test_hostile_archive_is_refused_and_writes_nothing(
     with pytest.raises(BundleError, match=why):
         import_bundle(Store(str(tmp_path / "elsewhere")), changed)
     assert sorted(tmp_path.rglob("*")) == there
+
+
+def with_rows(member: str, change: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, bytes]], None]:
+    """A change of all rows of a file."""
+
+    def rewritten(files: dict[str, bytes]) -> None:
+        file = pq.ParquetFile(pa.BufferReader(files[member]))
+        rows = file.read().to_pylist()
+        for row in rows:
+            change(row)
+        table = pa.Table.from_pylist(rows, schema=file.schema_arrow)
+        names = None if b"names" not in file.metadata.metadata else [str(row["trial_id"]) for row in rows]
+        files[member] = part(table, names)
+
+    return rewritten
+
+
+def setting(name: str, value: object) -> Callable[[dict[str, Any]], None]:
+    def change(row: dict[str, Any]) -> None:
+        row["config"] = json.dumps({**json.loads(row["config"]), name: value})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        *((lambda row, a=a: row.update(test_accuracy=a), "test_accuracy=") for a in (7.0, -1e-9, math.inf, math.nan)),
+        (lambda row: row.update(test_accuracy=None, status="completed"), "test_accuracy=null"),
+        (lambda row: row.update(status="pwned"), "status=pwned is neither completed nor failed"),
+        (lambda row: row.update(status=None), "status=null"),
+        *(
+            (lambda row, config=config: row.update(config=config), "config is not the settings of a trial")
+            for config in (None, "", "{", "[]", "null", "[" * 100_000)
+        ),
+        (setting("learning_rate", 1.0), "its config is that of trial"),
+        (lambda row: row.update(trial_id=row["trial_id"][:-1] + "\n"), "has names that are none of trials"),
+        (lambda row: row.update(trial_id=row["trial_id"][::-1]), "its config is that of trial"),
+        (lambda row: row.update(arm="\x1b[2Jbaseline"), r"arm=.* has control characters"),
+        (lambda row: row.update(failure="\x1b[2J"), r"failure=.* has control characters"),
+        (lambda row: row.update(seed=row["seed"] + 1), "seed="),
+        (lambda row: row.update(model="lstm"), "model='lstm', but 'esbn' in its config"),
+        (lambda row: row.update(n_test=-1), "n_test=-1 is negative"),
+        (lambda row: row.update(withheld_objects=[1, -1]), "withheld_objects=-1 is negative"),
+    ],
+)
+def test_row_that_cannot_be_a_result_is_refused(
+    bundle: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], why: str
+) -> None:
+    with pytest.raises(BundleError, match=why):
+        import_bundle(Store(str(tmp_path / "elsewhere")), rewrite(bundle, with_rows("trials/000000.parquet", change)))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_import_refuses_a_plan_that_renames_an_arm_of_a_declared_study(tmp_path: Path) -> None:
+    plan = plan_study(find_study("quickstart"))
+    store = Store(str(tmp_path / "results"))
+    store.prepare()
+    write_plan(store, plan.study, plan.trials)
+    row = {**settings(plan.trials[0]), "status": "completed", "test_accuracy": 0.5}
+    store.write("trials", plan.trials[0].trial_id, [row])
+    export_bundle(store, tmp_path / "all.zip", [], None)
+    import_bundle(Store(str(tmp_path / "same")), tmp_path / "all.zip", declared_arms)
+    (member,) = (f"plans/{name}.parquet" for name in store.names("plans"))
+    renamed = rewrite(tmp_path / "all.zip", with_rows(member, lambda row: row.update(arm="better than baseline")))
+    with pytest.raises(BundleError, match="of study quickstart with arm='better than baseline', but here it has"):
+        import_bundle(Store(str(tmp_path / "other")), renamed, declared_arms)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("arm", "other", "with arm='other', but here it has 'baseline'"),
+        ("seed", 9, "with seed=9, but here it has 0"),
+        ("withheld", 0, "with withheld=0, but here it has 95"),
+        ("looks", 5, "has 5 looks for study first, and the plan here has not"),
+    ],
+)
+def test_import_refuses_a_plan_that_contradicts_what_is_here(
+    store: Store, bundle: Path, column: str, value: object, why: str
+) -> None:
+    changed = rewrite(bundle, with_rows("plans/first.parquet", lambda row: row.update({column: value})))
+    before = content(store)
+    with pytest.raises(BundleError, match=why):
+        import_bundle(store, changed)
+    assert content(store) == before
+
+
+def test_small_archive_of_many_rows_is_refused_before_it_takes_memory(bundle: Path, tmp_path: Path) -> None:
+    zeros = np.zeros(10_000_000)
+    columns = {"trial_id": pa.repeat("x", len(zeros)), "update": zeros, "loss": zeros, "accuracy": zeros}
+    rows = pa.table(columns)
+    data = part(rows.cast(TABLES["curves"]), ["x"])
+    changed = rewrite(bundle, lambda files: files.update({"curves/9.parquet": data}))
+    with pytest.raises(BundleError, match=r"has 10,000,000 rows in [\d,]+ bytes"):
+        import_bundle(Store(str(tmp_path / "elsewhere")), changed)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_regular_file_is_no_bundle(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "odd.zip")
+    with pytest.raises(BundleError, match=r"odd.zip' is a (pipe|folder|device)"):
+        import_bundle(Store(str(tmp_path / "elsewhere")), tmp_path / "odd.zip")
 
 
 def test_trial_that_is_in_two_files_of_an_archive_is_refused(bundle: Path, tmp_path: Path) -> None:
