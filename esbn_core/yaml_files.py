@@ -58,4 +58,4 @@ def _refuse_endless(text: str) -> None:
             values += 1
             of_anchor[anchor] = values - before
         if len(opened) > DEEPEST or values > MOST_VALUES:
-            raise ConfigError(f"at most {MOST_VALUES:,} values are read, nested {DEEPEST} deep at most")
+            raise ConfigError(f"a file has at most {MOST_VALUES:,} values, nested at most {DEEPEST} deep")

@@ -63,7 +63,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Returns the same cells as a Markdown table; what would end a cell or begin a tag is escaped."""
+    """Returns the same cells as a Markdown table; what would end a cell, or begin a tag or entity, is escaped."""
     first, *others = ([_in_markdown(cell) for cell in cells] for cells in (header, *rows))
     rule = ["---:" if r else "---" for r in right]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (first, rule, *others))
@@ -99,7 +99,7 @@ def _html_cell(cell: str, right: bool) -> str:
 
 
 def _in_markdown(text: str) -> str:
-    return re.sub(r"[\\|]|<(?=[a-zA-Z/!?])", r"\\\g<0>", printable(text))
+    return re.sub(r"[\\|]|<(?=[a-zA-Z/!?])|&(?=[#a-zA-Z])", r"\\\g<0>", printable(text))
 
 
 def _in_latex(text: str) -> str:
