@@ -1,5 +1,7 @@
-"""Studies of the user's own, as YAML or Python files."""
+"""Studies of the user's own, as YAML or Python files, and what lies beside them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,38 @@ def test_find_study_refuses_in_a_sentence_when_the_file_is_wrong(
 def test_find_study_refuses_a_file_that_is_not_there() -> None:
     with pytest.raises(ConfigError, match="absent.yaml"):
         find_study("absent.yaml")
+
+
+OTHERS = ("ray", "analysis", "esbn_core", "random", "statistics", "queue", "select", "polars")
+"""Modules that Python, this project or its libraries have, too."""
+
+BESIDE = f"""
+import helper, {", ".join(OTHERS)}
+from ablations import Grid, Study
+STUDY = Study(name="mine", question="?", grids=[Grid(arms=[{{}}], conditions={{"rmts": (95,)}}, seeds=1)])
+"""
+
+
+@pytest.mark.parametrize(("study", "text", "own"), [("a.yaml", YAML, []), ("a.py", BESIDE, ["helper"])])
+def test_file_beside_a_study_stands_in_for_no_other_module(
+    tmp_path: Path, study: str, text: str, own: list[str]
+) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for name in ("helper", *OTHERS):
+        write(folder, f"{name}.py", "")
+    code = f"""
+import sys
+from study.planning.declarations import find_study
+find_study({write(folder, study, text)!r})
+import {", ".join(OTHERS)}, analysis.data.trials, study.running.launch
+origins = {{name: str(getattr(sys.modules.get(name), "__file__", "")) for name in {("helper", *OTHERS)}}}
+print(*(name for name, origin in origins.items() if origin.startswith({str(folder)!r})))
+try:
+    import absent_before
+except ModuleNotFoundError:
+    pass
+"""
+    write(folder, "absent_before.py", "print('imported when its study was no longer read')")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, own), done.stderr
