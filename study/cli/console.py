@@ -2,6 +2,6 @@
 
 import sys
 
-from rich.console import Console
+from study.running.console import LastingConsole
 
-console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+console = LastingConsole(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)

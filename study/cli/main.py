@@ -11,18 +11,20 @@ import click
 from esbn_core.errors import UserError
 from study.cli import bench, cluster, data, results, searches, studies
 from study.cli.console import console
+from study.running.signals import Stops
 
 
 class _Group(click.Group):
-    """Turns every error a user can mend into one sentence and exit code 1, and Ctrl-C into 130."""
+    """Turns every error a user can mend into one sentence and exit code 1, and Ctrl-C and SIGTERM into 130 and 143."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; what is an error of the project itself is raised as it is."""
+        stops = Stops()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             console.print("Stopped. The same command goes on from what is in the store.")
-            raise SystemExit(130) from None
+            raise SystemExit(stops.exit_code) from None
         except UserError as error:
             raise click.ClickException(str(error)) from error
 

@@ -17,9 +17,9 @@ from study.planning.packs import Pack, pack
 from study.planning.plan import PlannedTrial
 from study.planning.study_plan import StudyPlan
 from study.running.progress import Progress
-from study.running.ray_session import Slots, run_on_tune, start_session
+from study.running.ray_session import Slots, start_session
 from study.running.resources import PACK_ON_CPU, PACK_ON_GPU, Resources
-from study.running.retries import INDEX, Retrying
+from study.running.retries import INDEX, Failure, Retrying, reporting_errors
 from study.running.run_context import RunContext
 from study.store.errors import StoreError
 from study.store.store import Store
@@ -32,22 +32,24 @@ def launch(
 
     Raises:
         ConfigError: this machine or cluster cannot do what `resources` ask, or does not share the store.
+        RunError: Ray or Tune stopped, and cannot go on.
         StoreError: rows of failed trials could not be written.
     """
     wanted = plan.selected
     models = [trial.config.model for trial in wanted]
     begun = begun_packs(plan.trials, todo, store)
-    slots, context = start_session(resources, models, len(wanted), store, lease, plan.objects)
+    session = start_session(resources, models, len(wanted), store, lease, plan.objects, console)
+    slots = session.slots
     largest = resources.largest_pack or (PACK_ON_GPU if slots.gpus else PACK_ON_CPU)
     if largest == "auto":
         largest = _measured_pack(wanted, plan.objects, slots)
     packs = pack(wanted, todo, n_slots=slots.n, largest=largest, begun=begun)
     console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {slots.n} at a time")
     with Progress(packs, console) as progress:
-        retries = _PackRetries(packs, context, store, progress)
-        while left := retries.take():
-            trainable = tune.with_parameters(_trainable, packs=packs, context=context)
-            run_on_tune(trainable, slots, retries, param_space={INDEX: tune.grid_search(left)})
+        retries = _PackRetries(packs, session.context, store, progress)
+        while left := retries.left():
+            parameters = {"packs": packs, "context": session.context}
+            session.run(_trainable, parameters, retries, config={INDEX: tune.grid_search(left)})
     if retries.unwritten:
         raise retries.unwritten
 
@@ -73,7 +75,7 @@ def _measured_pack(wanted: Sequence[PlannedTrial], objects: Objects, slots: Slot
 def _trainable(config: dict[str, Any], packs: list[Pack], context: RunContext) -> None:
     from study.running.worker import run_pack
 
-    run_pack(context, packs[config[INDEX]], tune.report)
+    reporting_errors(run_pack, context, packs[config[INDEX]])
 
 
 class _PackRetries(Retrying):
@@ -82,23 +84,24 @@ class _PackRetries(Retrying):
     def __init__(self, packs: Sequence[Pack], context: RunContext, store: Store, progress: Progress):
         super().__init__(progress)
         self._packs, self._context, self._store = packs, context, store
-        self._left = list(range(len(packs)))
         self.unwritten: StoreError | None = None
         """Why the rows of a failed pack could not be written; the pack is missing then, and trained again."""
 
-    def take(self) -> list[int]:
-        """Gives out the indices of the packs to train now."""
-        left, self._left = self._left, []
-        return left
+    def left(self) -> list[int]:
+        """Returns the indices of the packs to train."""
+        return [index for index in range(len(self._packs)) if index not in self.ended]
 
     def try_again(self, index: int) -> None:
-        self._left.append(index)
+        pass  # it is left
 
-    def give_up(self, index: int, reason: str, error: Exception | None) -> None:
+    def take_back(self) -> None:
+        pass  # they are left
+
+    def give_up(self, index: int, failure: Failure) -> None:
         try:
             now = completion(self._packs[index].trials, self._store)
             for planned in (*now.missing, *now.failed):
-                rows.write_failure(self._store, planned, reason, **self._context.shared())
+                rows.write_failure(self._store, planned, failure.reason, **self._context.shared())
         except StoreError as error:
             self.unwritten = error
-        self._progress.ended(index, reason)
+        self._progress.ended(index, failure.reason)

@@ -3,8 +3,6 @@
 The store is the state: Tune schedules and retries, and its own snapshots are thrown away.
 """
 
-import logging
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -15,21 +13,88 @@ import ray
 from ray import tune
 from ray.cloudpickle import register_pickle_by_value
 from ray.exceptions import RayError
+from ray.tune.error import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from rich.console import Console
 
-from esbn_core.errors import ConfigError
+from esbn_core.errors import ConfigError, UserError
 from esbn_core.objects import Objects
 from esbn_core.own_model import OwnModel
+from study.running.connection import (
+    CLUSTER_PATIENCE,
+    LOCAL_PATIENCE,
+    connect,
+    disconnect,
+    open_to_strangers,
+    temporary_folder,
+    watch,
+)
 from study.running.resources import MOST_THREADS, Resources
-from study.running.retries import RETRIES
-from study.running.run_context import MEMORY_SETTINGS, RunContext, sees_store, unshared_store_message
+from study.running.retries import RETRIES, Retrying
+from study.running.run_context import RunContext, sees_store, unshared_store_message
 from study.store.provenance import provenance
 from study.store.store import Store
 
+RESTARTS = 3  # of Tune in a row without a job that ended in between
+_AGAIN = "results are stored, and the same command goes on from them"
+
+
+class RunError(UserError):
+    """Ray or Tune stopped, and cannot go on; the message says why and what to do."""
+
+
+class Session:
+    """A connection to Ray, and what of it each pack gets."""
+
+    def __init__(self, address: str | None, slots: "Slots", context: RunContext, console: Console):
+        self.slots, self.context = slots, context
+        self._address, self._console = address, console
+        self._stops, self._stopped_by = 0, ""  # of Tune, since a job has last ended
+
+    def run(self, trainable: Callable[..., None], parameters: dict[str, Any], jobs: Retrying, **settings: Any) -> None:
+        """Runs jobs on Tune until it has none left, or has stopped early; what is left then is for the next call.
+
+        Args:
+            trainable: takes a Tune trial's `config`, and the parameters.
+            settings: of `tune.run`.
+        Raises:
+            RunError: Tune stops again and again, or Ray does not start again.
+        """
+        self._connect_again()
+        ended = len(jobs.ended)
+        try:
+            with watch(patience=LOCAL_PATIENCE if self._address is None else CLUSTER_PATIENCE):
+                _tune(tune.with_parameters(trainable, **parameters), self.slots, jobs, **settings)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a full disk, a process of Ray that has died, or Tune itself raises
+            self._stops = 1 if len(jobs.ended) > ended else self._stops + 1
+            self._stopped_by = _reason(error)
+            disconnect()
+        jobs.take_back()
+
+    def _connect_again(self) -> None:
+        if ray.is_initialized():
+            return
+        why = f"Ray Tune stopped ({self._stopped_by})"
+        if self._stops > RESTARTS:
+            raise RunError(f"{why}, {self._stops} times in a row; {_AGAIN}")
+        self._console.print(f"{why}; it is started again with what is left")
+        try:
+            connect(self._address)
+        except ConfigError as error:
+            raise RunError(f"{why} and cannot go on: {error}; {_AGAIN}") from None
+
 
 def start_session(
-    resources: Resources, models: Iterable[Any], n_packs: int, store: Store, lease: str, objects: Objects
-) -> tuple["Slots", RunContext]:
+    resources: Resources,
+    models: Iterable[Any],
+    n_packs: int,
+    store: Store,
+    lease: str,
+    objects: Objects,
+    console: Console,
+) -> Session:
     """Connects to Ray until this process ends, and shares out what it has among packs.
 
     Args:
@@ -41,7 +106,9 @@ def start_session(
             or they do not share the store.
     """
     if not ray.is_initialized():  # by the last of several searches or looks
-        _init(resources)
+        connect(resources.address)
+        if warning := open_to_strangers(resources.address):
+            console.print(f"Warning: {warning}")
     for module in {type(model).__module__ for model in models if isinstance(model, OwnModel)}:
         register_pickle_by_value(sys.modules[module])  # which no worker could import
     slots = find_slots(resources, n_packs)
@@ -49,29 +116,13 @@ def start_session(
     context = RunContext(
         store.uri, lease, objects, provenance(), slots.device, slots.threads, resources.checkpoint_seconds
     )
-    return slots, context
+    return Session(resources.address, slots, context, console)
 
 
-def _init(resources: Resources) -> None:
-    quiet = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AIR_NEW_OUTPUT": "0",  # no banner of Tune's own
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store has it all
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the run at once; checkpoints are there already
-        **MEMORY_SETTINGS,
-    }
-    for name, value in quiet.items():
-        os.environ.setdefault(name, value)
-    if resources.address:  # its workers do not have the environment of this process
-        own: dict[str, Any] = {"runtime_env": {"env_vars": MEMORY_SETTINGS}}
-    else:
-        own = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
-    try:
-        ray.init(address=resources.address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
-    except Exception as error:  # Ray raises bare ones, as when a process of its own dies at the start
-        cluster = f"address={resources.address!r} is no Ray cluster one can connect to"
-        raise ConfigError(f"{cluster if resources.address else 'Ray does not start here'}: {error}") from None
-    logging.getLogger("ray").setLevel(logging.CRITICAL)  # why a pack failed is in its rows, and said once
+def _reason(error: Exception) -> str:
+    """Returns the line of an error that names it; Tune wraps tracebacks in errors of its own."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return (lines[-1] if isinstance(error, TuneError) else lines[0]).strip()
 
 
 @dataclass(frozen=True)
@@ -144,19 +195,17 @@ def _refuse_private_disks(store: Store, lease: str) -> None:
             )
 
 
-def run_on_tune(trainable: Callable[..., None], slots: Slots, callback: tune.Callback, **settings: Any) -> None:
-    """Runs packs on Tune until none is left; `settings` are `param_space` and those of `tune.TuneConfig`."""
-    param_space = settings.pop("param_space", {})
-    with tempfile.TemporaryDirectory(prefix="esbn-tune-", ignore_cleanup_errors=True) as scratch:
-        tune.Tuner(
+def _tune(trainable: Callable[..., None], slots: Slots, jobs: Retrying, **settings: Any) -> None:
+    """Runs Tune, without its `Tuner`, which reads the errors of trials back from pickles."""
+    with tempfile.TemporaryDirectory(prefix="tune-", dir=temporary_folder(), ignore_cleanup_errors=True) as scratch:
+        tune.run(
             tune.with_resources(trainable, slots.per_pack),
-            param_space=param_space,
-            tune_config=tune.TuneConfig(reuse_actors=True, **settings),
-            run_config=tune.RunConfig(
-                name="packs",
-                storage_path=scratch,
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
-                callbacks=[callback],
-                verbose=0,
-            ),
-        ).fit()
+            name="packs",
+            storage_path=scratch,
+            reuse_actors=True,
+            max_failures=RETRIES,
+            raise_on_failed_trial=False,
+            callbacks=[jobs],
+            verbose=0,
+            **settings,
+        )

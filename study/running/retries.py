@@ -1,19 +1,46 @@
 """Retry policy: how often a pack is tried after errors, and after lost workers."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ray import cloudpickle, tune
-from ray.exceptions import RayActorError, RayTaskError
+from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from study.running.progress import Display
+from study.store.errors import StoreError
 
 INDEX = "index"  # setting of a Tune trial: the number of our pack or suggestion
 RETRIES = 2  # of a pack that raised an error, before it counts as failed
 LOSSES = 5  # workers that a pack may lose in a row without getting further; more, and it is what kills them
+
+
+class Failure(NamedTuple):
+    """Why a job is tried no more."""
+
+    reason: str
+    of_store: bool = False
+    """Whether the store was to blame, so that nothing is said about the job."""
+
+
+class ReportedError(Exception):
+    """Ends a worker's attempt, whose error it has reported."""
+
+
+def reporting_errors(work: Callable[..., None], *arguments: Any) -> None:
+    """Does a worker's work; an error of it goes to the driver as a report, in words.
+
+    Tune keeps exceptions as pickles, which run code when they are read. The one that Tune sees is always the same.
+    """
+    try:
+        work(*arguments, tune.report)
+    except Exception as error:
+        lines = f"{type(error).__name__}: {error}".strip().splitlines()
+        tune.report({"error": lines[0].strip(), "of_store": isinstance(error, StoreError)})
+        raise ReportedError from None
 
 
 @dataclass
@@ -24,28 +51,20 @@ class _Attempts:
     losses: int = 0
     """Workers lost since the pack last got further than ever before."""
     furthest: int = 0
+    reported: Failure | None = None
+    """Error that the worker has reported, and by which its attempt is ending."""
 
-    def count(self, error: Exception | None) -> None:
-        """Counts a failure as Tune reports it: `RayActorError` is a dead worker or machine, all else is an error."""
-        if not isinstance(error, RayActorError):
+    def count(self, preempted: bool) -> Failure | None:
+        """Counts the end of an attempt: the error its worker has reported, which is returned, or else a lost worker."""
+        error, self.reported = self.reported, None
+        if error is not None:
             self.errors += 1
-        elif not error.preempted:  # a machine that was taken back says nothing about the pack
+        elif not preempted:  # a machine that was taken back says nothing about the pack
             self.losses += 1
+        return error
 
     def over(self) -> bool:
         return self.errors > RETRIES or self.losses > LOSSES
-
-
-def _last_error(trial: TuneTrial) -> Exception | None:
-    """Reads what a trial has just met from the file that Tune wrote for it here, and deletes the file, so that it is
-    not taken for the next error. `trial.get_pickled_error` reads a copy, which may come late.
-    """
-    file = trial.pickled_error_file
-    if file is None or not Path(file).exists():
-        return None
-    error = cloudpickle.loads(Path(file).read_bytes())
-    Path(file).unlink()
-    return error.cause if isinstance(error, RayTaskError) else error
 
 
 class Retrying(tune.Callback):
@@ -57,6 +76,9 @@ class Retrying(tune.Callback):
     def __init__(self, progress: Display) -> None:
         self._progress = progress
         self._attempts: dict[int, _Attempts] = {}
+        self._failures: dict[str, int] = {}
+        self.ended: set[int] = set()
+        """Packs that are tried no more."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restore that is never made; a terminal cannot be pickled
@@ -66,8 +88,12 @@ class Retrying(tune.Callback):
         """Takes back a pack that Tune gave up too early: it retries no worker that dies while it is being reused."""
 
     @abstractmethod
-    def give_up(self, index: int, reason: str, error: Exception | None) -> None:
-        """Ends a pack that is tried no more; `error` is what it met last."""
+    def take_back(self) -> None:
+        """Takes back all packs that have not ended, after Tune has stopped early."""
+
+    @abstractmethod
+    def give_up(self, index: int, failure: Failure) -> None:
+        """Ends a pack that is tried no more."""
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self._progress.started(trial.config[INDEX])
@@ -76,32 +102,49 @@ class Retrying(tune.Callback):
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
         attempts, update = self._of(trial), result.get("update", 0)
+        if "error" in result:
+            attempts.reported = Failure(result["error"], result["of_store"])
         if update > attempts.furthest:
             attempts.furthest, attempts.losses = update, 0
         self._progress.reported(trial.config[INDEX], result)
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self.ended.add(trial.config[INDEX])
         self._progress.ended(trial.config[INDEX])
 
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         attempts = self._of(trial)
-        attempts.count(_last_error(trial))
+        attempts.count(self._preempted(trial))
         left = 0 if attempts.losses >= LOSSES else max(0, RETRIES - attempts.errors)
         trial.max_failures = trial.num_failures + left
         self._progress.lost(trial.config[INDEX])
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        index, attempts, error = trial.config[INDEX], self._of(trial), _last_error(trial)
-        attempts.count(error)
+        index, attempts = trial.config[INDEX], self._of(trial)
+        error = attempts.count(self._preempted(trial))
         if not attempts.over():
             self._progress.lost(index)
             self.try_again(index)
-        elif attempts.errors > RETRIES:
-            last_line = Path(str(trial.error_file)).read_text().strip().splitlines()[-1].strip()
-            self.give_up(index, f"{last_line} (after {attempts.errors} attempts)", error)
+            return
+        self.ended.add(index)
+        if error is not None:
+            self.give_up(index, error._replace(reason=f"{error.reason} (after {attempts.errors} attempts)"))
         else:
-            died = f"its worker process died {attempts.losses} times in a row, as when memory runs out"
-            self.give_up(index, died, error)
+            self.give_up(index, Failure(f"it lost {attempts.losses} workers in a row, the last by: {_cause(trial)}"))
 
     def _of(self, trial: TuneTrial) -> _Attempts:
         return self._attempts.setdefault(trial.config[INDEX], _Attempts())
+
+    def _preempted(self, trial: TuneTrial) -> bool:
+        """Whether Tune counts no failure: it does not count machines that were taken back."""
+        before = self._failures.get(trial.trial_id, 0)
+        self._failures[trial.trial_id] = trial.num_failures
+        return trial.num_failures == before
+
+
+def _cause(trial: TuneTrial) -> str:
+    """Returns the last line of what Tune has written about a trial's failures, all of which are Ray's own."""
+    with suppress(OSError):
+        if lines := Path(str(trial.error_file)).read_text().strip().splitlines():
+            return lines[-1].strip()
+    return "unknown, as Tune wrote no error file"

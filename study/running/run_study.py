@@ -5,6 +5,7 @@ from rich.console import Console
 from study.planning import rows
 from study.planning.completion import Completion, completion
 from study.planning.study_plan import StudyPlan
+from study.running.console import LastingConsole
 from study.running.resources import Resources
 from study.store.lease import lease
 from study.store.store import Store
@@ -29,10 +30,11 @@ def run_study(
         What the store holds of the selected trials then.
     Raises:
         ConfigError: this machine or cluster cannot do what `resources` ask.
+        RunError: Ray or Tune stopped, and cannot go on; the same call does.
         LeaseError: another run that is alive trains some of these trials.
         StoreError: the store cannot be read or written.
     """
-    console = console or Console()
+    console = console or LastingConsole()
     todo = completion(plan.selected, store).todo(retry_failed)[:limit]
     store.prepare()
     rows.write_plan(store, plan.study, plan.trials)

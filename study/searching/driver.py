@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -13,9 +12,9 @@ from ablations import SearchSpace
 from esbn_core.objects import Objects, glyphs
 from study.planning import rows
 from study.planning.packs import Suggestion
-from study.running.ray_session import run_on_tune, start_session
+from study.running.ray_session import start_session
 from study.running.resources import Resources
-from study.running.retries import INDEX, Retrying
+from study.running.retries import INDEX, Failure, Retrying, reporting_errors
 from study.running.run_context import RunContext
 from study.searching.progress import SearchProgress
 from study.searching.suggestions import Suggestions
@@ -41,6 +40,7 @@ def search(
         The search with all its suggestions, of which `Suggestions.best` is the best.
     Raises:
         ConfigError: the store has another search of this name, or this machine cannot do what `resources` ask.
+        RunError: Ray or Tune stopped, and cannot go on; the same call does.
         LeaseError: another driver runs this search.
         StoreError: the store cannot be read or written; the same call goes on once it can.
     """
@@ -58,21 +58,21 @@ def search(
 def _train(suggestions: Suggestions, objects: Objects, held: str, resources: Resources, console: Console) -> None:
     """Trains suggestions until all have ended; `held` is the lease of the search."""
     store, space = suggestions.store, suggestions.space
-    slots, context = start_session(resources, space.models(), space.suggestions, store, held, objects)
+    session = start_session(resources, space.models(), space.suggestions, store, held, objects, console)
     left = len(suggestions.waiting) + max(0, space.suggestions - len(suggestions.rows))
-    console.print(f"{left} suggestions of {space.seeds} networks each to come, {slots.n} at a time")
+    console.print(f"{left} suggestions of {space.seeds} networks each to come, {session.slots.n} at a time")
     with SearchProgress(suggestions, console) as progress:
         driver = _Driver(suggestions, progress)
         while not driver.finished:
-            run_on_tune(
-                tune.with_parameters(_trainable, context=context),
-                slots,
+            session.run(
+                _trainable,
+                {"context": session.context},
                 driver,
                 search_alg=_Source(driver),
                 scheduler=_Pruner(driver),
                 num_samples=-1,
                 # a cluster can grow; Tune asks for one suggestion more than there is room for
-                max_concurrent_trials=None if resources.address else slots.n,
+                max_concurrent_trials=None if resources.address else session.slots.n,
             )
     if driver.unwritten:
         raise driver.unwritten
@@ -81,7 +81,7 @@ def _train(suggestions: Suggestions, objects: Objects, held: str, resources: Res
 def _trainable(config: Mapping[str, Any], context: RunContext) -> None:
     from study.searching.worker import run_suggestion
 
-    run_suggestion(context, config["suggestion"], tune.report)
+    reporting_errors(run_suggestion, context, config["suggestion"])
 
 
 class _Driver(Retrying):
@@ -90,6 +90,7 @@ class _Driver(Retrying):
     def __init__(self, suggestions: Suggestions, progress: SearchProgress):
         super().__init__(progress)
         self.suggestions = suggestions
+        self._given_out: set[int] = set()
         self.unwritten: StoreError | None = None
         """Why a row could not be written; the next driver learns from the store what the row would have said."""
 
@@ -103,10 +104,13 @@ class _Driver(Retrying):
         if self.unwritten:
             return None
         try:
-            return self.suggestions.take_next()
+            suggestion = self.suggestions.take_next()
         except StoreError as error:
             self.unwritten = error
             return None
+        if suggestion is not None:
+            self._given_out.add(suggestion.number)
+        return suggestion
 
     def take_report(self, number: int, report: Mapping[str, Any]) -> bool:
         """Takes what a worker reports; returns whether the suggestion is to be stopped there."""
@@ -121,16 +125,21 @@ class _Driver(Retrying):
         return self.unwritten is not None
 
     def try_again(self, index: int) -> None:
+        self._given_out.discard(index)
         self.suggestions.put_back(index)
 
-    def give_up(self, index: int, reason: str, error: Exception | None) -> None:
+    def take_back(self) -> None:
+        for index in sorted(self._given_out - self.ended, reverse=True):
+            self.try_again(index)
+
+    def give_up(self, index: int, failure: Failure) -> None:
         try:
-            if isinstance(error, StoreError):  # which says nothing about the suggestion
-                raise error
-            self.suggestions.give_up(index, reason)
+            if failure.of_store:
+                raise StoreError(failure.reason)
+            self.suggestions.give_up(index, failure.reason)
         except StoreError as error:
             self.unwritten = error
-        self._progress.ended(index, reason)
+        self._progress.ended(index, failure.reason)
 
 
 class _Source(Searcher):

@@ -95,16 +95,16 @@ def test_run_trains_on_when_a_checkpoint_is_torn(tiny: Run) -> None:
     assert tiny.store.checkpoints() == set()
 
 
-def test_failed_pack_leaves_completed_rows_alone(tiny: Run, tmp_path: Path) -> None:
+def test_failed_pack_leaves_completed_rows_alone(tiny: Run) -> None:
     before = tiny.rows()
     done = next(t for t in tiny.trials if t.trial_id in before)
     job = RunContext(tiny.store.uri, "no-lease", glyphs(), {}, "cpu", 1, 60.0)
     callback = _PackRetries([Pack((done,))], job, tiny.store, Progress([Pack((done,))], Console(quiet=True)))
-    (tmp_path / "error.txt").write_text("disk full\n")
-    gone = {"config": {"index": 0}, "error_file": str(tmp_path / "error.txt"), "pickled_error_file": None}
+    trial = cast(TuneTrial, SimpleNamespace(config={"index": 0}, trial_id="0", num_failures=1))
     for _ in range(RETRIES + 1):
-        callback.on_trial_error(0, [], cast(TuneTrial, SimpleNamespace(**gone)))
-    assert tiny.rows() == before
+        callback.on_trial_result(0, [], trial, {"error": "OSError: disk full", "of_store": False})
+        callback.on_trial_error(0, [], trial)
+    assert callback.left() == [] and tiny.rows() == before
 
 
 def test_pack_is_not_trained_again_when_a_lost_worker_has_ended_it(tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,76 @@
+"""What Ray keeps on this machine, open to its owner alone: a temporary folder and the token of the cluster.
+
+Ray makes both readable for everyone, and it runs what it finds in the folder: whoever can write there is its owner.
+"""
+
+import os
+import secrets
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from esbn_core.errors import ConfigError
+
+SOCKET_BYTES = 103  # of the path of a Unix socket; 107 on Linux
+IN_FOLDER_BYTES = 68  # of it, for Ray's /ray/session_2026-11-27_23-16-47_565084_1234567/sockets/plasma_store
+FOLDER_BYTES = SOCKET_BYTES - IN_FOLDER_BYTES
+FREE_BYTES = 50 * 2**20  # logs of a long run
+
+
+def private_folder() -> str:
+    """Makes an empty folder that nobody else may enter, with a path that leaves room for Ray's sockets.
+
+    Raises:
+        ConfigError: there is no place for it.
+    """
+    chosen = os.environ.get("TMPDIR", "")
+    for parent in filter(None, dict.fromkeys((chosen, "/tmp", "/var/tmp"))):
+        with suppress(OSError):
+            if shutil.disk_usage(parent).free < FREE_BYTES:
+                continue
+            folder = tempfile.mkdtemp(prefix="esbn-", dir=os.path.abspath(parent))  # of mode 0700
+            if len(os.fsencode(folder)) <= FOLDER_BYTES:
+                return folder
+            os.rmdir(folder)
+    raise ConfigError(
+        f"TMPDIR={chosen!r}: Ray needs a temporary folder, and neither this one nor /tmp and /var/tmp will do; set "
+        f"TMPDIR to a folder that you can write to, with {FREE_BYTES // 2**20} MB free and a path of at most "
+        f"{FOLDER_BYTES - len('/esbn-12345678')} bytes"
+    )
+
+
+def protect_token(create: bool) -> None:
+    """Takes other users' right to read Ray's token.
+
+    Args:
+        create: make a token if there is none; otherwise Ray makes one that everyone can read.
+    Raises:
+        ConfigError: the token cannot be written, or stays readable.
+    """
+    if "RAY_AUTH_TOKEN" in os.environ:
+        return  # and no file
+    try:
+        path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+        if create and not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _create(path)
+        if path.exists() and path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except (OSError, RuntimeError) as error:  # the latter: there is no home
+        raise ConfigError(
+            f"Ray's token cannot be kept from other users ({error}); set RAY_AUTH_TOKEN_PATH to a file in a folder "
+            "of yours"
+        ) from None
+
+
+def _create(path: Path) -> None:
+    """Writes a new token, all of it or nothing; leaves one alone that another run has just written."""
+    descriptor, unnamed = tempfile.mkstemp(dir=path.parent)  # of mode 0600
+    try:
+        with open(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        with suppress(FileExistsError):
+            os.link(unnamed, path)
+    finally:
+        os.unlink(unnamed)

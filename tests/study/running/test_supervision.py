@@ -1,0 +1,192 @@
+"""Real runs that are stopped, lose whoever reads what they print, or lose parts of Ray: how they end and what they say.
+
+Faults that strike at a random moment are in test_survival.py.
+"""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from runs import Run, descendants, wait_for
+
+from study.running.console import LastingConsole
+
+pytestmark = pytest.mark.slow
+
+STUDY = """
+name: supervised
+question: Does a run end as it should?
+grids:
+  - arms: [{updates: 60, n_test: 20, encoder: mlp}]
+    conditions: {same_different: [95, 98]}
+    seeds: 1
+"""
+COMMAND = ("run", "study.yaml", "--pack", "1", "--checkpoint-seconds", "0.2")
+TRAINED = "2 trials: 2 completed, 0 failed, 0 missing"
+
+
+@pytest.fixture
+def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where runs put their temporary folders; a path that is short enough for Ray."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
+@pytest.fixture
+def run(tmp_path: Path, scratch: Path) -> Run:
+    return Run(tmp_path, STUDY)
+
+
+def training(run: Run) -> bool:
+    """Whether a pack has got so far that it is in a checkpoint."""
+    return Path(run.store.root).exists() and bool(run.store.checkpoints())
+
+
+def processes(driver: subprocess.Popen[str], what: str = "") -> list[int]:
+    return [pid for pid, command in descendants(driver.pid) if what in command.split()[0]]
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 30
+    while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
+        time.sleep(0.1)
+
+
+def assert_trained(run: Run) -> None:
+    assert {row["status"] for row in run.rows().values()} == {"completed"} and len(run.rows()) == 2
+    assert run.store.checkpoints() == set() and run.store.leases() == {}
+
+
+@pytest.mark.parametrize("sent", [[signal.SIGTERM], [signal.SIGINT] * 3], ids=["SIGTERM", "Ctrl-C thrice"])
+def test_run_that_is_stopped_says_so_once_and_leaves_nothing(
+    sent: list[signal.Signals], run: Run, scratch: Path
+) -> None:
+    driver = run.start(*COMMAND)
+    wait_for(lambda: training(run), driver)
+    ours = processes(driver)
+    (folder,) = scratch.glob("esbn-*")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for number in sent:
+        driver.send_signal(number)
+        time.sleep(0.3)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 128 + sent[0], output
+    assert output.splitlines()[-1] == "Stopped. The same command goes on from what is in the store."
+    assert output.count("Stopped") == 1 and "Traceback" not in output and "***" not in output
+    wait_until_gone(ours)
+    assert list(scratch.glob("esbn-*")) == [] and run.store.leases() == {}
+
+
+def close_pipe(run: Run) -> tuple[int, str]:
+    driver = run.start(*COMMAND)
+    assert driver.stdout
+    first = driver.stdout.readline()
+    driver.stdout.close()
+    return driver.wait(200), first
+
+
+def hang_up(run: Run) -> tuple[int, str]:
+    driver = run.start(*COMMAND)
+    wait_for(lambda: training(run), driver)
+    for pid in [driver.pid, *processes(driver)]:  # as a terminal does
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGHUP)
+    output, _ = driver.communicate(timeout=200)
+    assert f"Hung up; the run goes on. `kill {driver.pid}` stops it." in output and TRAINED in output
+    return driver.returncode, output
+
+
+def close_terminal(run: Run) -> tuple[int, str]:
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(run.folder)
+        os.execv(Path(sys.executable).with_name("esbn"), ["esbn", *COMMAND])
+    while not training(run):
+        os.read(terminal, 2**16)  # a display that nobody reads would wait
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), ""
+
+
+@pytest.mark.parametrize("lose", [close_pipe, hang_up, close_terminal], ids=lambda lose: lose.__name__)
+def test_run_goes_on_when_nobody_reads_what_it_prints(lose: Callable[[Run], tuple[int, str]], run: Run) -> None:
+    code, output = lose(run)
+    assert code == 0, output
+    assert_trained(run)
+
+
+@pytest.mark.parametrize("process", ["gcs_server", "raylet/raylet"])
+def test_run_starts_ray_again_when_it_has_died(process: str, run: Run, scratch: Path) -> None:
+    driver = run.start(*COMMAND)
+    wait_for(lambda: training(run), driver)
+    ours = processes(driver)
+    for pid in processes(driver, process):
+        os.kill(pid, signal.SIGKILL)
+    output, _ = driver.communicate(timeout=200)
+    assert driver.returncode == 0, output
+    assert "Ray Tune stopped (its processes have died or cannot be reached); it is started again" in output
+    assert TRAINED in output and "Traceback" not in output
+    assert_trained(run)
+    wait_until_gone(ours)
+    assert list(scratch.glob("esbn-*")) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a disk, which only root may do")
+def test_run_goes_on_when_its_temporary_folder_is_full(run: Run, scratch: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "none", str(scratch)], check=True)
+    try:
+        driver = run.start(*COMMAND)
+        wait_for(lambda: training(run), driver)
+        with suppress(OSError), open(scratch / "filler", "wb", buffering=0) as filler:
+            while filler.write(b"x" * 4096):
+                pass
+        output, _ = driver.communicate(timeout=200)
+    finally:
+        subprocess.run(["umount", "--lazy", str(scratch)], check=True)
+    assert driver.returncode == 0, output
+    assert TRAINED in output and "Traceback" not in output
+    assert_trained(run)
+
+
+@pytest.mark.parametrize("device", ["/dev/full", "closed pipe"])
+def test_console_falls_silent_when_it_cannot_print(device: str) -> None:
+    readable, writable = os.pipe()
+    os.close(readable)
+    with open("/dev/full" if device == "/dev/full" else writable, "w") as file:
+        console = LastingConsole(file=file)
+        for _ in range(3):
+            console.print("more than nobody reads")
+        file.write("and what is printed without it")
+    with suppress(OSError):
+        os.close(writable)
+
+
+def test_run_error_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray is killed whenever it trains."""
+    driver = run.start(*COMMAND)
+    while driver.poll() is None:
+        if training(run):
+            for pid in processes(driver, "gcs_server"):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(0.2)
+    output, _ = driver.communicate()
+    assert driver.returncode == 1
+    assert re.search(
+        r"^Error: Ray Tune stopped \(.*\).*; results are stored, and the same command goes on from them$",
+        output,
+        re.MULTILINE,
+    ), output
+    assert "Traceback" not in output
+    code, output = run.finish(*COMMAND)
+    assert code == 0 and TRAINED in output, output
