@@ -67,7 +67,7 @@ def restore(
     return position
 
 
-def _check(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor], sound: Sequence[int]) -> None:
+def _check(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor], sound: list[int]) -> None:
     """Raises `CheckpointError` unless there is a tensor for each parameter, both its moments or none, and nothing else.
 
     Args:

@@ -124,15 +124,15 @@ def lease(store: Store, trials: Collection[str]) -> Iterator[str]:
 def _renewed(store: Store, name: str, own: Lease) -> Iterator[None]:
     """Renews a lease while the block runs, and interrupts the block, as Ctrl-C would, once the lease is gone."""
     over, lost = threading.Event(), threading.Event()
-    holder = threading.current_thread()
+    holder = threading.get_ident()
 
     def renew() -> None:
         while not over.wait(RENEW_SECONDS):
             with suppress(StoreError):  # a full disk or a lost network, perhaps for a moment
                 if not store.has_lease(name):
                     lost.set()
-                    if holder is threading.main_thread():  # the only one that can be interrupted
-                        signal.pthread_kill(holder.ident, signal.SIGINT)
+                    if holder == threading.main_thread().ident:  # the only one that can be interrupted
+                        signal.pthread_kill(holder, signal.SIGINT)
                     return
                 store.write_lease(name, own.text())
 
