@@ -49,7 +49,7 @@ def _searches(store: Store) -> Table:
         mine = [row for row in rows if row["search"] == about["search"]]
         states = [row["status"] for row in mine]
         counts = (str(states.count(state)) for state in ("completed", "pruned", "failed", "running"))
-        best = max((row["accuracy"] for row in mine if row["status"] == "completed"), default=None)
+        best = max((row["accuracy"] for row in mine if row["status"] == "completed" and row["accuracy"]), default=None)
         table.add_row(
             about["search"], str(about["suggestions"]), *counts, "-" if best is None else f"{100 * best:.1f} %"
         )
@@ -68,7 +68,8 @@ def _checkpoints(store: Store, planned: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _latest(ended: dict[str, dict[str, Any]]) -> list[str]:
-    rows = sorted(ended.values(), key=lambda row: row["finished_at"], reverse=True)[:LATEST]
+    known = [row for row in ended.values() if row["finished_at"]]
+    rows = sorted(known, key=lambda row: row["finished_at"], reverse=True)[:LATEST]
     return [
         f"{row['finished_at']:%Y-%m-%d %H:%M} UTC: {_words(row)} seed {row['seed']}: "
         + (f"test accuracy {100 * row['test_accuracy']:.1f} %" if row["status"] == "completed" else "failed")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,15 @@ UNIQUE = {
     "keys": [KEY, "split", "problem", "step"],
 }
 """Columns that no two rows of a table share."""
+REQUIRED = {
+    **UNIQUE,
+    "objects": ["images_hash", "object"],
+    "plans": ["study", "planned_at", KEY, "task", "withheld", "arm", "seed"],
+    "searches": ["search"],
+    "suggestions": ["search", "suggestion", "status"],
+    "rungs": ["search", "suggestion", "update"],
+}
+"""Columns that every row of a table has."""
 ONE_ROW = ("trials", "external")
 STATUS = ("completed", "failed")
 JUDGED = ("status", "failure", "test_accuracy")
@@ -49,34 +58,35 @@ def file_fault(table: str, name: str | None, metadata: pq.FileMetaData) -> str |
     for field in TABLES[table]:
         if field.name in there.names and there.field(field.name).type != field.type:
             return f"has {there.field(field.name).type} in column {field.name}, not {field.type}"
-    if not set(there.names) & set(TABLES[table].names):
-        return f"has no column of table {table}"
-    if table not in MERGEABLE or name is None or (table not in ONE_ROW and not metadata.num_rows):
+    extremes = {}
+    for column in REQUIRED[table]:
+        if column not in there.names:
+            return f"has no column {column}"
+        extremes[column] = _extremes(metadata, column)
+        if None in extremes[column]:
+            return f"has rows without {column}"
+    if table not in MERGEABLE or name is None:
         return None
-    if KEY not in there.names:
-        return f"has no column {KEY}"
-    ids = list(_extremes(metadata, KEY))
-    if strange := {str(i) for i in ids} - {name}:
+    if strange := {str(value) for value in extremes[KEY]} - {name}:
         return f"has rows of {min(strange)!r}, not of its name"
     if table in ONE_ROW and metadata.num_rows != 1:
         return f"has {metadata.num_rows} rows, not one"
-    if table == "curves":
-        updates = list(_extremes(metadata, "update"))
-        if None not in updates and metadata.num_rows > (max(updates) - min(updates)) // CURVE_STEP + 1:
-            return "has rows twice"
+    updates = extremes.get("update")
+    if updates and metadata.num_rows > (max(updates) - min(updates)) // CURVE_STEP + 1:
+        return "has rows twice"
     return None
 
 
-def _extremes(metadata: pq.FileMetaData, column: str) -> Iterable[Any]:
-    """Yields the least and the greatest value of a column in each row group; None where they are unknown."""
+def _extremes(metadata: pq.FileMetaData, column: str) -> list[Any]:
+    """Returns the least and the greatest value of a column in each row group; None where some are null or unknown."""
     names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-    at = names.index(column)
+    values: list[Any] = []
     for group in range(metadata.num_row_groups):
-        statistics = metadata.row_group(group).column(at).statistics
-        if statistics is None or statistics.null_count or not statistics.has_min_max:
-            yield None
-        else:
-            yield from (statistics.min, statistics.max)
+        if metadata.row_group(group).num_rows:
+            statistics = metadata.row_group(group).column(names.index(column)).statistics
+            known = statistics is not None and statistics.has_min_max and not statistics.null_count
+            values += [statistics.min, statistics.max] if known else [None]
+    return values
 
 
 def later_columns(table: str, metadata: pq.FileMetaData) -> set[str]:
