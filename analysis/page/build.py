@@ -137,7 +137,7 @@ def _printed(report: Callable[[], str]) -> Markup:
     try:
         return Markup(report())
     except AnalysisError as error:
-        return Markup("<p>{}.</p>").format(error)
+        return Markup("<p>{}.</p>").format(printable(str(error)))
 
 
 def _compared(frame: pd.DataFrame, study: str, baseline: str) -> str:

@@ -20,7 +20,7 @@ from analysis.page.figures import legend, on_dark
 from study.cli.main import main
 from study.store.store import Store
 
-HOSTILE = '</script><img src=x onerror="alert(1)">'
+HOSTILE = '</script><img src=x onerror="alert(1)">\x9b31m\u202e'
 ARMS = ("baseline", "encoder=mlp", "tcn=none", "model=corelnet", "model=lstm")
 
 
@@ -107,6 +107,9 @@ def test_page_names_the_commands_that_make_it(results: str, text: str) -> None:
 def test_page_escapes_what_users_name(text: str) -> None:
     assert HOSTILE not in text
     assert "<img" not in text
+    said = re.sub(r"<(style|script).*?</\1>", "", text, flags=re.DOTALL).replace("\n", "")
+    assert said.isprintable()
+    assert said.count(r"\x9b31m\u202e") == 2  # the question and the failure
     assert "Does &lt;/script&gt;" in text
 
 

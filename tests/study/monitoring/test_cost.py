@@ -77,6 +77,36 @@ def test_measured_speed_is_kept_and_not_measured_again(cache: Path) -> None:
     assert len(told) == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "{",
+            "[]",
+            "1",
+            '{"a": 1}',
+            '{"a": {"speed": [1, 2]}}',
+            '{"a": {"speed": [1], "measured_at": "2026-01-01"}}',
+        ),
+        *('{"a": {"speed": [1, 2], "measured_at": "now"}}', "[" * 100_000, '{"a":' * 100_000, "9" * 5_000),
+    ],
+    ids=lambda text: text[:50],
+)
+def test_kept_speeds_that_are_none_are_refused(cache: Path, text: str) -> None:
+    cache.parent.mkdir()
+    cache.write_text(text)
+    with pytest.raises(ConfigError, match="speeds.json' does not hold what was measured; delete it to measure anew"):
+        cost.estimate(trials({}), glyphs(), ignore)
+
+
+def test_speeds_that_cannot_be_kept_name_another_place(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.parent.write_text("in the way")
+    monkeypatch.setattr(cost._Speeds, "_measured", lambda self, config: Speed(0.01, 0.001))
+    with pytest.raises(ConfigError, match="cannot be written: .*; name another folder with XDG_CACHE_HOME"):
+        cost.estimate(trials({}), glyphs(), ignore)
+
+
 def test_measured_speed_grows_with_the_batch() -> None:
     (trial,) = trials({"model": "rn", "encoder": "random"})
     images = glyphs().scale()
