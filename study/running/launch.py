@@ -1,12 +1,14 @@
 """Launch of packs on Ray Tune, and the rows of those that are given up."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import ray
 from ray import tune
 from ray.exceptions import RayError
+from ray.tune.experiment import Trial as TuneTrial
 from rich.console import Console
 
 from esbn_core.errors import ConfigError
@@ -21,8 +23,12 @@ from study.running.ray_session import Slots, start_session
 from study.running.resources import PACK_ON_CPU, PACK_ON_GPU, Resources
 from study.running.retries import INDEX, Failure, Retrying, reporting_errors
 from study.running.run_context import RunContext
+from study.store.compact import merge_ended
 from study.store.errors import StoreError
 from study.store.store import Store
+
+MERGED_TOGETHER = 500
+"""Trials whose files a run merges once they have ended, so that a large study is read as fast as a small one."""
 
 
 def launch(
@@ -79,11 +85,12 @@ def _trainable(config: dict[str, Any], packs: list[Pack], context: RunContext) -
 
 
 class _PackRetries(Retrying):
-    """Writes the rows of packs that are tried no more."""
+    """Writes the rows of packs that are tried no more, and merges the files of those that have ended."""
 
     def __init__(self, packs: Sequence[Pack], context: RunContext, store: Store, progress: Progress):
         super().__init__(progress)
         self._packs, self._context, self._store = packs, context, store
+        self._unmerged: set[str] = set()
         self.unwritten: StoreError | None = None
         """Why the rows of a failed pack could not be written; the pack is missing then, and trained again."""
 
@@ -96,6 +103,14 @@ class _PackRetries(Retrying):
 
     def take_back(self) -> None:
         pass  # they are left
+
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        super().on_trial_complete(iteration, trials, trial, **info)
+        self._unmerged.update(planned.trial_id for planned in self._packs[trial.config[INDEX]].trials)
+        if len(self._unmerged) >= MERGED_TOGETHER:
+            with suppress(StoreError):  # they stay as they are, which is slower to read and no loss
+                merge_ended(self._store, self._unmerged)
+            self._unmerged.clear()
 
     def give_up(self, index: int, failure: Failure) -> None:
         try:

@@ -46,6 +46,17 @@ def compact(store: Store, tell: Callable[[str], None]) -> None:
                 tell(f"{table}: {before:,} files, now {_count(store, table):,}")
 
 
+def merge_ended(store: Store, trials: Collection[str]) -> None:
+    """Merges the files of trials that have ended under a lease of the caller, and no others.
+
+    Raises:
+        StoreError: the store cannot be written, or a later version of this project wrote into it.
+    """
+    for table in MERGEABLE:
+        there = store.names(table)
+        merge(store, table, there.intersection(trials), there.difference(trials))
+
+
 def merge(store: Store, table: str, ended: set[str], kept: Collection[str]) -> None:
     """Merges the files of ended trials, on which the caller has a lease.
 

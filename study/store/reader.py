@@ -7,6 +7,7 @@ warning; whatever was read goes on without it. A trial whose row was in it is mi
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 import pyarrow as pa
@@ -26,9 +27,18 @@ Answer = TypeVar("Answer")
 REQUESTS = 16
 """Files that are opened or deleted at a time; those of a bucket take a while each."""
 CHUNK = 500  # files that are read together: their footers are in memory until all of them are read
+MANY = 2000  # small files of a table; from here on, reading them takes seconds
 TORN = "is not a whole Parquet file"
 
 log = logging.getLogger(__name__)
+
+
+@cache
+def _suggest_compacting(uri: str) -> None:
+    """Says once that many small files make reading slow."""
+    log.warning(
+        "%s has thousands of small files, which are slow to read; `esbn compact --results %s` merges them", uri, uri
+    )
 
 
 class _SetAsideError(OSError):
@@ -115,6 +125,8 @@ class Reader:
         wanted = None if names is None else frozenset(names)
         whole = [info for name, info in files.single.items() if wanted is None or name in wanted]
         self._verify(table, whole)
+        if len(whole) > MANY:
+            _suggest_compacting(self.uri)
         paths, parts = [info.path for info in whole], []
         for file in files.merged:
             here = file.names if wanted is None else file.names & wanted

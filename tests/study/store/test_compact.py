@@ -15,7 +15,8 @@ from s3 import bucket_uri
 
 import analysis
 from study.store import compact as compaction
-from study.store.compact import compact
+from study.store import reader
+from study.store.compact import compact, merge_ended
 from study.store.errors import LeaseError, StoreError
 from study.store.lease import lease
 from study.store.names import KEY
@@ -116,6 +117,31 @@ def test_compaction_leaves_trials_alone_that_a_run_has_or_that_have_not_ended(st
         assert set(store.files("trials").single) == {"b"}
         assert set(store.files("curves").single) == {"b", "unfinished"}
     assert set(store.read("curves", [KEY])[KEY].to_pylist()) == {*IDS, "unfinished"}
+
+
+def test_run_merges_its_own_ended_trials_and_no_others(store: Store) -> None:
+    merge_ended(store, {"a", "b"})
+    first = merged(store, "trials")
+    assert len(first) == len(merged(store, "curves")) == 1
+    assert set(store.files("trials").single) == set(store.files("curves").single) == {"c"}
+    write(store, "d")
+    merge_ended(store, {"c", "d"})
+    assert store.files("trials").single == {}
+    assert merged(store, "trials")[:1] == first  # what it merged before stays
+    assert accuracies(store) == dict.fromkeys([*IDS, "d"], 0.5)
+
+
+def test_reader_of_many_small_files_suggests_to_compact_them_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reader, "MANY", 2)
+    for _ in range(2):
+        Store(store.uri).read("trials")
+    assert [f"`esbn compact --results {store.uri}`" in text for text in caplog.messages] == [True]
+    compact(store, silent)
+    caplog.clear()
+    Store(store.uri).read("trials")
+    assert not caplog.messages
 
 
 def test_compaction_is_refused_while_another_is_at_work(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
