@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from esbn_core.errors import ConfigError
 from esbn_core.files import read_file
+from esbn_core.printable import printable
 
 SIZE = 32  # pixels a side
 _FONT_SIZE = 34  # gives about the ink of the paper's images
@@ -82,7 +83,7 @@ def from_folder(folder: str | Path) -> Objects:
     repeated = len(paths) - len(np.unique(pixels_NHW, axis=0))
     if repeated:
         raise ConfigError(f"images={str(folder)!r} holds {repeated} images that repeat another; objects must differ")
-    return Objects(pixels_NHW, tuple(path.name for path in paths))
+    return Objects(pixels_NHW, tuple(printable(path.name) for path in paths))
 
 
 def _grey(path: Path) -> np.ndarray:

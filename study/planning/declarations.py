@@ -11,6 +11,7 @@ from ablations import REGISTRY, SPACES, Grid, Parameter, SearchSpace, Study
 from esbn_core.errors import ConfigError
 from esbn_core.files import read_text
 from esbn_core.own_model import importable
+from esbn_core.printable import printable
 from esbn_core.vocabulary import TUNED
 from esbn_core.yaml_files import read_yaml
 
@@ -50,6 +51,7 @@ def _find(
         raise ConfigError(f"{what}={name!r} is unknown; {hint} A {what} of your own is a .py or .yaml file")
     with importable(path.parent.resolve()):  # where modules of the user's own models are
         declared = _from_python(what, path, kind) if path.suffix == ".py" else _from_yaml(what, path, parse)
+    _refuse_odd_text(path, dataclasses.asdict(declared))
     if TUNED in declared.name:
         raise ConfigError(
             f"{path}: name={declared.name!r} has -tuned in it, as what `esbn run --tuned` makes; choose another"
@@ -78,11 +80,27 @@ def _from_python(what: str, path: Path, kind: type[Declared]) -> Declared:
 
 def _from_yaml(what: str, path: Path, parse: Callable[[Path, Any], Declared]) -> Declared:
     content = read_yaml(path, what)
+    _refuse_odd_text(path, content)
     try:
         return parse(path, content)
     except ConfigError as error:
         text = str(error)
         raise ConfigError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from None
+
+
+def _refuse_odd_text(path: Path, about: Any, keep: str = "") -> None:
+    """Refuses what no setting is called, and text that no result may hold: control characters."""
+    if isinstance(about, Mapping):
+        for name, value in about.items():
+            if not isinstance(name, str):
+                raise ConfigError(f"{path}: {name!r} cannot be the name of anything; write a word")
+            _refuse_odd_text(path, name)
+            _refuse_odd_text(path, value, keep="\n\t" if name == "question" else keep)
+    elif isinstance(about, list | tuple):
+        for value in about:
+            _refuse_odd_text(path, value, keep)
+    elif isinstance(about, str) and printable(about, keep) != about:
+        raise ConfigError(f"{path}: {about!r} has control characters; write it without them")
 
 
 def _study(path: Path, content: Any) -> Study:

@@ -68,7 +68,9 @@ def test_read_text_takes_every_mark_and_line_end(tmp_path: Path, data: bytes) ->
     assert read_text(tmp_path / "input", "file") == "a\nb\n"
 
 
-@pytest.mark.parametrize("data", ["na\u00efve".encode("latin-1"), "select".encode("utf-16"), b"a\0", b"\xed\xa0\x80", b"\x80"])
+@pytest.mark.parametrize(
+    "data", ["na\u00efve".encode("latin-1"), "select".encode("utf-16"), b"a\0", b"\xed\xa0\x80", b"\x80"]
+)
 def test_read_text_names_the_byte_that_is_not_utf8(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "input").write_bytes(data)
     with pytest.raises(ConfigError, match=r"input' is not UTF-8 text \(byte \d: .*\); save it as UTF-8"):

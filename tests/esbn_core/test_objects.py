@@ -1,10 +1,12 @@
 """The object images: the paper's characters, and folders of the user's own."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from esbn_core.errors import ConfigError
 from esbn_core.objects import Objects, from_folder, glyphs
@@ -151,4 +153,36 @@ def test_from_folder_refuses_images_that_repeat(tmp_path: Path) -> None:
     for name, shade in (("a", 0), ("b", 1), ("c", 0), ("d", 0)):
         save(tmp_path / f"{name}.png", shade=shade)
     with pytest.raises(ConfigError, match="2 images that repeat another"):
+        from_folder(tmp_path)
+
+
+def test_from_folder_shows_what_cannot_be_printed_of_a_name(tmp_path: Path) -> None:
+    for shade, name in enumerate((b"\x1b[31m.png", b"caf\xe9.png", "caf\u00e9.png".encode())):
+        save(tmp_path / "a.png", shade=shade)
+        os.rename(tmp_path / "a.png", os.path.join(os.fsencode(tmp_path), name))
+    assert from_folder(tmp_path).names == (r"\x1b[31m.png", "caf\u00e9.png", r"caf\udce9.png")
+
+
+def test_from_folder_reads_no_more_than_an_image_may_have(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", size=(12_000, 12_000), mode="1")
+    with pytest.raises(ConfigError, match="12000 x 12000 pixels; 32 x 32 are needed"):
+        from_folder(tmp_path)
+    save(tmp_path / "a.png")
+    os.truncate(tmp_path / "a.png", 2**30)
+    with pytest.raises(ConfigError, match="more than 1,048,576 bytes"):
+        from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_from_folder_refuses_a_transparent_colour(tmp_path: Path, mode: str) -> None:
+    Image.new(mode, (32, 32)).save(tmp_path / "a.png", transparency=0 if mode == "L" else (0, 0, 0))
+    with pytest.raises(ConfigError, match=f"mode {mode} with transparency; 8-bit grey or RGB"):
+        from_folder(tmp_path)
+
+
+def test_from_folder_refuses_an_image_whose_text_is_too_long(tmp_path: Path) -> None:
+    text = PngInfo()
+    text.add_text("comment", "x" * 2**22, zip=True)
+    Image.new("L", (32, 32)).save(tmp_path / "a.png", pnginfo=text)
+    with pytest.raises(ConfigError, match="a.png cannot be read as PNG"):
         from_folder(tmp_path)
