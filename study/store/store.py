@@ -136,9 +136,9 @@ class Store(Reader):
         """Raises `LeaseError` if the lease under which this process writes is gone."""
         if self.lease is not None and not self.has_lease(self.lease):
             raise LeaseError(
-                f"leases/{self.lease}.json of {self.uri}, the lease of this run, is gone: this run stood still and "
-                "another run has taken over its trials, so this one writes nothing more; wait for the other, then run "
-                "the same command again for what is left"
+                f"leases/{self.lease}.json of {self.uri}, the lease of this run, is gone: another run has taken over "
+                "its trials while this one stood still, or somebody has deleted the file; this run writes nothing "
+                "more, and the same command goes on with what is left once the other run has ended"
             )
 
     def drop_lease(self, name: str) -> None:

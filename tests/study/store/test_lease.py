@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from runs import descendants
 from s3 import bucket_uri
 
 from study.store import lease as leases
@@ -267,16 +268,36 @@ def test_run_that_lost_its_lease_stops_and_does_not_bring_it_back(store: Store) 
         loser.send_signal(signal.SIGSTOP)
         store.drop_lease(name)
         loser.send_signal(signal.SIGCONT)
-        assert "is gone: this run stood still and another run has taken over its trials" in says(loser)
+        assert "is gone: another run has taken over its trials while this one stood still" in says(loser)
         assert loser.wait(10) == 0
     assert store.leases() == {}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a space of process ids, which only root may do")
+def test_run_of_another_machine_that_stood_still_is_taken_over_and_stops(disk: Store) -> None:
+    elsewhere = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]  # to leases, another machine
+    command = [*elsewhere, sys.executable, "-c", LOSER, disk.uri, "a"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert says(other) == "held"
+        ((pid, _),) = descendants(other.pid)
+        os.kill(pid, signal.SIGSTOP)
+        (path,) = Path(disk.root, "leases").iterdir()
+        with pytest.raises(LeaseError, match="forgotten after 60 s"), lease(disk, ["a"]):
+            pass
+        date(path, -61)
+        with lease(disk, ["a"]) as name:
+            os.kill(pid, signal.SIGCONT)
+            assert "another run has taken over" in says(other)
+            assert other.wait(10) == 0
+            assert set(disk.leases()) == {name}
+            disk.save_checkpoint("pack", b"of the run that took over")
+
+
 def test_nothing_is_written_under_a_lease_that_is_gone(store: Store) -> None:
     store.save_checkpoint("pack", b"mine")
-    row = {"trial_id": "a", "status": "completed"}
+    row = {"trial_id": "a", "status": "completed", "test_accuracy": 0.5}
     with pytest.raises(LeaseError, match="another run has taken over"), lease(store, ["a"]) as name:
-        store.write("curves", "a", [{"trial_id": "a", "update": 0}])
+        store.write("curves", "a", [{"trial_id": "a", "update": 0, "loss": 0.7, "accuracy": 0.5}])
         Store(store.uri).drop_lease(name)
         for write in (
             lambda: store.write("trials", "a", [row]),
