@@ -9,6 +9,7 @@ from rich.text import Text
 from esbn_core.files import write_file
 from study.cli.console import console
 from study.cli.options import path_option
+from study.cli.output import answer
 
 
 @click.group()
@@ -65,11 +66,11 @@ def roles_command(source: Path, results: str, only_print: bool) -> None:
 
     of_file, bucket = read_aws(source), bucket_of(results)
     if only_print:
-        click.echo(json.dumps({"trust": TRUST, "policies": policies(of_file, bucket, "ACCOUNT")}, indent=2))
+        answer(json.dumps({"trust": TRUST, "policies": policies(of_file, bucket, "ACCOUNT")}, indent=2) + "\n")
         return
     make(of_file, bucket)
     for profile in policies(of_file, bucket, ""):
-        click.echo(profile)
+        answer(f"{profile}\n")
 
 
 @cluster.command("local")
@@ -93,4 +94,4 @@ def local(head: str, workers: tuple[str, ...], user: str, key: str, source: Path
         write_file(output, text.encode())
     except OSError as error:
         raise click.ClickException(f"output={str(output)!r} cannot be written: {error.strerror}") from None
-    click.echo(output)
+    answer(f"{output}\n")

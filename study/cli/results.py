@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from esbn_core.files import read_text, write_file
+from esbn_core.printable import printable
 from study.cli.console import console
 from study.cli.options import (
     ALPHA,
@@ -19,6 +20,7 @@ from study.cli.options import (
     path_option,
     study_name,
 )
+from study.cli.output import answer
 
 
 @click.command()
@@ -62,16 +64,16 @@ def query(
             'give one question, e.g. "select * from trials" or accuracy, or --file, --list, --schema'
         )
     asked = read_text(file, "file") if file else question(str(sql))
-    answer = render(ask(results, asked), kind)
+    printed = render(ask(results, asked), kind)
     if output:
         try:
-            write_file(output, answer.encode() if isinstance(answer, str) else answer)
+            write_file(output, printed.encode() if isinstance(printed, str) else printed)
         except OSError as error:
             raise click.ClickException(f"output={str(output)!r} cannot be written: {error.strerror}") from None
-    elif isinstance(answer, bytes):
+    elif isinstance(printed, bytes):
         raise click.UsageError("--format parquet needs --output FILE")
     else:
-        click.echo(answer, nl=False)
+        answer(printed)
 
 
 @click.command()
@@ -102,7 +104,7 @@ def table(study: str | None, results: str, as_tuned: bool, kind: str) -> None:
         printed = tuned.report(tuned_arms(results, study_name(study)), kind)
     else:
         printed = accuracy.report(accuracies(results, study_name(study)), kind)
-    click.echo(printed, nl=False)
+    answer(printed)
 
 
 @click.command()
@@ -129,7 +131,7 @@ def verdict(study: str, results: str, margin: float, alpha: float, strict: bool,
     from analysis.tables.reproduction import report
 
     frame = verdicts(load_study(results, study_name(study)), margin, alpha)
-    click.echo(report(frame, kind), nl=False)
+    answer(report(frame, kind))
     if set(frame["verdict"]) & ({DIFFERS, UNDECIDED} if strict else {DIFFERS}):
         raise SystemExit(1)
 
@@ -157,7 +159,7 @@ def compare(study: str, results: str, baseline: str, over_conditions: bool, kind
     name = study_name(study)
     frame = load_study(results, name)
     check_arms(frame, name, baseline)
-    click.echo((by_condition if over_conditions else by_seed)(frame, baseline, kind), nl=False)
+    answer((by_condition if over_conditions else by_seed)(frame, baseline, kind))
 
 
 @click.command()
@@ -176,7 +178,7 @@ def keys(study: str, results: str, kind: str) -> None:
     from analysis.findings.key_measures import by_step
     from analysis.tables.key_measures import report
 
-    click.echo(report(by_step(results, load_study(results, study_name(study))), kind), nl=False)
+    answer(report(by_step(results, load_study(results, study_name(study))), kind))
 
 
 @click.command()
@@ -193,7 +195,7 @@ def audit(study: str, results: str, kind: str) -> None:
     from analysis.tables.audit import report
 
     frame = audit_study(results, load_study(results, study_name(study)))
-    click.echo(report(frame, kind), nl=False)
+    answer(report(frame, kind))
     if not all(frame["passed"]):
         raise SystemExit(1)
 
@@ -212,7 +214,7 @@ def report(study: str, results: str, baseline: str, output: Path) -> None:
     """
     from analysis.page.build import write
 
-    click.echo(write(results, study_name(study), output, command=study, baseline=baseline))
+    answer(f"{write(results, study_name(study), output, command=study, baseline=baseline)}\n")
 
 
 @click.command()
@@ -240,11 +242,11 @@ def figures(study: str, results: str, output: Path, style: str) -> None:
     from analysis.figures.study import save_all
 
     if study == "paper":
-        paths = save_paper(results, output, style, lambda line: click.echo(line, err=True))
+        paths = save_paper(results, output, style, lambda line: click.echo(printable(line), err=True))
     else:
         paths = save_all(results, study_name(study), output, style)
     for path in paths:
-        click.echo(path)
+        answer(f"{path}\n")
 
 
 def _print_schema() -> None:

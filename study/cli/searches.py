@@ -10,6 +10,7 @@ from ablations import SPACES
 from esbn_core.config import arm_label
 from study.cli.console import console
 from study.cli.options import FIGURES, REPORT_FORMAT, RESOURCES, RESULTS, search_name
+from study.cli.output import answer
 from study.planning.declarations import find_space
 from study.running.resources import Resources
 
@@ -87,7 +88,7 @@ def search(
         from analysis.data.searches import export_optuna
 
         export_optuna(results, search_name(space), export)
-        return click.echo(export)
+        return answer(f"{export}\n")
     from study.searching import driver
     from study.searching.progress import outcome
     from study.store.store import Store
@@ -139,6 +140,6 @@ def importance(space: str, results: str, evaluator: str, update: int | None, out
 
     of_search = load_search(results, search_name(space))
     frame = importances(of_search, evaluator, update)
-    click.echo(report(of_search, frame, evaluator, update, kind), nl=False)
+    answer(report(of_search, frame, evaluator, update, kind))
     for path in save_all(of_search, frame, evaluator, update, output):
         click.echo(path, err=True)

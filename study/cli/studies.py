@@ -21,6 +21,7 @@ from study.cli.options import (
     STUDY,
     path_option,
 )
+from study.cli.output import answer
 from study.planning.declarations import find_space, find_study
 from study.planning.plan import Selection, variants
 from study.running.resources import Resources
@@ -129,7 +130,7 @@ def run(
     varied = find_space(space)
     varied = replace(varied, suggestions=suggestions or varied.suggestions)
     both = run_tuned(planned, selection.seeds, varied, store, resources, retry_failed=retry_failed, console=console)
-    click.echo(report(tuned_arms(results, planned.study.name), "text"), nl=False)
+    answer(report(tuned_arms(results, planned.study.name), "text"))
     for now in both:
         _refuse_failed(now)
 
@@ -208,7 +209,7 @@ def topup(
     frame = pd.DataFrame(planned_rows([trial for variant in planned for trial in variant.trials()], store))
     questions(frame)  # refuses what cannot be asked before anything is stored
     if dry_run:
-        click.echo(report(frame, questions, budget), nl=False)
+        answer(report(frame, questions, budget))
         return
 
     def buy() -> dict[Cell, int]:
@@ -216,7 +217,7 @@ def topup(
         return purchase(frame, questions(frame), budget)[0]
 
     now = top_up(declared, planned, store, buy, resources, retry_failed=retry_failed, console=console)
-    click.echo(report(load_study(results, declared.name), questions, budget), nl=False)
+    answer(report(load_study(results, declared.name), questions, budget))
     _refuse_failed(now)
 
 

@@ -1,8 +1,10 @@
-"""Every file that a command writes for its user: whole, or the old one; and nothing but a file is replaced."""
+"""What a command writes for its user: a file is whole, or the old one; an answer is printed, or it is an error."""
 
 import os
+import shlex
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from analysis_store import proven, write_study
 from click.testing import CliRunner, Result
+from repository import ROOT
 
 from study.cli.main import main
 from study.store.store import Store
@@ -108,3 +111,28 @@ def test_nothing_but_a_file_is_replaced(results: str, tmp_path: Path, name: str,
     assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+ANSWERS = {
+    "table": "table s --results {results}",
+    "audit": "audit s --results {results} --format csv",
+    "query": "query 'select range i from range(20000)' --results {results} --format json",
+    "figures": "figures s --results {results} -o {out}",
+    "roles": "cluster roles --results s3://bucket/results --print",
+}
+SENTENCES = {
+    ">/dev/full": "Error: the answer cannot be printed: No space left on device\n",
+    "| true": "",  # as is usual
+}
+
+
+@pytest.mark.parametrize("where", SENTENCES)
+@pytest.mark.parametrize("command", ANSWERS)
+def test_answer_that_cannot_be_printed_is_one_sentence_and_exit_code_1(
+    results: str, tmp_path: Path, command: str, where: str
+) -> None:
+    start = f"{sys.executable} -c 'from study.cli.main import main; main(prog_name=\"esbn\")'"
+    arguments = ANSWERS[command].format(results=shlex.quote(results), out=tmp_path)
+    script = f"set -o pipefail; {start} {arguments} {where}"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, SENTENCES[where])
