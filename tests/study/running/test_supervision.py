@@ -12,12 +12,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from ray.tune.error import TuneError
+from rich.console import Console
 from runs import Run, descendants, wait_for
 
+from study.running import ray_session
 from study.running.console import LastingConsole
 
 pytestmark = pytest.mark.slow
@@ -171,22 +176,41 @@ def test_console_falls_silent_when_it_cannot_print(device: str) -> None:
         os.close(writable)
 
 
-def test_run_error_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray is killed whenever it trains."""
+def test_run_that_cannot_start_ray_again_ends_in_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home := run.folder / "home").mkdir()
+    monkeypatch.setenv("HOME", str(home))
     driver = run.start(*COMMAND)
-    while driver.poll() is None:
-        if training(run):
-            for pid in processes(driver, "gcs_server"):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        time.sleep(0.2)
-    output, _ = driver.communicate()
+    wait_for(lambda: training(run), driver)
+    (home / ".ray").rename(home / "away")
+    (home / ".ray").write_text("in the way")
+    for pid in processes(driver, "gcs_server"):
+        os.kill(pid, signal.SIGKILL)
+    output, _ = driver.communicate(timeout=200)
     assert driver.returncode == 1
     assert re.search(
-        r"^Error: Ray Tune stopped \(.*\).*; results are stored, and the same command goes on from them$",
+        r"^Error: Ray Tune stopped \(.+\) and cannot go on: Ray's token cannot .*; results are stored, and the same",
         output,
         re.MULTILINE,
     ), output
-    assert "Traceback" not in output
-    code, output = run.finish(*COMMAND)
-    assert code == 0 and TRAINED in output, output
+    assert "Traceback" not in output and run.store.leases() == {}
+
+
+def test_tune_that_stops_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts from the last job that ended; the reason is one line, though Tune raises tracebacks."""
+    started = list[str | None]()
+    monkeypatch.setattr(ray_session, "connect", started.append)
+    jobs = SimpleNamespace(ended=set(), take_back=lambda: None)
+    session = ray_session.Session(None, cast(Any, None), cast(Any, None), Console(quiet=True))
+
+    def stop(*_: Any, **__: Any) -> None:
+        if len(started) == 2:
+            jobs.ended.add(0)
+        raise TuneError("Traceback (most recent call last):\n  File x\nOSError: [Errno 28] No space left on device")
+
+    monkeypatch.setattr(ray_session, "watch", lambda patience: nullcontext())
+    monkeypatch.setattr(ray_session.tune, "with_parameters", stop)
+    monkeypatch.setattr(ray_session.ray, "is_initialized", lambda: False)
+    with pytest.raises(ray_session.RunError, match=r"stopped \(OSError: .*\), 4 times in a row; results are stored"):
+        for _ in range(100):
+            session.run(lambda config: None, {}, cast(Any, jobs))
+    assert len(started) == 5, "4 in a row, of which the first is the last with a job that ended, and one before"
