@@ -42,13 +42,13 @@ class Position:
         position = cls(**values)
         for name, sound in position._checks().items():
             if not sound:
-                raise ValueError(f"its {name} cannot be those of a pack")
+                raise ValueError(f"its position has {name} that no pack can have")
         return position
 
     def _checks(self) -> dict[str, bool]:
-        """Whether each field has a value that training can give it; the later ones presume the earlier ones."""
+        """Returns, by field, whether training can give it this value."""
         if not _is_list(self.trial_ids, str) or not _is_count(self.update):
-            return {"trial_ids and update": False}
+            return {"trial_ids or update": False}
         n = len(self.trial_ids)
         n_points = len(range(0, self.update, CURVE_STEP))
         return {
@@ -92,7 +92,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_course(points: Any, n: int) -> bool:
-    """Whether these are points of a course of n networks: (updates made before, losses, accuracies)."""
+    """Returns whether these are points of a course of n networks: (updates made before, losses, accuracies)."""
     return type(points) is list and all(
         type(point) is list
         and len(point) == 3

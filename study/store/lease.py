@@ -6,7 +6,7 @@ A lease is a file of the store that its run renews while it lives. On the machin
 the lease lives as long as the process does, however old it is. Elsewhere the store's clock decides: a lease that was
 not renewed for `LEASE_SECONDS` is dead. A lease dated ahead, as after a clock was set back, is watched for
 `WATCH_SECONDS` and is dead unless it is renewed meanwhile. A file that is no lease ages like one from elsewhere, and
-blocks every run until it is dead: nobody knows which trials it is about.
+blocks every run until it is dead, because nobody knows which trials it is about.
 
 Two runs that start together see each other, because each writes its claim before it looks for others: a run that finds
 another's lease on its trials gives up, except that of claims alone the first in the order of their names waits for the
@@ -85,7 +85,7 @@ class Lease:
         return json.dumps(asdict(self))
 
     def runs(self) -> bool | None:
-        """Whether its process still runs; None if that is a process of another machine, or this system cannot tell."""
+        """Returns whether its process still runs; None if that is on another machine, or this system cannot tell."""
         if not self.process or self.machine != _machine():
             return None
         return self.process == _process(self.pid)
@@ -116,7 +116,7 @@ def lease(store: Store, trials: Collection[str]) -> Iterator[str]:
             yield name
     finally:
         store.lease = outer
-        with suppress(StoreError):  # then it dies of age
+        with suppress(StoreError):  # then it dies with this process, or elsewhere of age
             store.drop_lease(name)
 
 
