@@ -29,11 +29,13 @@ def results(tmp_path: Path) -> str:
         tmp_path, "s", [*RUNS, FAILED, MISSING, REHEARSED, REHEARSAL_TO_COME], [*RUNS, FAILED, REHEARSED]
     )
     store = Store(folder)
-    store.write("curves", "late", curve(RUNS[0]["trial_id"], [0.5] * 3 + [1.0] * 20))
-    store.write("curves", "never", curve(RUNS[1]["trial_id"], [1.0, 0.8] * 12))
+    store.write("curves", RUNS[0]["trial_id"], curve(RUNS[0]["trial_id"], [0.5] * 3 + [1.0] * 20))
+    store.write("curves", RUNS[1]["trial_id"], curve(RUNS[1]["trial_id"], [1.0, 0.8] * 12))
     leaky = {"leak_rms": 0.25, "leak_key_spread": 0.5, "closed_accuracy": 0.4, "swapped_accuracy": 0.3}
-    store.write("trials", "leaky", [trial("rmts", 95, "leak=0.1", 0, 0.6, **leaky)])
-    store.write("external", "one", [{"origin": "authors", "task": "rmts", "withheld": 95, "arm": "baseline"}])
+    row = trial("rmts", 95, "leak=0.1", 0, 0.6, **leaky)
+    store.write("trials", row["trial_id"], [row])
+    other = {"trial_id": "one", "origin": "authors", "task": "rmts", "withheld": 95, "arm": "baseline"}
+    store.write("external", "one", [other])
     return folder
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from analysis_store import plan_row, trial, write_study
+from analysis_store import plan_row, spoil, trial, write_study
 from pandas.testing import assert_frame_equal
 
 from analysis import AnalysisError, StoreError, load, load_study
@@ -167,8 +167,10 @@ def test_load_study_counts_a_copied_file_once(tmp_path: Path) -> None:
     "wrong", [{"test_accuracy": None}, {"test_accuracy": 7.0}, {"status": "pwned"}, {"status": None}]
 )
 def test_load_study_shows_a_row_that_cannot_be_as_failed(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    row = trial("rmts", 95, "baseline", 7, 0.5) | wrong
-    frame = load_study(write_study(tmp_path, "s", [row, *RUNS]), "s")
+    row = trial("rmts", 95, "baseline", 7, 0.5)
+    results = write_study(tmp_path, "s", [row, *RUNS])
+    spoil(results, row["trial_id"], wrong)
+    frame = load_study(results, "s")
     assert frame["status"].tolist() == ["failed"] + ["completed"] * len(RUNS)
     (name,) = wrong
     assert frame["failure"][0].startswith(f"not a valid row: {name}=")
@@ -182,6 +184,7 @@ def test_load_study_suggests_a_study(tmp_path: Path) -> None:
 def test_load_keys_gives_the_rows_of_one_trial(tmp_path: Path) -> None:
     store = Store(write_study(tmp_path, "s", RUNS))
     for name in ("a", "b"):
-        store.write("keys", name, [{"trial_id": name, "problem": i, "key": [0.5, i]} for i in range(3)])
+        place = {"trial_id": name, "split": "test", "step": 1}
+        store.write("keys", name, [{**place, "problem": i, "key": [0.5, i]} for i in range(3)])
     rows = load_keys(str(tmp_path), "b").to_pylist()
     assert [(row["trial_id"], row["problem"], row["key"]) for row in rows] == [("b", i, [0.5, i]) for i in range(3)]

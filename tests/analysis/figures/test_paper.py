@@ -90,10 +90,10 @@ def faulty(folder: Path) -> str:
     rows[arms[5]] = []
     results = write_study(folder, "s", [row for arm in arms for row in rows[arm]])
     store = Store(results)
-    store.write("trials", "copy", [rows[doubled][2]])
+    store.write("trials", "earlier", [{**rows[doubled][2], "trial_id": "earlier"}])
     store.write("trials", "later", [{**rows[relearned][7], "trial_id": "later"}])
     rehearsed = trial("same_different", 98, arms[5], 0, 1.0, rehearsal=True)
-    store.write("trials", "rehearsal", [rehearsed])
+    store.write("trials", rehearsed["trial_id"], [rehearsed])
     store.write("plans", "rehearsal", [plan_row("s", rehearsed)])
     assert whole == "model=rn"
     return results

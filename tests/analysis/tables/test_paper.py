@@ -4,7 +4,7 @@ import statistics
 from pathlib import Path
 
 import pytest
-from analysis_store import trial, write_study
+from analysis_store import spoil, trial, write_study
 from click.testing import CliRunner
 
 from analysis import AnalysisError
@@ -85,9 +85,11 @@ def test_cells_of_mixed_protocols_are_not_averaged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("accuracy", [None, float("nan"), float("inf"), -0.1, 7.0])
 def test_cells_count_a_trial_that_cannot_be_as_failed(tmp_path: Path, accuracy: float | None) -> None:
-    wrong = trial("rmts", 95, "baseline", 3) | {"status": "completed", "failure": None, "test_accuracy": accuracy}
-    expected = paper_cells(write_study(tmp_path / "failed", "s", [*RUNS, trial("rmts", 95, "baseline", 3)]))
-    assert paper_cells(write_study(tmp_path / "wrong", "s", [*RUNS, wrong])) == expected
+    failed, completed = (trial("rmts", 95, "baseline", 3, accuracy) for accuracy in (None, 0.5))
+    expected = paper_cells(write_study(tmp_path / "failed", "s", [*RUNS, failed]))
+    results = write_study(tmp_path / "wrong", "s", [*RUNS, completed])
+    spoil(results, completed["trial_id"], {"test_accuracy": accuracy})
+    assert paper_cells(results) == expected
 
 
 def test_cells_pass_over_a_torn_file(tmp_path: Path) -> None:
