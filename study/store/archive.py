@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from esbn_core.config import IDENTITY_VERSION
 from esbn_core.files import kind
 from study.store.checks import (
     MERGEABLE,
     ONE_ROW,
     entry_fault,
     file_fault,
-    identity_fault,
     later_columns,
     names_in_footer,
 )
@@ -43,6 +43,12 @@ EXPANSION = 300
 LARGE_ROWS = 2**26
 _NAME = r"[^/\\.\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*"
 _MEMBER = re.compile(rf"(?:{'|'.join(TABLES)})/{_NAME}\.parquet|figures/{_NAME}|{ENVIRONMENT}|{MANIFEST}")
+
+SETTINGS = (
+    *("task", "withheld", "seed", "model", "encoder", "tcn", "learning_rate", "batch_size", "updates", "precision"),
+    *("n_objects", "images", "rehearsal"),
+)
+"""Columns of trials that repeat a setting."""
 
 Parts = dict[str, dict[str, frozenset[str]]]
 """By table and file: the names that the file has rows of."""
@@ -133,7 +139,7 @@ def _verified_rows(table: str, member: str, content: bytes) -> frozenset[str]:
     if fault := entry_fault(table, rows):
         raise BundleError(f"{member} of the bundle: {fault}; esbn export writes no such row")
     for row in rows.to_pylist() if table == "trials" else ():
-        if fault := identity_fault(row):
+        if fault := _identity_fault(row):
             raise BundleError(f"{member} of the bundle, trial {row[KEY]}: {fault}")
     return names
 
@@ -144,6 +150,29 @@ def _refuse_names(table: str, member: str, names: frozenset[str], ids: set[str])
         raise BundleError(f"{member} of the bundle has names that are none of trials")
     if not ids <= names or (table in ONE_ROW and ids != names):
         raise BundleError(f"the rows of {member} in the bundle are not those that its footer lists")
+
+
+def _identity_fault(row: Mapping[str, Any]) -> str | None:
+    """Says why a row of trials is not about the trial that its id names; None if it is.
+
+    The id is a hash of the settings, so whoever changes a setting, or a column that repeats one, is found out.
+    """
+    try:
+        settings = json.loads(row["config"])
+        names = [_identity(settings, number) for number in range(1, IDENTITY_VERSION + 1)]
+    except (TypeError, ValueError, RecursionError):
+        return "config is not the settings of a trial"
+    if row[KEY] not in names:
+        return f"its config is that of trial {names[-1]}"
+    for name in SETTINGS:
+        if row[name] != settings.get(name):
+            return f"{name}={row[name]!r}, but {settings.get(name)!r} in its config"
+    return None
+
+
+def _identity(settings: Mapping[str, Any], number: int) -> str:
+    text = json.dumps({"identity_version": number, **settings}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _refuse_footer(table: str, member: str, metadata: pq.FileMetaData, size: int) -> None:

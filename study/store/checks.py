@@ -1,16 +1,12 @@
 """Checks of files and rows of the store, the same wherever they are read, merged or imported."""
 
-import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from esbn_core.config import IDENTITY_VERSION
 from esbn_core.vocabulary import CURVE_STEP
 from study.store.names import KEY
 from study.store.schema import SCHEMA_VERSION, TABLES
@@ -40,11 +36,6 @@ JUDGED = ("status", "failure", "test_accuracy")
 INVALID = "not a valid row: "  # begins the failure of such a trial
 PROSE = ("failure", "question", "definition", "distributions", "parameters")
 """Columns of text that may have line breaks."""
-SETTINGS = (
-    *("task", "withheld", "seed", "model", "encoder", "tcn", "learning_rate", "batch_size", "updates", "precision"),
-    *("n_objects", "images", "rehearsal"),
-)
-"""Columns of trials that repeat a setting."""
 
 
 def file_fault(table: str, name: str | None, metadata: pq.FileMetaData) -> str | None:
@@ -99,9 +90,9 @@ def later_columns(table: str, metadata: pq.FileMetaData) -> set[str]:
 def once(table: str, rows: pa.Table) -> pa.Table:
     """Returns the rows without repeats: of those that agree in the columns of `UNIQUE`, the first."""
     unique = UNIQUE[table]
-    numbered = rows.select(unique).append_column("row", pa.array(np.arange(len(rows))))
+    numbered = rows.select(unique).append_column("row", pa.array(range(len(rows))))
     first = numbered.group_by(unique, use_threads=False).aggregate([("row", "min")])["row_min"]
-    return rows if len(first) == len(rows) else rows.take(np.sort(first.to_numpy()))
+    return rows if len(first) == len(rows) else rows.take(first.sort())
 
 
 def judged(rows: pa.Table) -> pa.Table:
@@ -175,26 +166,3 @@ def _wrong(name: str, column: pa.Array) -> tuple[pa.Scalar, str] | None:
         return None
     wrong = column.filter(pc.fill_null(bad, False))
     return (wrong[0], why) if len(wrong) else None
-
-
-def identity_fault(row: Mapping[str, Any]) -> str | None:
-    """Says why a row of trials is not about the trial that its id names; None if it is.
-
-    The id is a hash of the settings, so whoever changes a setting, or a column that repeats one, is found out.
-    """
-    try:
-        settings = json.loads(row["config"])
-        names = [_identity(settings, number) for number in range(1, IDENTITY_VERSION + 1)]
-    except (TypeError, ValueError, RecursionError):
-        return "config is not the settings of a trial"
-    if row[KEY] not in names:
-        return f"its config is that of trial {names[-1]}"
-    for name in SETTINGS:
-        if row[name] != settings.get(name):
-            return f"{name}={row[name]!r}, but {settings.get(name)!r} in its config"
-    return None
-
-
-def _identity(settings: Mapping[str, Any], number: int) -> str:
-    text = json.dumps({"identity_version": number, **settings}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
