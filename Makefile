@@ -11,7 +11,8 @@ quickstart: .venv/installed
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow" -n 2
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not alone" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m alone
 
 lint: .venv/installed
 	$(BIN)/ruff check

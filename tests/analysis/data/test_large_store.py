@@ -53,6 +53,7 @@ def seconds_and_bytes(command: list[str], results: str, folder: Path) -> tuple[f
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "command", [["query", "accuracy"], ["query", "speed"], ["table", "large"], ["table"], ["figures", "large"]], ids=str
 )

@@ -113,6 +113,7 @@ def worker_start_seconds() -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_job_costs_beside_its_training_less_than_a_quarter_of_the_start_of_a_worker() -> None:
     # what else the machine does slows both, but may spoil one measurement
     assert any(job_seconds(60) < worker_start_seconds() / 4 for _ in range(3))

@@ -14,7 +14,7 @@ import pytest
 from ray.cluster_utils import Cluster
 from runs import Run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 STUDY = """
 name: scale
