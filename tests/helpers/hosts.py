@@ -7,7 +7,6 @@ it, also when pytest is killed. Hosts see one another only over a bridge that on
 import hashlib
 import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
+from debian import install, one_at_a_time
 from repository import ROOT
 
 BIN = Path(sys.prefix, "bin")
@@ -226,15 +226,8 @@ def missing() -> str:
     if Path("/").stat().st_dev != Path(sys.prefix).resolve().stat().st_dev:
         return f"hosts see the file system of / alone, and {sys.prefix} is on another"
     wanted = sorted({package for command, package in PACKAGES.items() if not shutil.which(command)})
-    if wanted and not shutil.which("apt-get"):
-        return f"hosts need {', '.join(wanted)}"
-    if wanted:
-        install = "apt-get -qq update && apt-get -qq install -y --no-install-recommends " + shlex.join(wanted)
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(["sh", "-c", install], env=quiet, capture_output=True, text=True)
-        if done.returncode:
-            return f"hosts need {', '.join(wanted)}: {done.stderr.strip()}"
-    return ""
+    why = install(wanted) if wanted else ""
+    return f"hosts need {', '.join(wanted)}: {why}" if why else ""
 
 
 def wheels() -> Path:
@@ -242,17 +235,20 @@ def wheels() -> Path:
     constraints = ROOT / "constraints.txt"
     key = hashlib.sha256(constraints.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = ROOT / "build" / f"wheels-{key}"
-    if not folder.is_dir():
-        pip = [str(BIN / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-        report = _output(
-            [*pip, "install", "--dry-run", "--report", "-", "-c", str(constraints), "ray[default]", "boto3"]
-        )
-        packages = [found["metadata"] for found in json.loads(report)["install"]]
-        pinned = [f"{package['name']}=={package['version']}" for package in packages]
-        aside = folder.with_suffix(f".{os.getpid()}")
-        _output([*pip, "download", "--no-deps", "-d", str(aside), *pinned, "setuptools>=77"])
-        aside.rename(folder)
+    with one_at_a_time():
+        if not folder.is_dir():
+            _download(folder, constraints)
     return folder
+
+
+def _download(folder: Path, constraints: Path) -> None:
+    pip = [str(BIN / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    report = _output([*pip, "install", "--dry-run", "--report", "-", "-c", str(constraints), "ray[default]", "boto3"])
+    packages = [found["metadata"] for found in json.loads(report)["install"]]
+    pinned = [f"{package['name']}=={package['version']}" for package in packages]
+    aside = folder.with_suffix(f".{os.getpid()}")
+    _output([*pip, "download", "--no-deps", "-d", str(aside), *pinned, "setuptools>=77"])
+    aside.rename(folder)
 
 
 def _output(command: list[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from analysis_store import curve, trial, write_study
+from debian import install
 
 from study.store.bundle import export_bundle
 from study.store.compact import compact
@@ -139,8 +140,8 @@ def esbn(*arguments: str | Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a disk, for which it has to be root")
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 def test_what_a_command_reports_survives_a_power_cut(tmp_path: Path, kind: str) -> None:
-    if not shutil.which(f"mkfs.{kind}"):
-        pytest.skip(f"mkfs.{kind} is not installed")
+    if not shutil.which(f"mkfs.{kind}") and (why := install(["e2fsprogs" if kind == "ext4" else "xfsprogs"])):
+        pytest.skip(f"mkfs.{kind} is not installed: {why}")
     written(tmp_path / "source")
     compact(Store(str(tmp_path / "source")), lambda _: None)
     study = tmp_path / "tiny.yaml"
