@@ -20,6 +20,7 @@ from study.store.compact import compact
 from study.store.store import Store
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 PLACES = (r"^ {4}(esbn [a-z].*)$", r"`(esbn [a-z][^`]*)`", r"(?:&&|--) (esbn [a-z][^\"]*)")
 COMMANDS = sorted({command for place in PLACES for command in re.findall(place, README, flags=re.MULTILINE)})
 FILES = re.findall(r"```(?:yaml|python)\n# (\w+\.\w+)\n(.*?)```", README, flags=re.DOTALL)
@@ -38,6 +39,12 @@ def test_readme_command_is_understood(command: str) -> None:
         name, *arguments = arguments
         understood = understood.commands[name]
     understood.make_context(name, arguments)
+
+
+@pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/[^`]+)`", GUARANTEES))))
+def test_guarantee_names_a_test_that_is_there(named: str) -> None:
+    path, _, name = named.partition("::")
+    assert f"def {name}" in (ROOT / path).read_text(encoding="utf-8")
 
 
 def test_readme_studies_ask_for_the_same_trials(tmp_path: Path) -> None:
