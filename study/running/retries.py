@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
+from esbn_core.printable import printable
 from study.running.progress import Display
 from study.store.errors import StoreError
 
@@ -39,7 +40,7 @@ def reporting_errors(work: Callable[..., None], *arguments: Any) -> None:
         work(*arguments, tune.report)
     except Exception as error:
         lines = f"{type(error).__name__}: {error}".strip().splitlines()
-        tune.report({"error": lines[0].strip(), "of_store": isinstance(error, StoreError)})
+        tune.report({"error": printable(lines[0].strip()), "of_store": isinstance(error, StoreError)})
         raise ReportedError from None
 
 

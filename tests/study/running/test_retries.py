@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from rich.console import Console
 
 from study.planning.packs import Pack
 from study.running.progress import Progress
-from study.running.retries import LOSSES, RETRIES, Failure, Retrying
+from study.running.retries import LOSSES, RETRIES, Failure, ReportedError, Retrying, reporting_errors
 
 
 class Jobs(Retrying):
@@ -103,3 +104,15 @@ def test_deaths_are_counted_anew_once_the_job_gets_further(tmp_path: Path) -> No
         trial.reports(jobs, update=update + 1)
         trial.fails(jobs)
     assert jobs.said == []
+
+
+def test_error_of_a_worker_is_reported_without_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[dict[str, object]] = []
+    monkeypatch.setattr(tune, "report", reports.append)
+
+    def work(report: object) -> None:
+        raise RuntimeError("\x1b[31mred\x07")
+
+    with pytest.raises(ReportedError):
+        reporting_errors(work)
+    assert reports == [{"error": r"RuntimeError: \x1b[31mred\x07", "of_store": False}]
