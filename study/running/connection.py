@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -26,7 +26,10 @@ QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store has it all
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the run at once; checkpoints are there already
 }
-LOCAL_PATIENCE, CLUSTER_PATIENCE = 2.0, 45.0  # seconds without an answer; after 60, Ray ends the process by itself
+LOCAL_PATIENCE, CLUSTER_PATIENCE = 2.0, 40.0  # seconds without an answer; after 60, Ray ends the process by itself
+DEAF_SECONDS = 15.0  # in which the main thread hears that Ray is gone, unless it waits inside Ray
+GO_ON_LATER = "results are stored, and the same command goes on from them"
+_LOST = "its processes have died or cannot be reached"
 HEAD = "node:__internal_head__"  # a resource that Ray gives to one machine
 
 _folder: str | None = None  # Ray's, while it runs here
@@ -139,7 +142,7 @@ def watch(patience: float) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if lost.is_set():
-            raise RayLostError("its processes have died or cannot be reached") from None
+            raise RayLostError(_LOST) from None
         raise
     finally:
         over.set()
@@ -163,7 +166,18 @@ def _watch(listeners: Sequence[tuple[str, int]], patience: float, over: threadin
         elif time.monotonic() - listened > patience:
             lost.set()
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+            if not over.wait(DEAF_SECONDS):
+                _exit_in_order()
             return
+
+
+def _exit_in_order() -> None:
+    """Ends this process while its main thread waits inside Ray, which would soon end it without a word."""
+    if _folder:
+        shutil.rmtree(_folder, ignore_errors=True)
+    with suppress(OSError):
+        os.write(2, f"Error: Ray stopped ({_LOST}); {GO_ON_LATER}\n".encode())
+    os._exit(1)
 
 
 def _listens(host: str, port: int) -> bool:

@@ -22,6 +22,7 @@ from esbn_core.objects import Objects
 from esbn_core.own_model import OwnModel
 from study.running.connection import (
     CLUSTER_PATIENCE,
+    GO_ON_LATER,
     LOCAL_PATIENCE,
     connect,
     disconnect,
@@ -36,7 +37,6 @@ from study.store.provenance import provenance
 from study.store.store import Store
 
 RESTARTS = 3  # of Tune in a row without a job that ended in between
-_AGAIN = "results are stored, and the same command goes on from them"
 
 
 class RunError(UserError):
@@ -78,12 +78,12 @@ class Session:
             return
         why = f"Ray Tune stopped ({self._stopped_by})"
         if self._stops > RESTARTS:
-            raise RunError(f"{why}, {self._stops} times in a row; {_AGAIN}")
+            raise RunError(f"{why}, {self._stops} times in a row; {GO_ON_LATER}")
         self._console.print(f"{why}; it is started again with what is left")
         try:
             connect(self._address)
         except ConfigError as error:
-            raise RunError(f"{why} and cannot go on: {error}; {_AGAIN}") from None
+            raise RunError(f"{why} and cannot go on: {error}; {GO_ON_LATER}") from None
 
 
 def start_session(

@@ -130,18 +130,23 @@ def test_run_goes_on_when_nobody_reads_what_it_prints(lose: Callable[[Run], tupl
     assert_trained(run)
 
 
+STARTED_AGAIN = "Ray Tune stopped (its processes have died or cannot be reached); it is started again"
+STOPPED = "Error: Ray stopped (its processes have died or cannot be reached); results are stored, and the same command"
+
+
 @pytest.mark.parametrize("process", ["gcs_server", "raylet/raylet"])
 def test_run_starts_ray_again_when_it_has_died(process: str, run: Run, scratch: Path) -> None:
+    """Or says that it has died, if it does so while the driver waits inside Ray, which cannot be interrupted."""
     driver = run.start(*COMMAND)
     wait_for(lambda: training(run), driver)
     ours = processes(driver)
     for pid in processes(driver, process):
         os.kill(pid, signal.SIGKILL)
     output, _ = driver.communicate(timeout=200)
-    assert driver.returncode == 0, output
-    assert "Ray Tune stopped (its processes have died or cannot be reached); it is started again" in output
-    assert TRAINED in output and "Traceback" not in output
-    assert_trained(run)
+    assert (STARTED_AGAIN if driver.returncode == 0 else STOPPED) in output and "Traceback" not in output
+    if driver.returncode == 0:
+        assert TRAINED in output
+        assert_trained(run)
     wait_until_gone(ours)
     assert list(scratch.glob("esbn-*")) == []
 
@@ -213,4 +218,4 @@ def test_tune_that_stops_again_and_again_is_given_up(monkeypatch: pytest.MonkeyP
     with pytest.raises(ray_session.RunError, match=r"stopped \(OSError: .*\), 4 times in a row; results are stored"):
         for _ in range(100):
             session.run(lambda config: None, {}, cast(Any, jobs))
-    assert len(started) == 5, "4 in a row, of which the first is the last with a job that ended, and one before"
+    assert len(started) == 1 + ray_session.RESTARTS + 1, "of which the second ended a job"

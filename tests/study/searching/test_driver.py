@@ -99,8 +99,12 @@ def small(tmp_path: Path) -> Searching:
     return Searching(tmp_path, SPACE)
 
 
+def processes(driver: subprocess.Popen[str], what: str) -> list[int]:
+    return [pid for pid, command in descendants(driver.pid) if what in command.split()[0]]
+
+
 def workers(driver: subprocess.Popen[str]) -> list[int]:
-    return [pid for pid, command in descendants(driver.pid) if command.startswith("ray::Implicit")]
+    return processes(driver, "ray::Implicit")
 
 
 def send(number: signal.Signals, pids: list[int]) -> None:
@@ -180,12 +184,16 @@ def test_search_goes_on_when_its_driver_was_killed_and_lets_no_second_one_in(sma
     assert code == 0 and small.rows() == after, "nothing is left to train"
 
 
-def test_search_goes_on_by_itself_when_its_workers_were_killed(small: Searching) -> None:
+@pytest.mark.parametrize("killed", ["ray::Implicit", "gcs_server"])
+def test_search_goes_on_by_itself_when_its_workers_or_ray_were_killed(killed: str, small: Searching) -> None:
     driver = small.start("--checkpoint-seconds", "0.3")
     wait_for(small.some_ended_and_one_begun, driver)
-    send(signal.SIGKILL, workers(driver))
-    output, _ = driver.communicate(timeout=250)
-    assert driver.returncode == 0, output
+    send(signal.SIGKILL, processes(driver, killed))
+    code, output = driver.wait(250), driver.communicate()[0]
+    if killed == "gcs_server" and code:  # the driver was waiting for it
+        assert "Error: Ray stopped" in output and "Traceback" not in output
+        code, output = small.finish()
+    assert code == 0, output
     assert_whole(small)
     assert_trained_without_a_break(small, [row for row in small.rows().values() if row["resumed"]])
 
