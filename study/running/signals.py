@@ -56,13 +56,18 @@ def handlers_kept() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in STOPPING}
     hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    terminated = False
     try:
         yield
+    except SystemExit:  # by which Ray's own handler answers SIGTERM
+        terminated = True
     finally:
         for number, handler in before.items():
             if handler is not None:  # one of C
                 signal.signal(number, handler)
         signal.signal(signal.SIGHUP, _go_on if hangup in (signal.SIG_DFL, None) else hangup)
+    if terminated:
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _go_on(number: int, frame: FrameType | None) -> None:

@@ -93,6 +93,18 @@ def test_run_that_is_stopped_says_so_once_and_leaves_nothing(
     assert list(scratch.glob("esbn-*")) == [] and run.store.leases() == {}
 
 
+def test_run_that_is_terminated_while_ray_starts_says_so_and_leaves_nothing(run: Run, scratch: Path) -> None:
+    """Ray has its own answer to the signal then, which is to exit with 15 and without a word."""
+    driver = run.start(*COMMAND)
+    wait_for(lambda: bool(processes(driver, "gcs_server")), driver)
+    ours = processes(driver)
+    driver.terminate()
+    output, _ = driver.communicate(timeout=60)
+    assert (driver.returncode, output) == (143, "Stopped. The same command goes on from what is in the store.\n")
+    wait_until_gone(ours)
+    assert list(scratch.glob("esbn-*")) == [] and run.store.leases() == {}
+
+
 def close_pipe(run: Run) -> tuple[int, str]:
     driver = run.start(*COMMAND)
     assert driver.stdout
