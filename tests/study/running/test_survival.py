@@ -152,7 +152,7 @@ def launch_again(run: Run, driver: subprocess.Popen[str]) -> bool:
 FAULTS: dict[str, tuple[Callable[[Run, subprocess.Popen[str]], bool], bool]] = {
     "worker killed": (kill_worker, True),
     "writer killed": (kill_writer, True),
-    "raylet killed": (kill_raylet, True),
+    "raylet killed": (kill_raylet, False),  # it need not, if Ray was still starting
     "driver killed": (kill_driver, False),
     "Ctrl-C": (ctrl_c, False),
     "launched twice": (launch_again, True),
