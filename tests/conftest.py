@@ -35,8 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workeroutput"):  # of one of several processes, which print nothing themselves
-        session.config.workeroutput["measured"] = dict(session.config.stash[MEASURED])
+    output = getattr(session.config, "workeroutput", None)  # of one of several processes, which print nothing
+    if output is not None:
+        output["measured"] = dict(session.config.stash[MEASURED])
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from esbn_core.vocabulary import CURVE_STEP
@@ -36,6 +35,7 @@ JUDGED = ("status", "failure", "test_accuracy")
 INVALID = "not a valid row: "  # begins the failure of such a trial
 PROSE = ("failure", "question", "definition", "distributions", "parameters")
 """Columns of text that may have line breaks."""
+CONTROL = frozenset(map(chr, (*range(32), 127)))
 
 
 def file_fault(table: str, name: str | None, metadata: pq.FileMetaData) -> str | None:
@@ -97,27 +97,59 @@ def once(table: str, rows: pa.Table) -> pa.Table:
 
 def judged(rows: pa.Table) -> pa.Table:
     """Returns rows of trials in which those that cannot be results are failed trials, and say why."""
-    accuracy, status = rows["test_accuracy"], rows["status"]
-    known = pc.is_in(status, pa.array(STATUS))
-    possible = pc.fill_null(pc.and_(pc.greater_equal(accuracy, 0), pc.less_equal(accuracy, 1)), False)
-    completed = pc.fill_null(pc.equal(status, "completed"), False)
-    wrong_accuracy = pc.and_(completed, pc.invert(possible))
-    wrong = pc.or_(pc.invert(known), wrong_accuracy)
-    if not pc.any(wrong).as_py():
+    columns = {name: rows[name].to_pylist() for name in JUDGED}
+    faults = [_trial_fault(s, a) for s, a in zip(columns["status"], columns["test_accuracy"], strict=True)]
+    if not any(faults):
         return rows
-    of_accuracy = pc.binary_join_element_wise(
-        f"{INVALID}test_accuracy=", _text(accuracy), " is not between 0 and 1", ""
-    )
-    of_status = pc.binary_join_element_wise(f"{INVALID}status=", _text(status), " is neither completed nor failed", "")
-    failure = pc.if_else(wrong, pc.if_else(wrong_accuracy, of_accuracy, of_status), rows["failure"])
-    columns = {
-        "status": pc.if_else(wrong, "failed", status),
-        "failure": failure,
-        "test_accuracy": pc.if_else(wrong, None, accuracy),
-    }
-    for name, column in columns.items():
-        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
+    for place, fault in enumerate(faults):
+        if fault:
+            for name, value in (("status", "failed"), ("failure", f"{INVALID}{fault}"), ("test_accuracy", None)):
+                columns[name][place] = value
+    for name, values in columns.items():
+        field = rows.schema.field(name)
+        rows = rows.set_column(rows.schema.get_field_index(name), field, pa.array(values, field.type))
     return rows
+
+
+def _trial_fault(status: str | None, accuracy: float | None) -> str | None:
+    if status not in STATUS:
+        return f"status={status} is neither completed nor failed"
+    if status == "completed" and (accuracy is None or not 0 <= accuracy <= 1):
+        return f"test_accuracy={accuracy} is not between 0 and 1"
+    return None
+
+
+def entry_fault(table: str, rows: pa.Table) -> str | None:
+    """Says why rows may not enter a table; None if they may. The same for rows of our own and imported ones."""
+    for field in rows.schema:
+        column = rows[field.name].combine_chunks()
+        values = column.flatten() if pa.types.is_list(field.type) else column
+        if why := _value_fault(field.name, values):
+            return why
+    if table == "trials":
+        faults = map(_trial_fault, rows["status"].to_pylist(), rows["test_accuracy"].to_pylist())
+        if fault := next(filter(None, faults), None):
+            return fault
+    if table in UNIQUE and len(once(table, rows)) < len(rows):
+        return f"two rows agree in {', '.join(UNIQUE[table])}"
+    return None
+
+
+def _value_fault(name: str, values: pa.Array) -> str | None:
+    """Says which value a column of this name may not have, and why; None if it has none of that kind."""
+    text, whole = pa.types.is_string(values.type), pa.types.is_integer(values.type)
+    if not (text or whole or name.endswith(("accuracy", "accuracies", "seconds"))):
+        return None
+    for value in values.unique().to_pylist():
+        if value is None:
+            continue
+        if text and not CONTROL.isdisjoint(value.replace("\n", "") if name in PROSE else value):
+            return f"{name}={value!r} has control characters"
+        if name.endswith(("accuracy", "accuracies")) and not 0 <= value <= 1:
+            return f"{name}={value} is not between 0 and 1"
+        if (whole or name.endswith("seconds")) and value < 0:
+            return f"{name}={value} is negative"
+    return None
 
 
 def names_in_footer(names: bytes) -> frozenset[str]:
@@ -129,40 +161,3 @@ def names_in_footer(names: bytes) -> frozenset[str]:
     if not isinstance(read, list) or not all(isinstance(name, str) for name in read):
         raise ValueError("not a list of names")
     return frozenset(read)
-
-
-def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.fill_null(column.cast(pa.string()), "null")
-
-
-def entry_fault(table: str, rows: pa.Table) -> str | None:
-    """Says why rows may not enter a table; None if they may. The same for rows of our own and imported ones."""
-    for field in rows.schema:
-        column = rows[field.name].combine_chunks()
-        if pa.types.is_list(field.type):
-            column = pc.list_flatten(column)
-        if wrong := _wrong(field.name, column):
-            return f"{field.name}={wrong[0].as_py()!r} {wrong[1]}"
-    if table == "trials":
-        found = judged(rows)["failure"]
-        changed = pc.fill_null(pc.starts_with(found, INVALID), False)
-        if pc.any(changed).as_py():
-            return found.filter(changed)[0].as_py().removeprefix(INVALID)
-    if table in UNIQUE and len(once(table, rows)) < len(rows):
-        return f"two rows agree in {', '.join(UNIQUE[table])}"
-    return None
-
-
-def _wrong(name: str, column: pa.Array) -> tuple[pa.Scalar, str] | None:
-    """Returns a value that a column of this name may not have, and why."""
-    if pa.types.is_string(column.type):
-        pattern = r"[\x00-\x08\x0b-\x1f\x7f]" if name in PROSE else r"[\x00-\x1f\x7f]"
-        bad, why = pc.match_substring_regex(column, pattern), "has control characters"
-    elif name.endswith(("accuracy", "accuracies")):
-        bad, why = pc.invert(pc.and_(pc.greater_equal(column, 0), pc.less_equal(column, 1))), "is not between 0 and 1"
-    elif pa.types.is_integer(column.type) or name.endswith("seconds"):
-        bad, why = pc.less(column, 0), "is negative"
-    else:
-        return None
-    wrong = column.filter(pc.fill_null(bad, False))
-    return (wrong[0], why) if len(wrong) else None

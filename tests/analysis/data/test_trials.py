@@ -173,7 +173,7 @@ def test_load_study_shows_a_row_that_cannot_be_as_failed(tmp_path: Path, wrong: 
     frame = load_study(results, "s")
     assert frame["status"].tolist() == ["failed"] + ["completed"] * len(RUNS)
     (name,) = wrong
-    assert frame["failure"][0].startswith(f"not a valid row: {name}=")
+    assert str(frame["failure"][0]).startswith(f"not a valid row: {name}=")
 
 
 def test_load_study_suggests_a_study(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ CELL = ("same_different", 98, "baseline")
 
 def of(arm: str, n: int = 10, task: str = "same_different", withheld: int = 98, **more: object) -> list[Row]:
     config = json.dumps({"learning_rate": 0.0005, "seed": 0})
-    return [trial(task, withheld, arm, seed, min(1, 0.9 + seed / 100), **{"config": config, **more}) for seed in range(n)]
+    accuracies = [min(1.0, 0.9 + seed / 100) for seed in range(n)]
+    return [trial(task, withheld, arm, i, a, **{"config": config, **more}) for i, a in enumerate(accuracies)]
 
 
 def saved(results: str, out: Path) -> tuple[list[str], list[str]]:

@@ -11,6 +11,7 @@ from ablations import REGISTRY
 from study.cli.main import main
 from study.monitoring import cost
 from study.planning import rows
+from study.planning.completion import completion
 from study.planning.plan import plan
 from study.store.schema import TABLES
 from study.store.store import Store
@@ -165,19 +166,20 @@ def test_a_mistake_is_one_sentence(
     assert any(part in result.output for part in message.split("|"))
 
 
-@pytest.mark.parametrize(
-    "command", [["plan", "quickstart"], ["run", "quickstart"], ["table", "quickstart"], ["status"]]
-)
-def test_a_torn_file_is_named_and_nothing_else_is_lost(command: list[str], results: str) -> None:
-    torn = Path(results, "trials", f"{plan(REGISTRY['quickstart'])[0].trial_id}.parquet")
+@pytest.mark.parametrize("command", [["plan", "quickstart"], ["table", "quickstart"], ["status"]], ids=" ".join)
+def test_a_torn_file_is_set_aside_and_nothing_else_is_lost(
+    command: list[str], results: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (done, *_) = plan(REGISTRY["quickstart"])
+    torn = Path(results, "trials", f"{done.trial_id}.parquet")
     torn.write_bytes(torn.read_bytes()[:100])
     before = {path: path.read_bytes() for path in Path(results).rglob("*.parquet")}
     result = esbn(*command, "--results", results)
-    assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit)
-    assert str(torn) in result.output
-    assert "delete it and run the study again" in result.output
+    assert result.exit_code == 0, result.output
+    assert [str(torn) in text for text in caplog.messages] == [True]
+    before[Path(results, "set_aside", "trials", torn.name)] = before.pop(torn)
     assert {path: path.read_bytes() for path in Path(results).rglob("*.parquet")} == before
+    assert done.trial_id in {trial.trial_id for trial in completion([done], Store(results)).missing}
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "1.5", "automatic"])
@@ -191,12 +193,12 @@ def test_status_timing_adds_up_workers_and_packs(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.prepare()
     trials = plan(REGISTRY["keys"])
-    start = datetime(2026, 1, 1, tzinfo=UTC)
+    start, outcome = datetime(2026, 1, 1, tzinfo=UTC), {"status": "completed", "test_accuracy": 1.0}
 
     def row(i: int, worker: str, began: float, ended: float, trained: float, resumed: int = 0) -> None:
         times = {"started_at": start + timedelta(seconds=began), "finished_at": start + timedelta(seconds=ended)}
-        known = {"host": "h", "worker": worker, "wall_seconds": trained, "resumed": resumed, "status": "completed"}
-        store.write("trials", trials[i].trial_id, [{**rows.settings(trials[i]), **known, **times}])
+        known = {"host": "h", "worker": worker, "wall_seconds": trained, "resumed": resumed}
+        store.write("trials", trials[i].trial_id, [{**rows.settings(trials[i]), **outcome, **known, **times}])
 
     row(0, "h:1", 0, 10, 8)  # two trials of one pack
     row(1, "h:1", 0, 11, 8)

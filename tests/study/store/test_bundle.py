@@ -245,9 +245,9 @@ def setting(name: str, value: object) -> Callable[[dict[str, Any]], None]:
     ("change", "why"),
     [
         *((lambda row, a=a: row.update(test_accuracy=a), "test_accuracy=") for a in (7.0, -1e-9, math.inf, math.nan)),
-        (lambda row: row.update(test_accuracy=None, status="completed"), "test_accuracy=null"),
+        (lambda row: row.update(test_accuracy=None, status="completed"), "test_accuracy=None"),
         (lambda row: row.update(status="pwned"), "status=pwned is neither completed nor failed"),
-        (lambda row: row.update(status=None), "status=null"),
+        (lambda row: row.update(status=None), "status=None"),
         *(
             (lambda row, config=config: row.update(config=config), "config is not the settings of a trial")
             for config in (None, "", "{", "[]", "null", "[" * 100_000)

@@ -165,7 +165,7 @@ def test_compaction_keeps_large_files_and_cuts_the_rest_into_groups(
 
 
 def test_compaction_sets_rows_of_another_trial_aside(store: Store) -> None:
-    store.write("trials", "b", [{"trial_id": "x"}])
+    store.write("trials", "b", [{"trial_id": "x", "status": "failed"}])
     store.write("curves", "c", [{"trial_id": "x", "update": 0}])
     compact(store, silent)
     assert store.names("trials") == {"a", "c"}
@@ -284,7 +284,7 @@ from study.store.store import Store
 store = Store(sys.argv[1])
 for i in range(40):
     for name in (f"t{i}", "again"):
-        store.write("trials", name, [{"trial_id": name, "seed": i}])
+        store.write("trials", name, [{"trial_id": name, "status": "failed", "seed": i}])
     if i % 3 == 0:
         compact(store, lambda _: None)
 """

@@ -40,7 +40,7 @@ from study.store.store import Store
 
 SECONDS = 10.0
 BYTES = 2**30
-PER_KIND = 8
+PER_KIND = 7
 
 Mutation = Callable[[Path, np.random.Generator], None]
 
@@ -171,7 +171,7 @@ def test_mutated_file_costs_a_sentence_at_most_and_no_other_trial(
     before = {row["trial_id"]: row for row in Store(str(whole / "results")).read("trials").to_pylist()}
     (victim, *_) = sorted(path for path in (whole / "results" / kind).iterdir() if path.is_file())
     in_file = set(Store(str(whole / "results")).names("trials") if kind == "trials/merged" else {victim.stem})
-    for number in range(PER_KIND * pytestconfig.getoption("--rounds")):
+    for number in range(PER_KIND * pytestconfig.option.rounds):
         rng = np.random.default_rng([KINDS.index(kind), number])
         mutate = MUTATIONS[number % len(MUTATIONS)]
         folder = tmp_path / str(number)
@@ -191,7 +191,7 @@ def test_mutated_bundle_is_refused_or_has_the_same_rows(
     before = sorted(Store(str(whole / "results")).read("trials").to_pylist(), key=repr)
     with zipfile.ZipFile(whole / "all.zip") as archive:
         members = archive.namelist()
-    for number in range(3 * PER_KIND * pytestconfig.getoption("--rounds")):
+    for number in range(3 * PER_KIND * pytestconfig.option.rounds):
         rng = np.random.default_rng([99, number])
         changed = tmp_path / "changed.zip"
         if number % 3:

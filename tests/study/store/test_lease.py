@@ -142,7 +142,8 @@ def put(store: Store, content: bytes, seconds_ahead: float = 0) -> Path:
 
 
 def date(path: Path, seconds_ahead: float) -> None:
-    os.utime(path, (time.time() + seconds_ahead,) * 2)
+    then = time.time() + seconds_ahead
+    os.utime(path, (then, then))
 
 
 def test_dead_lease_on_other_trials_stays_for_a_run_that_only_stood_still(disk: Store) -> None:

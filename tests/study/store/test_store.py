@@ -62,7 +62,7 @@ def test_every_column_is_nullable_and_documented(table: str) -> None:
 
 
 def test_write_stores_schema_and_version_in_the_file(store: Store) -> None:
-    store.write("trials", "one", [{"trial_id": "one", "withheld_objects": [3, 1]}])
+    store.write("trials", "one", [{"trial_id": "one", "status": "failed", "withheld_objects": [3, 1]}])
     schema = pq.read_schema(f"{store.root}/trials/one.parquet", filesystem=store.fs)
     assert schema.equals(TABLES["trials"])
     assert schema.metadata[b"schema_version"] == str(SCHEMA_VERSION).encode()
@@ -76,7 +76,7 @@ def test_write_replaces_a_file_of_the_same_name(store: Store) -> None:
 
 
 def test_reader_passes_over_what_a_killed_writer_left(store: Store) -> None:
-    store.write("trials", "one", [{"trial_id": "one"}])
+    store.write("trials", "one", [{"trial_id": "one", "status": "failed"}])
     put(store, "trials/.two.parquet.0123", b"PAR1 half a file")
     assert store.names("trials") == {"one"}
     assert store.read("trials").num_rows == 1
@@ -85,7 +85,7 @@ def test_reader_passes_over_what_a_killed_writer_left(store: Store) -> None:
 def test_write_leaves_nothing_behind_when_it_fails(disk: Store) -> None:
     Path(disk.root, "trials", "one.parquet").mkdir()
     with pytest.raises(StoreError, match="one.parquet cannot be written"):
-        disk.write("trials", "one", [{"trial_id": "one"}])
+        disk.write("trials", "one", [{"trial_id": "one", "status": "failed"}])
     assert files(disk) == set()
 
 
@@ -94,13 +94,13 @@ import sys
 from study.store.store import Store
 store, writer = Store(sys.argv[1]), sys.argv[2]
 for i in range(20):
-    store.write("trials", f"{writer}-{i}", [{"trial_id": f"{writer}-{i}"}])
-    store.write("trials", "contested", [{"trial_id": "contested", "seed": int(writer)}])
+    store.write("trials", f"{writer}-{i}", [{"trial_id": f"{writer}-{i}", "status": "failed"}])
+    store.write("trials", "contested", [{"trial_id": "contested", "status": "failed", "seed": int(writer)}])
 """
 
 
 def test_writers_in_several_processes_leave_every_file_whole_at_any_time(store: Store) -> None:
-    store.write("trials", "contested", [{"trial_id": "contested"}])
+    store.write("trials", "contested", [{"trial_id": "contested", "status": "failed"}])
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, store.uri, writer]) for writer in "01"]
     while any(writer.poll() is None for writer in writers):
         assert "contested" in store.read("trials", ["trial_id"])["trial_id"].to_pylist()
@@ -123,8 +123,12 @@ def test_file_that_is_not_whole_or_not_of_its_name_is_set_aside_and_named(
     disk: Store, table: str, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("one", "two"):
-        disk.write("trials", name, [{"trial_id": name, "config": random_text(4000)}])
-        disk.write("curves", name, [{"trial_id": name, "update": 10 * i, "loss": i / 7} for i in range(2000)])
+        disk.write("trials", name, [{"trial_id": name, "status": "failed", "config": random_text(4000)}])
+        disk.write(
+            "curves",
+            name,
+            [{"trial_id": name, "update": 10 * i, "loss": i / 7} for i in range(2000)],
+        )
     expected = disk.read(table, names={"one"})
     path = Path(disk.root, table, "two.parquet")
     path.write_bytes(FAULTS[fault](path.read_bytes()))
@@ -166,9 +170,11 @@ FAULTS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def test_read_of_named_files_opens_no_other(store: Store) -> None:
-    store.write("trials", "one", [{"trial_id": "one"}])
+    store.write("trials", "one", [{"trial_id": "one", "status": "failed"}])
     put(store, "trials/two.parquet", b"torn")
-    assert store.read("trials", ["trial_id"], names={"one", "absent"}).to_pylist() == [{"trial_id": "one"}]
+    assert store.read("trials", ["trial_id"], names={"one", "absent"}).to_pylist() == [
+        {"trial_id": "one", "status": "failed"}
+    ]
 
 
 def test_read_of_a_store_that_does_not_exist_is_empty(tmp_path: Path) -> None:
@@ -230,7 +236,7 @@ def test_place_takes_the_endpoint_from_the_environment(s3: str, monkeypatch: pyt
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{s3}")
     store = Store("s3://bucket/by-environment")
     store.prepare()
-    store.write("trials", "one", [{"trial_id": "one"}])
+    store.write("trials", "one", [{"trial_id": "one", "status": "failed"}])
     assert Store(bucket_uri(s3, "by-environment")).names("trials") == {"one"}
 
 
