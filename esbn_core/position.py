@@ -93,10 +93,11 @@ def _is_count(value: Any) -> bool:
 
 def _is_course(points: Any, n: int) -> bool:
     """Returns whether these are points of a course of n networks: (updates made before, losses, accuracies)."""
-    return type(points) is list and all(
-        type(point) is list
-        and len(point) == 3
-        and _is_count(point[0])
-        and all(_is_list(values, float) and len(values) == n for values in point[1:])
-        for point in points
-    )
+    return isinstance(points, list) and all(_is_point(point, n) for point in points)
+
+
+def _is_point(point: Any, n: int) -> bool:
+    if not isinstance(point, list) or len(point) != 3:
+        return False
+    update, *courses = point
+    return _is_count(update) and all(_is_list(values, float) and len(values) == n for values in courses)

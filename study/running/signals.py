@@ -2,12 +2,13 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+
+STANDARD_ERROR = 2  # its file number
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 ENDING_SECONDS = 15.0  # in which a run that was stopped ends, and is not to be stopped again
@@ -73,7 +74,7 @@ def handlers_kept() -> Iterator[None]:
 def _go_on(number: int, frame: FrameType | None) -> None:
     """Says where it can that the run goes on; `print` cannot be used, since the signal may have interrupted one."""
     with suppress(OSError):
-        os.write(sys.__stderr__.fileno(), f"Hung up; the run goes on. `kill {os.getpid()}` stops it.\n".encode())
+        os.write(STANDARD_ERROR, f"Hung up; the run goes on. `kill {os.getpid()}` stops it.\n".encode())
 
 
 def _in_main_thread() -> bool:

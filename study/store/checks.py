@@ -75,8 +75,10 @@ def _extremes(metadata: pq.FileMetaData, column: str) -> list[Any]:
     for group in range(metadata.num_row_groups):
         if metadata.row_group(group).num_rows:
             statistics = metadata.row_group(group).column(names.index(column)).statistics
-            known = statistics is not None and statistics.has_min_max and not statistics.null_count
-            values += [statistics.min, statistics.max] if known else [None]
+            if statistics is None or statistics.null_count or not statistics.has_min_max:
+                values.append(None)
+            else:
+                values += [statistics.min, statistics.max]
     return values
 
 
