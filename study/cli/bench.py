@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from study.cli.console import console
+from study.cli.output import answer
 
 
 @click.command()
@@ -56,6 +57,6 @@ def bench(
     with Console(stderr=True).status("measuring") as line:
         benchmark = measure(arms, packs=packs, precisions=precisions, threads=threads, jobs=jobs, tell=line.update)
     if as_json:
-        click.echo(to_json(benchmark))
+        answer(f"{to_json(benchmark)}\n")
     else:
         console.print(to_text(benchmark))

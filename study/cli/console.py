@@ -4,4 +4,5 @@ import sys
 
 from study.running.console import LastingConsole
 
-console = LastingConsole(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+_terminal = sys.stdout is not None and sys.stdout.isatty()
+console = LastingConsole(highlight=False, markup=False, soft_wrap=True, width=None if _terminal else 160)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from study.cli.console import console
 from study.cli.options import RESULTS, study_name
 
 
@@ -18,7 +19,7 @@ def compact(results: str) -> None:
     from study.store.compact import compact as merge
     from study.store.store import Store
 
-    merge(Store(results), click.echo)
+    merge(Store(results), console.print)
 
 
 @click.command("export")
@@ -43,7 +44,7 @@ def export(bundle: Path, studies: tuple[str, ...], results: str, figures: Path |
     from study.store.store import Store
 
     counts = export_bundle(Store(results), bundle, [study_name(study) for study in studies], figures)
-    click.echo(f"{bundle}: {', '.join(f'{table} of {n:,}' for table, n in counts.items())}")
+    console.print(f"{bundle}: {', '.join(f'{table} of {n:,}' for table, n in counts.items())}")
 
 
 @click.command("import")
@@ -74,4 +75,4 @@ def import_(source: Path, results: str, origin: str, encoder: str) -> None:
     else:
         counts = import_bundle(store, source, declared_arms)
     for table, (new, known) in counts.items():
-        click.echo(f"{table}: {new:,} new, {known:,} there already")
+        console.print(f"{table}: {new:,} new, {known:,} there already")

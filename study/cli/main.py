@@ -9,9 +9,13 @@ from typing import Any
 import click
 
 from esbn_core.errors import UserError
+from esbn_core.printable import printable
 from study.cli import bench, cluster, data, results, searches, studies
 from study.cli.console import console
 from study.running.signals import Stops
+
+TRAINING = ("run", "topup", "search")
+"""Commands whose work is done when what they print is lost."""
 
 
 class _Group(click.Group):
@@ -21,12 +25,15 @@ class _Group(click.Group):
         """Runs a command; what is an error of the project itself is raised as it is."""
         stops = Stops()
         try:
-            return super().invoke(ctx)
+            answer = super().invoke(ctx)
+            if console.lost and ctx.invoked_subcommand not in TRAINING:
+                raise UserError(f"the answer cannot be printed: {console.lost.strerror}")
+            return answer
         except KeyboardInterrupt:
             console.print("Stopped. The same command goes on from what is in the store.")
             raise SystemExit(stops.exit_code) from None
         except UserError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
+from esbn_core.printable import printable
 from study.store.store import Store
 
 LATEST = 5  # results shown
@@ -35,7 +36,9 @@ def _studies(studies: dict[str, dict[str, dict[str, Any]]], ended: dict[str, dic
         column.justify = "right"
     for study, trials in studies.items():
         states = [ended[trial_id]["status"] if trial_id in ended else "missing" for trial_id in trials]
-        table.add_row(study, str(len(trials)), *(str(states.count(s)) for s in ("completed", "failed", "missing")))
+        table.add_row(
+            printable(study), str(len(trials)), *(str(states.count(s)) for s in ("completed", "failed", "missing"))
+        )
     return table
 
 
@@ -51,7 +54,10 @@ def _searches(store: Store) -> Table:
         counts = (str(states.count(state)) for state in ("completed", "pruned", "failed", "running"))
         best = max((row["accuracy"] for row in mine if row["status"] == "completed" and row["accuracy"]), default=None)
         table.add_row(
-            about["search"], str(about["suggestions"]), *counts, "-" if best is None else f"{100 * best:.1f} %"
+            printable(about["search"]),
+            str(about["suggestions"]),
+            *counts,
+            "-" if best is None else f"{100 * best:.1f} %",
         )
     return table
 
@@ -78,7 +84,7 @@ def _latest(ended: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _words(row: dict[str, Any]) -> str:
-    return f"{row['task']} m={row['withheld']} {row['arm']}"
+    return printable(f"{row['task']} m={row['withheld']} {row['arm']}")
 
 
 def timing(store: Store) -> Table:

@@ -8,14 +8,21 @@ from rich.console import Console
 
 
 class LastingConsole(Console):
-    """Goes on in silence once nothing can be printed, as when the pipe or terminal is gone or the disk full."""
+    """Goes on in silence once nothing can be printed, as when the pipe or terminal is gone or the disk full.
+
+    Attributes:
+        lost: why; None as long as all was printed, or nobody wanted to read on.
+    """
+
+    lost: OSError | None = None
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
             super().__exit__(exc_type, exc_value, traceback)
-        except OSError:
+        except OSError as error:
+            self.lost = error
             self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:

@@ -136,3 +136,13 @@ def test_answer_that_cannot_be_printed_is_one_sentence_and_exit_code_1(
     script = f"set -o pipefail; {start} {arguments} {where}"
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, SENTENCES[where])
+
+
+@pytest.mark.parametrize("command", ["list", "plan quickstart", "status --results {results}", "query --schema"])
+@pytest.mark.parametrize("where", [">/dev/full", ">&-"])
+def test_list_that_cannot_be_printed_is_one_sentence_at_most(results: str, command: str, where: str) -> None:
+    script = f"{shlex.quote(str(Path(sys.executable).with_name('esbn')))} {command.format(results=results)} {where}"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    if where == ">/dev/full":
+        assert (done.returncode, done.stderr) == (1, "Error: the answer cannot be printed: No space left on device\n")
+    assert len(done.stderr.splitlines()) <= 1
