@@ -180,9 +180,9 @@ def _refuse_footer(table: str, member: str, metadata: pq.FileMetaData, size: int
     there = metadata.schema.to_arrow_schema()
     if missing := [name for name in TABLES[table].names if name not in there.names]:
         raise BundleError(f"{member} of the bundle has no column {missing[0]}")
-    if fault := file_fault(table, None, metadata):
+    if fault := file_fault(table, None, metadata, there):
         raise BundleError(f"{member} of the bundle {fault}")
-    if later := later_columns(table, metadata):
+    if later := later_columns(table, metadata, there):
         raise BundleError(f"{member} of the bundle has {', '.join(sorted(later))}, which table {table} does not have")
     if metadata.num_rows * metadata.num_columns * 8 > max(LARGE_ROWS, EXPANSION * size):
         raise BundleError(

@@ -38,22 +38,22 @@ PROSE = ("failure", "question", "definition", "distributions", "parameters")
 CONTROL = frozenset(map(chr, (*range(32), 127)))
 
 
-def file_fault(table: str, name: str | None, metadata: pq.FileMetaData) -> str | None:
+def file_fault(table: str, name: str | None, metadata: pq.FileMetaData, there: pa.Schema) -> str | None:
     """Says why a file does not hold rows of its table, or not those of its name, once each; None if it does.
 
     Args:
         name: of the trial whose file it is; None: a file of many names.
         metadata: the footer, which is all this looks at.
+        there: the file's schema.
     """
-    there = metadata.schema.to_arrow_schema()
-    for field in TABLES[table]:
+    for field in () if there.equals(TABLES[table]) else TABLES[table]:
         if field.name in there.names and there.field(field.name).type != field.type:
             return f"has {there.field(field.name).type} in column {field.name}, not {field.type}"
     extremes = {}
     for column in REQUIRED[table]:
         if column not in there.names:
             return f"has no column {column}"
-        extremes[column] = _extremes(metadata, column)
+        extremes[column] = _extremes(metadata, there.get_field_index(column), column)
         if None in extremes[column]:
             return f"has rows without {column}"
     if table not in MERGEABLE or name is None:
@@ -68,13 +68,14 @@ def file_fault(table: str, name: str | None, metadata: pq.FileMetaData) -> str |
     return None
 
 
-def _extremes(metadata: pq.FileMetaData, column: str) -> list[Any]:
+def _extremes(metadata: pq.FileMetaData, place: int, column: str) -> list[Any]:
     """Returns the least and the greatest value of a column in each row group; None where some are null or unknown."""
-    names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
     values: list[Any] = []
-    for group in range(metadata.num_row_groups):
-        if metadata.row_group(group).num_rows:
-            statistics = metadata.row_group(group).column(names.index(column)).statistics
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        if group.num_rows:
+            chunk = group.column(place)  # each column of ours is one of Parquet's, lists included
+            statistics = chunk.statistics if chunk.path_in_schema == column else None
             if statistics is None or statistics.null_count or not statistics.has_min_max:
                 values.append(None)
             else:
@@ -82,11 +83,11 @@ def _extremes(metadata: pq.FileMetaData, column: str) -> list[Any]:
     return values
 
 
-def later_columns(table: str, metadata: pq.FileMetaData) -> set[str]:
+def later_columns(table: str, metadata: pq.FileMetaData, there: pa.Schema) -> set[str]:
     """Returns what a later version of this project wrote into a file: columns, or the number of its schema."""
     version = (metadata.metadata or {}).get(b"schema_version", b"0").decode(errors="replace")
     later = {f"schema_version={version}"} if not version.isdecimal() or int(version) > SCHEMA_VERSION else set()
-    return later | (set(metadata.schema.to_arrow_schema().names) - set(TABLES[table].names))
+    return later | (set(there.names) - set(TABLES[table].names))
 
 
 def once(table: str, rows: pa.Table) -> pa.Table:

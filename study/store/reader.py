@@ -108,8 +108,10 @@ class Reader:
         wanted = list(columns) if columns else TABLES[table].names
         needed = {"trials": [KEY, *JUDGED], "external": [KEY]}.get(table, [])
         asked = [*wanted, *(name for name in needed if name not in wanted)]
-        parts = self.datasets(table, files, names)
-        answer = pa.concat_tables([part.to_table(columns=asked, filter=rows) for part in parts])
+        parts, tables = self.datasets(table, files, names), []
+        while parts:  # a dataset that has been read holds the footers of its files
+            tables.append(parts.pop(0).to_table(columns=asked, filter=rows))
+        answer = pa.concat_tables(tables)
         if table in ONE_ROW:
             answer = once(table, answer)
         if table == "trials":
@@ -167,7 +169,12 @@ class Reader:
                     raise self._error(self.UNREAD, ", ".join(tables), error) from None
 
     def set_aside(self, table: str, info: pafs.FileInfo, fault: str) -> None:
-        """Moves a file out of its table, if the place can be written, and reads it no more."""
+        """Moves a file out of its table, if the place can be written, and reads it no more.
+
+        One that has been written again since it was listed stays: it is another file.
+        """
+        if version(self.fs.get_file_info(info.path)) != version(info):
+            return
         self._ignored.add(version(info))
         folder = f"{self.root}/set_aside/{info.path.removeprefix(f'{self.root}/').rpartition('/')[0]}"
         where = f"it is now in {folder}"
@@ -221,8 +228,9 @@ class Reader:
             return TORN
 
     def _footer_fault(self, table: str, name: str | None, metadata: pq.FileMetaData) -> str | None:
-        fault = file_fault(table, name, metadata)
-        if not fault and (new := later_columns(table, metadata) - self.later.get(table, set())):
+        there = metadata.schema.to_arrow_schema()
+        fault = file_fault(table, name, metadata, there)
+        if not fault and (new := later_columns(table, metadata, there) - self.later.get(table, set())):
             self.later.setdefault(table, set()).update(new)
             later = ", ".join(sorted(new))
             log.warning(
@@ -232,17 +240,28 @@ class Reader:
 
     def _set_damaged_aside(self, listings: Mapping[str, Listing]) -> bool:
         """Reads every file; returns whether one was damaged behind a footer that is whole, and so set aside."""
-        damaged = False
-        for table, listing in listings.items():
-            for info in (*listing.single, *listing.merged):
-                try:
-                    for _ in pq.ParquetFile(info.path, filesystem=self.fs).iter_batches():
-                        pass
-                except (pa.ArrowException, OSError) as error:
-                    if not isinstance(error, OSError) or error.errno is None:  # else the system's word, not the file's
-                        self.set_aside(table, info, "is damaged")
-                        damaged = True
-        return damaged
+        damaged = [
+            (table, info)
+            for table, listing in listings.items()
+            for info in (*listing.single, *listing.merged)
+            if self._is_damaged(info)
+        ]
+        for table, info in damaged:
+            self.set_aside(table, info, "is damaged")
+        return bool(damaged)
+
+    def _is_damaged(self, info: pafs.FileInfo) -> bool:
+        try:
+            with self.fs.open_input_stream(info.path) as stream:
+                content = stream.read()
+        except OSError:  # of the place, not of the file
+            return False
+        try:
+            for _ in pq.ParquetFile(pa.BufferReader(content)).iter_batches():
+                pass
+        except (pa.ArrowException, OSError):
+            return True
+        return False
 
     def _dataset(self, table: str, paths: list[str]) -> ds.FileSystemDataset:
         format = ds.ParquetFileFormat()
