@@ -49,7 +49,7 @@ def _answer(store: Results, files: Mapping[str, Files], sql: str) -> pa.Table:
     with duckdb.connect(config=_CONFIG) as connection:
         for table in filter(sql.lower().__contains__, files):
             checked = table in ONE_ROW  # a trial or an imported result has one row, whatever the files hold
-            parts = [store.rows(table, files[table])] if checked else store.datasets(table, files[table])
+            parts = [store.rows(table, files[table])] if checked else list(store.datasets(table, files[table]))
             for i, part in enumerate(parts):
                 connection.register(f"{table} {i}" if len(parts) > 1 else table, part)
             if len(parts) > 1:

@@ -5,7 +5,7 @@ warning; whatever was read goes on without it. A trial whose row was in it is mi
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
@@ -108,39 +108,39 @@ class Reader:
         wanted = list(columns) if columns else TABLES[table].names
         needed = {"trials": [KEY, *JUDGED], "external": [KEY]}.get(table, [])
         asked = [*wanted, *(name for name in needed if name not in wanted)]
-        parts, tables = self.datasets(table, files, names), []
-        while parts:  # a dataset that has been read holds the footers of its files
-            tables.append(parts.pop(0).to_table(columns=asked, filter=rows))
-        answer = pa.concat_tables(tables)
+        parts = (part.to_table(columns=asked, filter=rows) for part in self.datasets(table, files, names))
+        answer = pa.concat_tables(parts)
         if table in ONE_ROW:
             answer = once(table, answer)
         if table == "trials":
             answer = judged(answer)
         return answer.select(wanted)
 
-    def datasets(self, table: str, files: Files, names: Collection[str] | None = None) -> list[ds.FileSystemDataset]:
-        """Returns a table, or its rows of some names, as lazy datasets, one after the other.
+    def datasets(
+        self, table: str, files: Files, names: Collection[str] | None = None
+    ) -> Iterator[ds.FileSystemDataset]:
+        """Yields a table, or its rows of some names, as lazy datasets, one after the other.
 
         Raises:
             OSError: one of the files has been set aside; look again.
         """
         wanted = None if names is None else frozenset(names)
         whole = [info for name, info in files.single.items() if wanted is None or name in wanted]
-        self._verify(table, whole)
         if len(whole) > MANY:
             _suggest_compacting(self.uri)
-        paths, parts = [info.path for info in whole], []
+        parts = []
         for file in files.merged:
             here = file.names if wanted is None else file.names & wanted
             if here == file.names and not file.stale:
-                paths.append(file.info.path)
+                whole.append(file.info)
             elif here:
                 stale = ~pc.field(KEY).isin(sorted(file.stale))
                 kept = stale if here == file.names else pc.field(KEY).isin(sorted(here))
-                parts.append(self._dataset(table, [file.info.path]).filter(kept))
-        paths.sort()
-        chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)] or [[]]
-        return [*(self._dataset(table, chunk) for chunk in chunks), *parts]
+                parts.append(self._dataset(table, [file.info]).filter(kept))
+        whole.sort(key=lambda info: info.path)
+        for start in range(0, max(1, len(whole)), CHUNK):
+            yield self._dataset(table, whole[start : start + CHUNK])
+        yield from parts
 
     def read_files(
         self,
@@ -205,25 +205,28 @@ class Reader:
                 ids = set(pq.read_table(info.path, columns=[KEY], filesystem=self.fs)[KEY].to_pylist()) - {None}
                 names, others = names & ids, frozenset((names | ids) - (names & ids))
             self._contents[key] = names, others
+            self._sound.add(key)
         return self._contents[key]
 
-    def _verify(self, table: str, infos: Iterable[pafs.FileInfo]) -> None:
-        """Sets aside files that do not hold the rows of their names; raises `OSError` if there are any."""
-        new = [info for info in infos if version(info) not in self._sound]
+    def _dataset(self, table: str, infos: Sequence[pafs.FileInfo]) -> ds.FileSystemDataset:
+        """Opens files as one dataset; sets aside those that are not sound, and raises `OSError` if there are any."""
+        format = ds.ParquetFileFormat()
+        fragments = [format.make_fragment(info.path, self.fs) for info in infos]  # each reads its footer once
+        new = [pair for pair in zip(infos, fragments, strict=True) if version(pair[0]) not in self._sound]
         with ThreadPoolExecutor(REQUESTS) as pool:
-            faults = list(pool.map(lambda info: self._fault(table, info), new))
-        for info, fault in zip(new, faults, strict=True):
+            faults = list(pool.map(lambda pair: self._fault(table, *pair), new))
+        for (info, _), fault in zip(new, faults, strict=True):
             if fault:
                 self.set_aside(table, info, fault)
             else:
                 self._sound.add(version(info))
         if any(faults):
             raise _SetAsideError(table)
+        return ds.FileSystemDataset(fragments, TABLES[table], format, self.fs)
 
-    def _fault(self, table: str, info: pafs.FileInfo) -> str | None:
+    def _fault(self, table: str, info: pafs.FileInfo, fragment: ds.ParquetFileFragment) -> str | None:
         try:
-            metadata = pq.read_metadata(info.path, filesystem=self.fs)
-            return self._footer_fault(table, info.base_name.removesuffix(".parquet"), metadata)
+            return self._footer_fault(table, info.base_name.removesuffix(".parquet"), fragment.metadata)
         except pa.ArrowException:
             return TORN
 
@@ -262,10 +265,6 @@ class Reader:
         except (pa.ArrowException, OSError):
             return True
         return False
-
-    def _dataset(self, table: str, paths: list[str]) -> ds.FileSystemDataset:
-        format = ds.ParquetFileFormat()
-        return ds.FileSystemDataset.from_paths(paths, schema=TABLES[table], format=format, filesystem=self.fs)
 
     def _error(self, message: str, table: str, error: Exception) -> StoreError:
         return StoreError(message.format(table=table, uri=self.uri, why=first_line(error)))

@@ -223,10 +223,15 @@ def rewrite(bundle: Path, target: Path, member: str, mutate: Mutation, rng: np.r
 
 
 def run(command: Callable[[], Any], what: str) -> None:
-    began = time.monotonic()
+    began, before = time.monotonic(), peak()
     try:
         command()
     except UserError as error:
         assert "\n" not in str(error).strip(), what
     assert time.monotonic() - began < SECONDS, what
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < BYTES, what
+    assert peak() - before < BYTES, what
+
+
+def peak() -> int:
+    """Bytes of memory that this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
