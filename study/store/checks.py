@@ -34,7 +34,8 @@ JUDGED = ("status", "failure", "test_accuracy")
 """Columns of trials that `judged` needs."""
 INVALID = "not a valid row: "  # begins the failure of such a trial
 PROSE = ("failure", "question", "definition", "distributions", "parameters")
-"""Columns of text that may have line breaks."""
+"""Columns of text that may have line breaks and tabs."""
+LINES = {ord("\n"): None, ord("\t"): None}
 CONTROL = frozenset(map(chr, (*range(32), 127)))
 
 
@@ -146,7 +147,7 @@ def _value_fault(name: str, values: pa.Array) -> str | None:
     for value in values.unique().to_pylist():
         if value is None:
             continue
-        if text and not CONTROL.isdisjoint(value.replace("\n", "") if name in PROSE else value):
+        if text and not CONTROL.isdisjoint(value.translate(LINES) if name in PROSE else value):
             return f"{name}={value!r} has control characters"
         if name.endswith(("accuracy", "accuracies")) and not 0 <= value <= 1:
             return f"{name}={value} is not between 0 and 1"

@@ -62,11 +62,11 @@ class Store(Reader):
         """Writes one file of a table whole or not at all; columns left out are null.
 
         Raises:
-            AssertionError: a column is unknown, or a value is one that no row of ours may have.
+            StoreError: the place cannot be written, or a value is one that no row may have.
         """
         made = _table(table, rows)
-        fault = entry_fault(table, made)
-        assert not fault, f"rows of table {table}: {fault}"
+        if fault := entry_fault(table, made):
+            raise StoreError(f"table {table} takes no such row: {fault}")
         self._put(f"{table}/{name}.parquet", parquet(made))
 
     def write_merged(self, table: str, names: Collection[str], rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:

@@ -3,9 +3,9 @@
 import base64
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,22 +21,6 @@ from study.store.errors import StoreError
 from study.store.location import open_location
 from study.store.schema import SCHEMA_VERSION, TABLES
 from study.store.store import Store
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path / "results"))
-    store.prepare()
-    return store
-
-
-@pytest.fixture(params=["disk", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "disk":
-        return request.getfixturevalue("disk")
-    store = Store(bucket_uri(request.getfixturevalue("s3"), f"{uuid.uuid4().hex}/with space"))
-    store.prepare()
-    return store
 
 
 def files(store: Store) -> set[str]:
@@ -66,6 +50,29 @@ def test_write_stores_schema_and_version_in_the_file(store: Store) -> None:
     schema = pq.read_schema(f"{store.root}/trials/one.parquet", filesystem=store.fs)
     assert schema.equals(TABLES["trials"])
     assert schema.metadata[b"schema_version"] == str(SCHEMA_VERSION).encode()
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "why"),
+    [
+        ("trials", {"status": "completed", "test_accuracy": 1.5}, "test_accuracy=1.5 is not between 0 and 1"),
+        ("trials", {"status": "lost"}, "status=lost is neither completed nor failed"),
+        ("external", {"origin": "a\x1b[2J"}, r"origin='a\\x1b\[2J' has control characters"),
+        ("plans", {"question": "a\x07?"}, "question=.* has control characters"),
+        ("curves", {"update": -10}, "update=-10 is negative"),
+    ],
+)
+def test_write_refuses_a_value_that_no_row_may_have_in_a_sentence(
+    disk: Store, table: str, row: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(StoreError, match=f"table {table} takes no such row: {why}"):
+        disk.write(table, "one", [{"trial_id": "one", **row}])
+    assert files(disk) == set()
+
+
+def test_text_for_people_may_have_lines_and_tabs(disk: Store) -> None:
+    disk.write("trials", "one", [{"trial_id": "one", "status": "failed", "failure": "a\n\tb"}])
+    assert disk.read("trials", ["failure"]).to_pylist() == [{"failure": "a\n\tb"}]
 
 
 def test_write_replaces_a_file_of_the_same_name(store: Store) -> None:
