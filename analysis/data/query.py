@@ -1,11 +1,12 @@
 """SQL over the tables of the store, and the saved questions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from analysis.data.results import Results
 from analysis.errors import AnalysisError, choices
@@ -32,7 +33,7 @@ def query(results: str, sql: str) -> pa.Table:
         The rows and columns asked for.
     Raises:
         AnalysisError: the SQL is wrong (with DuckDB's hint), or the store has no rows of a table yet.
-        StoreError: a file is torn, or the place cannot be read.
+        StoreError: the place cannot be read.
     """
     store = Results(results)
     tables = [table for table in TABLES if store.has_rows(table)]
@@ -47,9 +48,8 @@ def query(results: str, sql: str) -> pa.Table:
 
 def _answer(store: Results, files: Mapping[str, Files], sql: str) -> pa.Table:
     with duckdb.connect(config=_CONFIG) as connection:
-        for table in filter(sql.lower().__contains__, files):
-            checked = table in ONE_ROW  # a trial or an imported result has one row, whatever the files hold
-            parts = [store.rows(table, files[table])] if checked else list(store.datasets(table, files[table]))
+        for table in files:
+            parts = _parts(store, table, files[table]) if table in sql.lower() else [TABLES[table].empty_table()]
             for i, part in enumerate(parts):
                 connection.register(f"{table} {i}" if len(parts) > 1 else table, part)
             if len(parts) > 1:
@@ -63,6 +63,11 @@ def _answer(store: Results, files: Mapping[str, Files], sql: str) -> pa.Table:
     if doubled:
         raise AnalysisError(f"sql: several columns are named {', '.join(sorted(doubled))}; tell them apart by AS")
     return rows
+
+
+def _parts(store: Results, table: str, files: Files) -> Sequence[pa.Table | ds.Dataset]:
+    """Returns a table as what DuckDB can read: rows once checked where each name has one, files of their own else."""
+    return [store.rows(table, files)] if table in ONE_ROW else list(store.datasets(table, files))
 
 
 def saved() -> dict[str, str]:

@@ -81,6 +81,15 @@ def test_query_reads_no_other_files(results: str) -> None:
         query(results, f"select * from read_csv('{__file__}')")
 
 
+def test_query_knows_every_table_and_reads_those_that_are_asked(results: str) -> None:
+    torn = sorted((Path(results) / "curves").iterdir())[0]
+    torn.write_bytes(b"PAR1")
+    tables = {row["name"] for row in query(results, "show tables").to_pylist()}
+    assert tables == {"trials", "plans", "curves"}
+    assert query(results, "select count(*) n from Trials").to_pylist() == [{"n": len(RUNS)}]
+    assert torn.exists()
+
+
 @pytest.mark.parametrize("damage", [lambda data: b"PAR1", lambda data: data[:200] + bytes(300) + data[500:]])
 @pytest.mark.parametrize("table", ["trials", "curves"])
 def test_query_sets_a_torn_file_aside(results: str, table: str, damage: Callable[[bytes], bytes]) -> None:
