@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from esbn_core.files import new_file
 from study.store.archive import ENVIRONMENT, FORMAT, MANIFEST, SINGLE, Parts, open_archive, rows_of, verified
 from study.store.checks import MERGEABLE
-from study.store.compact import INPUT
+from study.store.compact import INPUT, refuse_later
 from study.store.errors import BundleError
 from study.store.lease import lease
 from study.store.names import KEY, lease_of_search, search_of, suggestion_name
@@ -58,6 +58,7 @@ def export_bundle(store: Store, path: Path, studies: Collection[str], figures: P
         Names by table.
     Raises:
         BundleError: there is no such study or no trial, or the archive cannot be written.
+        StoreError: a later version of this project has written columns that would be left out.
     """
     wanted = _wanted(store, studies)
     manifest: dict[str, Any] = {
@@ -109,15 +110,21 @@ def _wanted(store: Store, studies: Collection[str]) -> dict[str, set[str]]:
 def _members(store: Store, wanted: dict[str, set[str]], figures: Path | None) -> Iterator[tuple[str, bytes]]:
     for table in reversed(SINGLE):
         for name in sorted(wanted[table]):
-            yield f"{table}/{name}.parquet", parquet(store.read(table, names=[name])).to_pybytes()
+            yield f"{table}/{name}.parquet", parquet(_known_rows(store, table, [name])).to_pybytes()
     for table in MERGEABLE:
         for number, names in enumerate(_groups(store, table, wanted[table])):
-            yield f"{table}/{number:06d}.parquet", parquet(store.read(table, names=names), names).to_pybytes()
+            yield f"{table}/{number:06d}.parquet", parquet(_known_rows(store, table, names), names).to_pybytes()
     packages = {f"{package.name}=={package.version}" for package in importlib.metadata.distributions()}
     yield ENVIRONMENT, "".join(f"{package}\n" for package in sorted(packages, key=str.lower)).encode()
     for file in sorted(figures.iterdir()) if figures else ():
         if file.is_file() and not file.name.startswith("."):
             yield f"figures/{file.name}", file.read_bytes()
+
+
+def _known_rows(store: Store, table: str, names: Collection[str]) -> pa.Table:
+    rows = store.read(table, names=names)
+    refuse_later(store, table)
+    return rows
 
 
 def _groups(store: Store, table: str, wanted: set[str]) -> Iterator[set[str]]:

@@ -28,7 +28,7 @@ from study.planning.rows import settings, write_plan
 from study.planning.study_plan import declared_arms, plan_study
 from study.store.bundle import export_bundle, import_bundle
 from study.store.compact import compact
-from study.store.errors import BundleError, LeaseError
+from study.store.errors import BundleError, LeaseError, StoreError
 from study.store.lease import lease
 from study.store.names import lease_of_search, suggestion_name
 from study.store.schema import TABLES
@@ -356,6 +356,18 @@ def test_archive_that_is_cut_short_or_none_is_refused(bundle: Path, tmp_path: Pa
     (tmp_path / "cut.zip").write_bytes(bundle.read_bytes()[:size])
     with pytest.raises(BundleError, match=r"cut.zip' cannot be read"):
         import_bundle(Store(str(tmp_path / "elsewhere")), tmp_path / "cut.zip")
+
+
+@pytest.mark.parametrize("table", ["trials", "plans", "curves"])
+def test_export_refuses_to_leave_out_what_a_later_version_wrote(store: Store, tmp_path: Path, table: str) -> None:
+    path = next(Path(store.root, table).rglob("*.parquet"))
+    file = pq.ParquetFile(path)
+    rows = file.read()
+    later = rows.append_column("mood", pa.array(["good"] * len(rows)))
+    pq.write_table(later.replace_schema_metadata(file.metadata.metadata), path)
+    with pytest.raises(StoreError, match=rf"table {table} .* has what a later version of esbn-study wrote .mood."):
+        export_bundle(store, tmp_path / "x.zip", [], None)
+    assert not (tmp_path / "x.zip").exists()
 
 
 def test_export_refuses_what_is_not_there_and_leaves_no_file(store: Store, tmp_path: Path) -> None:
