@@ -47,12 +47,14 @@ def compact(store: Store, tell: Callable[[str], None]) -> None:
 
 
 def merge_ended(store: Store, trials: Collection[str]) -> None:
-    """Merges the files of trials that have ended under a lease of the caller, and no others.
+    """Merges rows and curves of trials that have ended under a lease of the caller, and no others.
+
+    Keys stay as they are: their files are few and large.
 
     Raises:
         StoreError: the store cannot be written, or a later version of this project wrote into it.
     """
-    for table in MERGEABLE:
+    for table in ("trials", "curves"):
         there = store.names(table)
         merge(store, table, there.intersection(trials), there.difference(trials))
 
