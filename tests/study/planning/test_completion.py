@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save
+from small_study import SMALL_STUDY
 
-from ablations import Grid, Study
 from esbn_core.position import Position
 from esbn_core.vocabulary import CURVE_STEP
 from study.monitoring.status import summary
@@ -19,29 +19,16 @@ from study.planning.packs import Pack, pack
 from study.planning.plan import PlannedTrial, plan
 from study.store.store import Store
 
-STUDY = Study(
-    name="small",
-    question="?",
-    grids=[Grid(arms=[{}, {"encoder": "mlp"}], conditions={"same_different": (95, 98)}, seeds=5)],
-)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
-    store.prepare()
-    return store
-
 
 @pytest.fixture
 def trials() -> list[PlannedTrial]:
-    return plan(STUDY)
+    return plan(SMALL_STUDY)
 
 
-def complete(store: Store, trials: list[PlannedTrial]) -> None:
+def complete(disk: Store, trials: list[PlannedTrial]) -> None:
     for trial in trials:
-        store.write("trials", trial.trial_id, [{**rows.settings(trial), "status": "completed", "test_accuracy": 0.5}])
-        store.write("curves", trial.trial_id, [{"trial_id": trial.trial_id, "update": 0}])
+        disk.write("trials", trial.trial_id, [{**rows.settings(trial), "status": "completed", "test_accuracy": 0.5}])
+        disk.write("curves", trial.trial_id, [{"trial_id": trial.trial_id, "update": 0}])
 
 
 def position(ids: list[str], update: int) -> Position:
@@ -53,65 +40,63 @@ def header(position: str) -> bytes:
     return save({"w": torch.ones(1)}, metadata={"position": position})
 
 
-def begin(store: Store, trials: list[PlannedTrial], update: int) -> str:
+def begin(disk: Store, trials: list[PlannedTrial], update: int) -> str:
     """Writes the checkpoint of a pack, as far as its header goes; gives the pack's name."""
     pack_id = Pack(tuple(trials)).pack_id
-    store.save_checkpoint(pack_id, header(position([t.trial_id for t in trials], update).text()))
+    disk.save_checkpoint(pack_id, header(position([t.trial_id for t in trials], update).text()))
     return pack_id
 
 
-def test_completion_sorts_trials_by_what_the_store_has(store: Store, trials: list[PlannedTrial]) -> None:
-    complete(store, trials[:3])
-    rows.write_failure(store, trials[3], "loss became nan")
-    now = completion(trials, store)
+def test_completion_sorts_trials_by_what_the_store_has(disk: Store, trials: list[PlannedTrial]) -> None:
+    complete(disk, trials[:3])
+    rows.write_failure(disk, trials[3], "loss became nan")
+    now = completion(trials, disk)
     assert (now.completed, now.failed, now.missing) == (trials[:3], trials[3:4], trials[4:])
 
 
-def test_completion_counts_a_trial_without_its_curve_as_missing(store: Store, trials: list[PlannedTrial]) -> None:
-    complete(store, trials[:1])
-    Path(store.root, "curves", f"{trials[0].trial_id}.parquet").unlink()
-    assert completion(trials[:1], store).missing == trials[:1]
+def test_completion_counts_a_trial_without_its_curve_as_missing(disk: Store, trials: list[PlannedTrial]) -> None:
+    complete(disk, trials[:1])
+    Path(disk.root, "curves", f"{trials[0].trial_id}.parquet").unlink()
+    assert completion(trials[:1], disk).missing == trials[:1]
 
 
-def test_begun_packs_never_overlap_and_the_furthest_goes_on(store: Store, trials: list[PlannedTrial]) -> None:
-    begin(store, trials[:3], 5)
-    begin(store, trials[:4], 7)
-    assert begun_packs(trials, [t.trial_id for t in trials], store) == [trials[:4]]
+def test_begun_packs_never_overlap_and_the_furthest_goes_on(disk: Store, trials: list[PlannedTrial]) -> None:
+    begin(disk, trials[:3], 5)
+    begin(disk, trials[:4], 7)
+    assert begun_packs(trials, [t.trial_id for t in trials], disk) == [trials[:4]]
 
 
-def test_begun_packs_hold_no_trial_that_is_not_to_be_trained(store: Store, trials: list[PlannedTrial]) -> None:
-    begin(store, trials[:3], 5)
-    assert begun_packs(trials, [trials[0].trial_id], store) == []
-    complete(store, trials[1:3])
-    assert begun_packs(trials, [trials[0].trial_id], store) == [trials[:3]]
+def test_begun_packs_hold_no_trial_that_is_not_to_be_trained(disk: Store, trials: list[PlannedTrial]) -> None:
+    begin(disk, trials[:3], 5)
+    assert begun_packs(trials, [trials[0].trial_id], disk) == []
+    complete(disk, trials[1:3])
+    assert begun_packs(trials, [trials[0].trial_id], disk) == [trials[:3]]
 
 
-def test_begun_packs_go_on_as_they_were(store: Store, trials: list[PlannedTrial]) -> None:
-    begin(store, [trials[1], trials[0]], 5)
-    begin(store, plan(STUDY, seeds=6)[5:6], 5)  # of a seed that is not planned
+def test_begun_packs_go_on_as_they_were(disk: Store, trials: list[PlannedTrial]) -> None:
+    begin(disk, [trials[1], trials[0]], 5)
+    begin(disk, plan(SMALL_STUDY, seeds=6)[5:6], 5)  # of a seed that is not planned
     todo = {t.trial_id for t in trials}
-    found = begun_packs(trials, todo, store)
+    found = begun_packs(trials, todo, disk)
     assert found == [[trials[1], trials[0]]]
     packs = pack(trials, todo, n_slots=2, largest=4, begun=found)
     assert sorted(t.trial_id for p in packs for t in p.trials) == sorted(todo)
 
 
-def test_begun_packs_leave_out_copies_and_what_no_run_can_have_reached(
-    store: Store, trials: list[PlannedTrial]
-) -> None:
-    pack_id = begin(store, trials[:2], trials[0].config.train.updates + 1)
-    begin(store, trials[2:4], trials[0].config.train.updates)
-    folder = Path(store.root, "checkpoints")
+def test_begun_packs_leave_out_copies_and_what_no_run_can_have_reached(disk: Store, trials: list[PlannedTrial]) -> None:
+    pack_id = begin(disk, trials[:2], trials[0].config.train.updates + 1)
+    begin(disk, trials[2:4], trials[0].config.train.updates)
+    folder = Path(disk.root, "checkpoints")
     copy = header(position([trials[4].trial_id], 5).text())
     (folder / f"{pack_id} (conflicted copy).safetensors").write_bytes(copy)
-    assert begun_packs(trials, [t.trial_id for t in trials], store) == [trials[2:4]]
+    assert begun_packs(trials, [t.trial_id for t in trials], disk) == [trials[2:4]]
 
 
-def test_begun_packs_are_none_where_the_empty_folder_is_missing(store: Store, trials: list[PlannedTrial]) -> None:
-    Path(store.root, "checkpoints").rmdir()
-    assert begun_packs(trials, [t.trial_id for t in trials], store) == []
-    begin(store, trials[:1], 5)
-    assert begun_packs(trials, [t.trial_id for t in trials], store) == [trials[:1]]
+def test_begun_packs_are_none_where_the_empty_folder_is_missing(disk: Store, trials: list[PlannedTrial]) -> None:
+    Path(disk.root, "checkpoints").rmdir()
+    assert begun_packs(trials, [t.trial_id for t in trials], disk) == []
+    begin(disk, trials[:1], 5)
+    assert begun_packs(trials, [t.trial_id for t in trials], disk) == [trials[:1]]
 
 
 def odd_header(text: bytes) -> bytes:
@@ -143,16 +128,16 @@ ODD: dict[str, bytes | Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
 def test_odd_file_leaves_every_begun_pack_alone(
-    store: Store, trials: list[PlannedTrial], odd: bytes | Callable[[Path], None]
+    disk: Store, trials: list[PlannedTrial], odd: bytes | Callable[[Path], None]
 ) -> None:
-    rows.write_plan(store, STUDY, trials)
-    path = Path(store.root, "checkpoints", "odd.safetensors")
+    rows.write_plan(disk, SMALL_STUDY, trials)
+    path = Path(disk.root, "checkpoints", "odd.safetensors")
     if isinstance(odd, bytes):
         path.write_bytes(odd)
     else:
         odd(path)
-    begin(store, trials[:3], 5)
-    assert store.checkpoint_position("odd") is None
-    assert begun_packs(trials, [t.trial_id for t in trials], store) == [trials[:3]]
-    begun = [line for line in summary(store).renderables if str(line).startswith("begun: ")]
+    begin(disk, trials[:3], 5)
+    assert disk.checkpoint_position("odd") is None
+    assert begun_packs(trials, [t.trial_id for t in trials], disk) == [trials[:3]]
+    begun = [line for line in summary(disk).renderables if str(line).startswith("begun: ")]
     assert begun == [f"begun: same_different m=95 baseline seeds 0, 1, 2: update 5/{trials[0].config.train.updates}"]

@@ -1,8 +1,7 @@
 """Plans: which trials a study asks for, which are missing, and how they are packed."""
 
-from pathlib import Path
-
 import pytest
+from small_study import SMALL_STUDY
 
 from ablations import REGISTRY, Grid, Study
 from analysis.data.published import published
@@ -11,19 +10,6 @@ from esbn_core.vocabulary import CONDITIONS
 from study.planning import rows
 from study.planning.plan import OwnImages, plan, select, variants
 from study.store.store import Store
-
-STUDY = Study(
-    name="small",
-    question="?",
-    grids=[Grid(arms=[{}, {"encoder": "mlp"}], conditions={"same_different": (95, 98)}, seeds=5)],
-)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
-    store.prepare()
-    return store
 
 
 @pytest.mark.parametrize(
@@ -79,7 +65,7 @@ def test_arms_of_the_comparison_have_a_partner_one_setting_away(arm: str, partne
 
 
 def test_rehearsal_is_another_trial_that_is_marked_and_short() -> None:
-    real, rehearsed = plan(STUDY), plan(STUDY, limit_updates=150)
+    real, rehearsed = plan(SMALL_STUDY), plan(SMALL_STUDY, limit_updates=150)
     assert [t.config.train.updates for t in rehearsed] == [min(150, t.config.train.updates or 0) for t in real]
     assert {t.arm for t in rehearsed} == {"rehearsal=True", "encoder=mlp,rehearsal=True"}
     assert all(rows.identity(t)["rehearsal"] for t in rehearsed)
@@ -112,7 +98,7 @@ def test_studies_share_their_baseline_trials() -> None:
 
 
 def test_more_seeds_extend_a_plan() -> None:
-    three, four = ({t.trial_id for t in plan(STUDY, seeds=n)} for n in (3, 4))
+    three, four = ({t.trial_id for t in plan(SMALL_STUDY, seeds=n)} for n in (3, 4))
     assert three < four
     assert len(four - three) == 4
 
@@ -144,24 +130,24 @@ def test_studies_that_share_a_baseline_agree_on_its_keys() -> None:
 
 
 def test_own_images_give_other_trials_under_another_arm() -> None:
-    own = plan(STUDY, images=OwnImages("a" * 64, 120))
+    own = plan(SMALL_STUDY, images=OwnImages("a" * 64, 120))
     assert {t.arm for t in own} == {"images=aaaaaaaa", "images=aaaaaaaa,encoder=mlp"}
-    assert not {t.trial_id for t in own} & {t.trial_id for t in plan(STUDY)}
+    assert not {t.trial_id for t in own} & {t.trial_id for t in plan(SMALL_STUDY)}
 
 
 def test_own_images_are_refused_when_they_are_too_few() -> None:
     with pytest.raises(ConfigError, match="withheld=95 leaves 0 objects"):
-        plan(STUDY, images=OwnImages("a" * 64, 90))
+        plan(SMALL_STUDY, images=OwnImages("a" * 64, 90))
 
 
 def test_select_keeps_what_matches_every_filter() -> None:
-    kept = select(plan(STUDY), withheld=[98], arms=["baseline"])
+    kept = select(plan(SMALL_STUDY), withheld=[98], arms=["baseline"])
     assert [(t.config.task.withheld, t.arm, t.config.seed) for t in kept] == [(98, "baseline", s) for s in range(5)]
 
 
 def test_select_refuses_what_the_study_lacks() -> None:
     with pytest.raises(ConfigError, match="withheld=50 is not in this study; it has 95, 98"):
-        select(plan(STUDY), withheld=[50])
+        select(plan(SMALL_STUDY), withheld=[50])
 
 
 def test_grid_refuses_an_arm_that_sets_the_condition() -> None:
@@ -180,8 +166,8 @@ def test_plan_takes_more_withheld_objects_when_the_images_are_more() -> None:
     assert trial.config.task.n_train == 10_000
 
 
-def test_plan_is_written_once_however_often_it_is_run(store: Store) -> None:
+def test_plan_is_written_once_however_often_it_is_run(disk: Store) -> None:
     for _ in range(2):
-        rows.write_plan(store, STUDY, plan(STUDY))
-    rows.write_plan(store, STUDY, plan(STUDY, seeds=6))
-    assert len(store.names("plans")) == 2
+        rows.write_plan(disk, SMALL_STUDY, plan(SMALL_STUDY))
+    rows.write_plan(disk, SMALL_STUDY, plan(SMALL_STUDY, seeds=6))
+    assert len(disk.names("plans")) == 2

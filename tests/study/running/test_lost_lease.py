@@ -1,14 +1,12 @@
 """A run whose lease another has taken stops before it writes; a pack whose checkpoint is odd starts at 0."""
 
 import json
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from runs import Run, wait_for
-from s3 import bucket_uri
 from safetensors.torch import load, save
 
 from esbn_core.objects import glyphs
@@ -31,12 +29,8 @@ grids:
 """
 
 
-@pytest.fixture(params=["disk", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    s3 = request.param == "s3"
-    where = bucket_uri(request.getfixturevalue("s3"), uuid.uuid4().hex) if s3 else str(tmp_path / "results")
-    store = Store(where)
-    store.prepare()
+@pytest.fixture
+def store(store: Store) -> Store:
     store.write_lease("own", "")
     return store
 

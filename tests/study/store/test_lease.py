@@ -8,13 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from runs import descendants
-from s3 import bucket_uri
 
 from study.store import lease as leases
 from study.store.errors import LeaseError
@@ -33,22 +31,6 @@ try:
 except LeaseError as error:
     print(error, flush=True)
 """
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path / "results"))
-    store.prepare()
-    return store
-
-
-@pytest.fixture(params=["disk", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    s3 = request.param == "s3"
-    where = bucket_uri(request.getfixturevalue("s3"), uuid.uuid4().hex) if s3 else str(tmp_path / "results")
-    store = Store(where)
-    store.prepare()
-    return store
 
 
 def start(store: Store, *trials: str) -> subprocess.Popen[str]:
