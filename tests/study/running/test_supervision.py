@@ -61,8 +61,8 @@ def processes(driver: subprocess.Popen[str], what: str = "") -> list[int]:
     return [pid for pid, command in descendants(driver.pid) if what in command.split()[0]]
 
 
-def wait_until_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 120  # processes of Ray notice after a minute that its control service is gone
+def wait_until_gone(pids: list[int], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
     while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
         time.sleep(0.1)
@@ -159,7 +159,7 @@ def test_run_starts_ray_again_when_it_has_died(process: str, run: Run, scratch: 
     if driver.returncode == 0:
         assert TRAINED in output
         assert_trained(run)
-    wait_until_gone(ours)
+    wait_until_gone(ours, seconds=120)  # processes of Ray notice after a minute that its control service is gone
     assert list(scratch.glob("esbn-*")) == []
 
 
