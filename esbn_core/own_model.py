@@ -88,5 +88,5 @@ def _class(name: str) -> Any:
         hint = "put its file beside the study's" if error.name == module_name else f"it needs {error.name}"
         raise ConfigError(f"model={name!r} is in a module that cannot be imported; {hint}") from None
     except (Exception, SystemExit) as error:  # the user's own code, so anything can happen
-        raise ConfigError(f"model={name!r} cannot be had: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"model={name!r} cannot be loaded: {type(error).__name__}: {error}") from error
     return config

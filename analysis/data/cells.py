@@ -26,7 +26,7 @@ def load_cells(results: str, cells: Iterable[tuple[str, int, str]], n: int) -> t
         And the task, withheld and arm of each rehearsal of these tasks and m, which are not among the rows.
     Raises:
         AnalysisError: a completed trial has no accuracy.
-        StoreError: a file is torn, or the place cannot be read.
+        StoreError: the place cannot be read.
     """
     trials = _every_trial(results)
     wanted = pd.DataFrame(list(dict.fromkeys(cells)), columns=VARIANT).assign(cell=lambda frame: frame.index)
@@ -91,7 +91,7 @@ def load_external(results: str) -> pd.DataFrame:
     Returns:
         A row per network: origin, task, withheld, arm, run and test_accuracy, a fraction.
     Raises:
-        StoreError: a file is torn, or the place cannot be read.
+        StoreError: the place cannot be read.
     """
     columns = ["origin", *VARIANT, "run", "test_accuracy"]
     if not has_rows(results, "external"):

@@ -57,7 +57,7 @@ def read(results: str, table: str, columns: Sequence[str] | None = None, rows: p
 
     Raises:
         AnalysisError: there is no such folder, table or column, or the table has no rows.
-        StoreError: a file is torn, or the place cannot be read.
+        StoreError: the place cannot be read.
     """
     if table not in TABLES:
         raise AnalysisError(f"table={table!r} is unknown; {choices(table, TABLES)}")
@@ -83,7 +83,7 @@ def load(results: str = "results", table: str = "trials", columns: Sequence[str]
         A row per row of the store; accuracy is a fraction.
     Raises:
         AnalysisError: there is no such folder, table or column, or the table has no rows.
-        StoreError: a file is torn, or the place cannot be read.
+        StoreError: the place cannot be read.
     """
     return read(results, table, columns).to_pandas()
 
@@ -95,7 +95,7 @@ def load_keys(results: str, trial_id: str) -> pa.Table:
 
     Raises:
         AnalysisError: there is no such folder, or the store has no keys at all.
-        StoreError: a file is torn, or the place cannot be read.
+        StoreError: the place cannot be read.
     """
     here = pc.field(KEY) == trial_id
     return pa.table({column: read(results, "keys", [column], here)[column] for column in TABLES["keys"].names})

@@ -46,7 +46,7 @@ def load_searches(results: str, names: Sequence[str]) -> dict[str, Search]:
 
     Raises:
         AnalysisError: there is no such search or it has no suggestions yet.
-        StoreError: a file is torn.
+        StoreError: the place cannot be read.
     """
     there = read(results, "searches").to_pylist() if has_rows(results, "searches") else []
     about = {row["search"]: row for row in there}

@@ -24,7 +24,7 @@ def load_study(results: str, study: str) -> pd.DataFrame:
         Rows keep the order of the plan, and so the declared order of tasks and arms.
     Raises:
         AnalysisError: the study is unknown or only rehearsed; a plan is doubled or contradicts another.
-        StoreError: a file is torn, or the place cannot be read.
+        StoreError: the place cannot be read.
     """
     plan = _plan(results, study)
     frame = plan.merge(_trials(results, plan), on="trial_id", how="left", validate="one_to_one")

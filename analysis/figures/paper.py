@@ -93,7 +93,7 @@ def save_paper(
     Returns:
         The paths of the files.
     Raises:
-        AnalysisError: the store has nothing for any of the figures; a file is torn; ``out`` cannot be written.
+        AnalysisError: the store has nothing for any of the figures; ``out`` cannot be written.
     """
     cells = [cell for figure in FIGURES for cell in figure.cells()]
     frame, rehearsed = load_cells(results, cells, PUBLISHED_N)

@@ -36,7 +36,7 @@ def save_all(results: str, study: str, out: str | Path, medium: str = "paper") -
     Returns:
         The paths of the files.
     Raises:
-        AnalysisError: the study is unknown, a file is torn, or ``out`` cannot be written.
+        AnalysisError: the study is unknown, or ``out`` cannot be written.
     """
     frame = load_study(results, study)
     with drawing_for(medium):

@@ -33,7 +33,7 @@ def by_step(results: str, frame: pd.DataFrame) -> pd.DataFrame:
         the training problems, names right;
         retrieved: median |r - k_t| / |k_t| over the test problems' reads of this step's entry, where there are any.
     Raises:
-        AnalysisError: none of the trials has stored keys, or a file is torn.
+        AnalysisError: none of the trials has stored keys.
     """
     recorded = frame.loc[(frame["status"] == "completed") & frame["keys"]]
     if recorded.empty:

@@ -52,7 +52,7 @@ def tuned_arms(results: str, study: str) -> pd.DataFrame:
     Returns:
         A row per arm and condition that was tuned, with the columns of `TunedArm`.
     Raises:
-        AnalysisError: the study is unknown or was not tuned; its searches are not there; a file is torn.
+        AnalysisError: the study is unknown or was not tuned; its searches are not there.
     """
     declared = {row.cell: row for row in variant_accuracies(load_study(results, study))}
     if f"{study}{TUNED}" not in read(results, "plans", ["study"])["study"].unique().to_pylist():

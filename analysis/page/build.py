@@ -46,7 +46,7 @@ def write(results: str, study: str, out: str | Path, command: str | None = None,
         command: what `esbn run` takes for the study, a name or a file; None: its name.
         baseline: arm that the others are compared with.
     Raises:
-        AnalysisError: no trial of the study has completed; study or baseline is unknown; a file is torn; or ``out``
+        AnalysisError: no trial of the study has completed; study or baseline is unknown; or ``out``
             cannot be written.
     """
     page = html(results, study, command or study, baseline)

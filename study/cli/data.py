@@ -13,8 +13,8 @@ from study.cli.options import RESULTS, study_name
 def compact(results: str) -> None:
     """Merge the small files of trials that have ended into few large ones, so that reading them is fast.
 
-    Everything can go on meanwhile, runs that train other trials included. Stopped or killed, it has lost nothing; the
-    next one goes on. What is trained anew after it counts in place of what was merged.
+    Runs of other trials and readers go on meanwhile. If it is stopped or killed, nothing is lost, and the next one goes
+    on. A trial that is retrained later replaces its merged row. Large runs merge their own rows and curves.
     """
     from study.store.compact import compact as merge
     from study.store.store import Store

@@ -75,7 +75,7 @@ def summary(cost: CostEstimate, cluster: Path) -> Group:
     words = (
         f"Estimate: {_duration(cost.seconds)} of one process; {_duration(cost.seconds / cost.slots)} here, where "
         f"{cost.slots} run at once.\nMeasured on {cost.hardware}, {how}, {cost.measured_at}; kept in\n"
-        f"{cache_file()}, delete it to measure anew."
+        f"{cache_file()}, delete it to measure again."
     )
     if not os.path.exists(cluster):
         return Group("", models, "", words, f"No price: there is no {cluster}; name the cluster file with --cluster.")
@@ -168,7 +168,7 @@ def _kept(file: Path) -> dict[str, dict[str, Any]]:
         for entry in known.values():
             _speed(entry), datetime.fromisoformat(entry["measured_at"].removesuffix(" UTC"))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise ConfigError(f"speeds={str(file)!r} does not hold what was measured; delete it to measure anew") from None
+        raise ConfigError(f"speeds={str(file)!r} does not hold what was measured; delete it to measure again") from None
     return known
 
 
@@ -196,5 +196,5 @@ def _measured_there(
 
 
 def cache_file() -> Path:
-    """Returns where measured speeds are kept; delete it to measure anew."""
+    """Returns where measured speeds are kept; delete it to measure again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "esbn-study" / "speeds.json"

@@ -33,8 +33,8 @@ def with_looks(declared: Sequence[Variant], study: str, store: Store, looks: int
     numbers = {row["looks"] for row in rows if row["looks"]}
     if numbers and looks not in (None, *numbers):
         raise ConfigError(
-            f"looks={looks} cannot be had: {study} has {min(numbers)} looks planned, and their number may not depend on"
-            " what they showed; leave --looks out"
+            f"looks={looks} cannot be changed: {study} has {min(numbers)} looks planned, and their number may not "
+            "depend on what they showed; leave --looks out"
         )
     number = min(numbers, default=looks or LOOKS)
     with_seeds = []

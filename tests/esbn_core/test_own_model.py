@@ -53,8 +53,8 @@ def test_own_model_of_a_changed_file_is_a_new_trial(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x = 1", "cannot be had: AttributeError"),
-        ("1 / 0", "cannot be had: ZeroDivisionError"),
+        ("x = 1", "cannot be loaded: AttributeError"),
+        ("1 / 0", "cannot be loaded: ZeroDivisionError"),
         ("import nowhere_at_all", "it needs nowhere_at_all"),
         ("class Own: pass", "must be a frozen dataclass"),
         (CONFIG.replace("frozen=True", "frozen=False"), "must be a frozen dataclass"),

@@ -96,7 +96,7 @@ def test_measured_speed_is_kept_and_not_measured_again(cache: Path) -> None:
 def test_kept_speeds_that_are_none_are_refused(cache: Path, text: str) -> None:
     cache.parent.mkdir()
     cache.write_text(text)
-    with pytest.raises(ConfigError, match="speeds.json' does not hold what was measured; delete it to measure anew"):
+    with pytest.raises(ConfigError, match="speeds.json' does not hold what was measured; delete it to measure again"):
         cost.estimate(trials({}), glyphs(), ignore)
 
 
