@@ -166,7 +166,8 @@ def _kept(file: Path) -> dict[str, dict[str, Any]]:
     try:
         known = json.loads(text)
         for entry in known.values():
-            _speed(entry), datetime.fromisoformat(entry["measured_at"].removesuffix(" UTC"))
+            _speed(entry)
+            datetime.fromisoformat(entry["measured_at"].removesuffix(" UTC"))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise ConfigError(f"speeds={str(file)!r} does not hold what was measured; delete it to measure again") from None
     return known

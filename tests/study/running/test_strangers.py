@@ -65,11 +65,14 @@ def live() -> Iterator[Live]:
     """In folders that everyone may enter, but for that of the results, so that what Ray keeps is not hidden by them."""
     with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder, home, scratch = Path(name), Path(name) / "home", Path(name) / "s"
-        folder.chmod(0o755), home.mkdir(), scratch.mkdir()
+        folder.chmod(0o755)
+        home.mkdir()
+        scratch.mkdir()
         run = Run(folder, STUDY)
         Path(run.store.root).mkdir(mode=0o700)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("HOME", str(home)), patch.setenv("TMPDIR", str(scratch))
+            patch.setenv("HOME", str(home))
+            patch.setenv("TMPDIR", str(scratch))
             driver = run.start("run", "study.yaml", "--checkpoint-seconds", "0.2")
         try:
             wait_for(lambda: bool(run.store.checkpoints()), driver)
