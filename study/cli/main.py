@@ -12,7 +12,7 @@ from esbn_core.errors import UserError
 from esbn_core.printable import printable
 from study.cli import bench, cluster, data, results, searches, studies
 from study.cli.console import console
-from study.running.signals import Stops
+from study.running.signals import Stops, exit_stopped
 
 TRAINING = ("run", "topup", "search")
 """Commands whose work is done when what they print is lost."""
@@ -31,7 +31,7 @@ class _Group(click.Group):
             return answer
         except KeyboardInterrupt:
             console.print("Stopped. The same command goes on from what is in the store.")
-            raise SystemExit(stops.exit_code) from None
+            exit_stopped(stops.exit_code)
         except UserError as error:
             raise click.ClickException(printable(str(error))) from error
 

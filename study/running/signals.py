@@ -1,12 +1,15 @@
 """Signals to a run: Ctrl-C and SIGTERM end it in order, a hangup does not end it."""
 
+import atexit
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 STANDARD_ERROR = 2  # its file number
 
@@ -37,6 +40,18 @@ class Stops:
         if time.monotonic() - self._came > ENDING_SECONDS:
             self.number, self._came = number, time.monotonic()
             raise KeyboardInterrupt
+
+
+def exit_stopped(code: int) -> NoReturn:
+    """Exits after a stop without destroying what C++ holds.
+
+    A stop in the middle of `ray.init` leaves threads of Ray that nobody can end, and that crash while it is destroyed.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # gone or closed
+            stream.flush()
+    os._exit(code)
 
 
 def ignore_stops() -> None:

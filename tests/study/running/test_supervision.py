@@ -105,6 +105,32 @@ def test_run_that_is_terminated_while_ray_starts_says_so_and_leaves_nothing(run:
     assert list(scratch.glob("esbn-*")) == [] and run.store.leases() == {}
 
 
+INTERRUPTED_START = """
+import os, signal, sys
+import ray._raylet
+from study.cli.main import main
+
+make = ray._raylet.CoreWorker
+
+def make_and_interrupt(*arguments, **settings):
+    made = make(*arguments, **settings)
+    os.kill(os.getpid(), signal.SIGINT)
+    return made  # in vain
+
+ray._raylet.CoreWorker = make_and_interrupt
+main(sys.argv[1:])
+"""
+
+
+def test_run_that_is_interrupted_while_ray_starts_its_threads_does_not_crash(run: Run, scratch: Path) -> None:
+    """Nobody can end these threads, and they crashed as the process exited."""
+    command = [sys.executable, "-c", INTERRUPTED_START, *COMMAND, "--results", run.store.root]
+    ended = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (130, "")
+    assert ended.stdout == "Stopped. The same command goes on from what is in the store.\n"
+    assert list(scratch.glob("esbn-*")) == [] and run.store.leases() == {}
+
+
 def close_pipe(run: Run) -> tuple[int, str]:
     driver = run.start(*COMMAND)
     assert driver.stdout
