@@ -9,9 +9,8 @@ from typing import Any
 
 from ablations.declare import RESERVED
 from esbn_core import counts, protocol
-from esbn_core.config import PAPER, ModelConfig, ResolvedTrial, TrialConfig
+from esbn_core.config import PAPER, ResolvedTrial, TrialConfig
 from esbn_core.errors import ConfigError, require_at_least, require_flag, require_number
-from esbn_core.own_model import OwnModel
 
 FIRST_SEED = 1_000
 """Seeds of a search start here, so that those of a study are fresh when it trains what the search has found."""
@@ -181,12 +180,6 @@ class SearchSpace:
         if name == "epochs":
             return protocol.epochs(config.model.name, self.task, self.withheld)
         return config.flat()[name]
-
-    def models(self) -> list[ModelConfig | OwnModel]:
-        """Returns the configs of all models that can be suggested, the paper's setting first."""
-        searched = self.parameters["model"].choices if "model" in self.parameters else ()
-        suggested = [self.config({"model": name}).model for name in searched]
-        return [self.config(self.defaults()).model, *suggested]
 
     def active(self, values: Mapping[str, Any], name: str) -> bool:
         """Returns whether a parameter is searched, given the values of those before it."""

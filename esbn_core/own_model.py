@@ -1,18 +1,13 @@
 """Models of the user's own, named `module:Class` in a study. No torch."""
 
 import dataclasses
-import hashlib
 import importlib
-import importlib.util
 import sys
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
+from collections.abc import Collection
 from typing import Any, Protocol, runtime_checkable
 
 from esbn_core.errors import ConfigError
-from esbn_core.files import read_file
+from esbn_core.own_source import Sources, digest, install, sources_of
 
 
 @runtime_checkable
@@ -22,40 +17,12 @@ class OwnModel(Protocol):
     Attributes:
         core: its `esbn_core.models.core.Core`; the one of the three that the user's class declares.
         name: `module:Class`.
-        source: a hash of the module's file, which makes a changed file a new trial.
+        source: a hash of the module's file and of those beside it that it imports: a changed file is a new trial.
     """
 
     core: Any
     name: str
     source: str
-
-
-@contextmanager
-def importable(folder: str | Path) -> Iterator[None]:
-    """Lets modules be imported from the folder of a study, if there is no other of that name.
-
-    So a random.py or an analysis.py beside a study does not stand in for Python's or ours.
-    """
-    finder = _LastFolder(str(folder))
-    sys.meta_path.append(finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
-
-
-class _LastFolder:
-    def __init__(self, folder: str):
-        self._folder = folder
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        return PathFinder.find_spec(name, [self._folder]) if path is None else None
-
-
-def folder_of(model: OwnModel) -> Path:
-    """Returns the folder from which the module of a model was imported."""
-    module = sys.modules[model.name.partition(":")[0].partition(".")[0]]
-    return Path(next(iter(getattr(module, "__path__", [module.__file__])))).parent
 
 
 def own_model(name: str, reserved: Collection[str]) -> OwnModel:
@@ -79,14 +46,32 @@ def own_model(name: str, reserved: Collection[str]) -> OwnModel:
 def _class(name: str) -> Any:
     module_name, _, class_name = name.partition(":")
     try:
-        found = importlib.util.find_spec(module_name)
-        source = read_file(str(found.origin), "model") if found else b""
         config = getattr(importlib.import_module(module_name), class_name)
-        config.name = name
-        config.source = hashlib.sha256(source).hexdigest()[:16]
+        sources = sources_of(module_name)
+        _mark(config, name, sources)
     except ModuleNotFoundError as error:
         hint = "put its file beside the study's" if error.name == module_name else f"it needs {error.name}"
         raise ConfigError(f"model={name!r} is in a module that cannot be imported; {hint}") from None
     except (Exception, SystemExit) as error:  # the user's own code, so anything can happen
         raise ConfigError(f"model={name!r} cannot be loaded: {type(error).__name__}: {error}") from error
     return config
+
+
+def _mark(config: Any, name: str, sources: Sources) -> None:
+    """Gives a class its identity, and lets its instances take their modules along when they are pickled."""
+    config.name, config.source = name, digest(sources)
+    config.__reduce__ = lambda self: (_sent, (sources, name, _settings(self)))
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+
+
+def _sent(sources: Sources, name: str, settings: dict[str, Any]) -> OwnModel:
+    """Makes a config in the process to which it was sent."""
+    module_name, _, class_name = name.partition(":")
+    if module_name not in sys.modules:
+        install(sources)
+    config = getattr(importlib.import_module(module_name), class_name)
+    _mark(config, name, sources)
+    return config(**settings)

@@ -231,7 +231,7 @@ def test_core_reads_neither_arguments_nor_environment() -> None:
     read = {
         (module, node.attr)
         for module in FILES
-        if room(module) == "esbn_core"
+        if room(module) == "esbn_core" and module != "esbn_core.imports"  # which is of no trial
         for node in ast.walk(ast.parse(source(module)))
         if isinstance(node, ast.Attribute)
     }

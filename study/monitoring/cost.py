@@ -6,22 +6,20 @@ import os
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Group
 from rich.table import Table
 
-from esbn_core.config import PAPER, TrialConfig
+from esbn_core.config import TrialConfig
 from esbn_core.errors import ConfigError
 from esbn_core.files import MOST_BYTES, read_text, write_file
 from esbn_core.objects import Objects
-from esbn_core.own_model import OwnModel, folder_of, importable
 from esbn_core.speed import Speed, measure_speed
 from study.cluster.config_file import read_machine_types
 from study.planning.plan import PlannedTrial
@@ -152,9 +150,7 @@ class _Speeds(AbstractContextManager["_Speeds"]):
         on_gpu = torch.cuda.is_available()
         size, device = (PACK_ON_GPU, "cuda") if on_gpu else (1, "cpu")
         images = self._objects.scale()
-        settings = {name: value for name, value in config.flat().items() if name != "source"}
-        folder = folder_of(config.model) if isinstance(config.model, OwnModel) else None
-        speed = self._process.submit(_measured_there, settings, folder, images, size, device).result()
+        speed = self._process.submit(measure_speed, config, images, pack_size=size, device=device).result()
         return Speed(*(seconds / size for seconds in speed))
 
 
@@ -185,15 +181,6 @@ def _keep(file: Path, known: dict[str, dict[str, Any]]) -> None:
         raise ConfigError(
             f"speeds={str(file)!r} cannot be written: {error.strerror}; name another folder with XDG_CACHE_HOME"
         ) from None
-
-
-def _measured_there(
-    settings: dict[str, Any], folder: Path | None, images_N1HW: np.ndarray, pack_size: int, device: str
-) -> Speed:
-    """Runs in another process, to which a model of the user's own is known by its name and folder alone."""
-    with importable(folder) if folder else nullcontext():
-        config = PAPER.with_(**settings)
-    return measure_speed(config, images_N1HW, pack_size=pack_size, device=device)
 
 
 def cache_file() -> Path:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ablations import REGISTRY, SPACES, Grid, Parameter, SearchSpace, Study
 from esbn_core.errors import ConfigError
 from esbn_core.files import read_text
-from esbn_core.own_model import importable
+from esbn_core.imports import importable
 from esbn_core.printable import printable
 from esbn_core.vocabulary import TUNED
 from esbn_core.yaml_files import read_yaml

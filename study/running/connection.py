@@ -3,13 +3,17 @@
 import atexit
 import logging
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -26,13 +30,16 @@ QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store has it all
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the run at once; checkpoints are there already
 }
+HOOK = "esbn_core.imports.protect"  # what workers do first
 LOCAL_PATIENCE, CLUSTER_PATIENCE = 2.0, 40.0  # seconds without an answer; after 60, Ray ends the process by itself
+MOST_HEARD = 100  # messages or lines that are kept
 DEAF_SECONDS = 15.0  # in which the main thread hears that Ray is gone, unless it waits inside Ray
 GO_ON_LATER = "results are stored, and the same command goes on from them"
 _LOST = "its processes have died or cannot be reached"
 HEAD = "node:__internal_head__"  # a resource that Ray gives to one machine
 
 _folder: str | None = None  # Ray's, while it runs here
+_heard: list[str] = []  # what Ray has said of this run, the newest last
 
 
 class RayLostError(Exception):
@@ -49,8 +56,10 @@ def connect(address: str | None) -> None:
         os.environ.setdefault(name, value)
     protect_token(create=address is None and not _authentication_is_off())
     settings = _settings_of_cluster(address) if address else _settings_of_own()
+    _heard.clear()
+    ray._private.worker.print_to_stdstream = _hear
     try:
-        with handlers_kept():
+        with handlers_kept(), chdir("/"):  # workers import from the current folder first
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
     except Exception as error:  # Ray raises bare ones, as when a process of its own dies at the start
         disconnect()
@@ -68,6 +77,38 @@ def disconnect() -> None:
         _folder = None
 
 
+def _hear(data: dict[str, Any], ignore_prefix: bool = False) -> None:
+    """Takes in place of the terminal what Ray says, whatever it was told about its log: pages, in colour."""
+    _heard.extend(data["lines"])
+    del _heard[:-MOST_HEARD]
+
+
+def last_death() -> str:
+    """Returns in a line what is known of the worker that died last: its own last words, or else Ray's; or nothing."""
+    for said in reversed(_heard):
+        if detail := re.search(r"Worker ID: (\w+).*Worker exit detail: (.*)", said, re.DOTALL):
+            worker, reason = detail.groups()
+            lines = [*reason.partition(" Some common causes")[0].splitlines(), *_log(f"worker-{worker}-*.err")]
+            fatal = [line for line in lines if line.startswith("Fatal Python error")]
+            return (fatal or [line for line in lines if line.strip()])[-1].strip()
+    return ""
+
+
+def why_none_starts() -> str:
+    """Returns the last line of Ray's log of starting workers on this machine, or nothing."""
+    return next((line.strip() for line in reversed(_log("raylet.err")) if line.strip()), "")
+
+
+def _log(pattern: str) -> list[str]:
+    """Returns the lines of a log of Ray on this machine; those of a cluster are elsewhere."""
+    lines: list[str] = []
+    if _folder:
+        for path in Path(_folder).glob(f"ray/session_2*/logs/{pattern}"):
+            with suppress(OSError):
+                lines += path.read_text(errors="replace").splitlines()[-MOST_HEARD:]
+    return lines
+
+
 @atexit.register
 def _leave() -> None:
     ignore_stops()
@@ -81,7 +122,7 @@ def temporary_folder() -> str | None:
 
 def _settings_of_cluster(address: str) -> dict[str, Any]:
     """Returns arguments of `ray.init`; workers of a cluster do not have the environment of this process."""
-    return {"address": address, "runtime_env": {"env_vars": MEMORY_SETTINGS}}
+    return {"address": address, "runtime_env": {"worker_process_setup_hook": HOOK, "env_vars": MEMORY_SETTINGS}}
 
 
 def _settings_of_own() -> dict[str, Any]:
@@ -90,7 +131,10 @@ def _settings_of_own() -> dict[str, Any]:
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # as Ray does on those systems; for its processes
     ray_constants.ENABLE_RAY_CLUSTER = False  # for this one, which has read the variable already
     _folder = private_folder()
+    os.environ[ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = HOOK
     own = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
+    if (executable := shlex.quote(sys.executable)) != sys.executable:  # Ray makes it a part of a line of bash
+        own["runtime_env"] = {"py_executable": executable}
     return {"address": "local", "_temp_dir": f"{_folder}/ray", **own}  # to which Ray lets everyone
 
 

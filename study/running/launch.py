@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 from ray.tune.experiment import Trial as TuneTrial
 from rich.console import Console
 
-from esbn_core.errors import ConfigError
+from esbn_core.errors import ConfigError, UserError
 from esbn_core.objects import Objects
 from study.planning import rows
 from study.planning.completion import begun_packs, completion
@@ -21,7 +21,7 @@ from study.planning.study_plan import StudyPlan
 from study.running.progress import Progress
 from study.running.ray_session import Slots, start_session
 from study.running.resources import PACK_ON_CPU, PACK_ON_GPU, Resources
-from study.running.retries import INDEX, Failure, Retrying, reporting_errors
+from study.running.retries import INDEX, Failure, Retrying, UnstartedError, reporting_errors
 from study.running.run_context import RunContext
 from study.store.compact import merge_ended
 from study.store.errors import StoreError
@@ -40,11 +40,11 @@ def launch(
         ConfigError: this machine or cluster cannot do what `resources` ask, or does not share the store.
         RunError: Ray or Tune stopped, and cannot go on.
         StoreError: rows of failed trials could not be written.
+        UnstartedError: workers died before they began.
     """
     wanted = plan.selected
-    models = [trial.config.model for trial in wanted]
     begun = begun_packs(plan.trials, todo, store)
-    session = start_session(resources, models, len(wanted), store, lease, plan.objects, console)
+    session = start_session(resources, len(wanted), store, lease, plan.objects, console)
     slots = session.slots
     largest = resources.largest_pack or (PACK_ON_GPU if slots.gpus else PACK_ON_CPU)
     if largest == "auto":
@@ -91,8 +91,8 @@ class _PackRetries(Retrying):
         super().__init__(progress)
         self._packs, self._context, self._store = packs, context, store
         self._unmerged: set[str] = set()
-        self.unwritten: StoreError | None = None
-        """Why the rows of a failed pack could not be written; the pack is missing then, and trained again."""
+        self.unwritten: UserError | None = None
+        """Why a pack that was given up is still missing: its rows could not be written, or no worker has begun it."""
 
     def left(self) -> list[int]:
         """Returns the indices of the packs to train."""
@@ -114,9 +114,11 @@ class _PackRetries(Retrying):
 
     def give_up(self, index: int, failure: Failure) -> None:
         try:
+            if failure.unstarted:
+                raise UnstartedError(failure.reason)
             now = completion(self._packs[index].trials, self._store)
             for planned in (*now.missing, *now.failed):
                 rows.write_failure(self._store, planned, failure.reason, **self._context.shared())
-        except StoreError as error:
+        except (StoreError, UnstartedError) as error:
             self.unwritten = error
         self._progress.ended(index, failure.reason)

@@ -3,15 +3,15 @@
 The store is the state: Tune schedules and retries, and its own snapshots are thrown away.
 """
 
-import sys
 import tempfile
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray import tune
-from ray.cloudpickle import register_pickle_by_value
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -19,7 +19,7 @@ from rich.console import Console
 
 from esbn_core.errors import ConfigError, UserError
 from esbn_core.objects import Objects
-from esbn_core.own_model import OwnModel
+from esbn_core.printable import printable
 from study.running.connection import (
     CLUSTER_PATIENCE,
     GO_ON_LATER,
@@ -29,6 +29,7 @@ from study.running.connection import (
     open_to_strangers,
     temporary_folder,
     watch,
+    why_none_starts,
 )
 from study.running.resources import MOST_THREADS, Resources
 from study.running.retries import RETRIES, Retrying
@@ -36,6 +37,7 @@ from study.running.run_context import RunContext, sees_store, unshared_store_mes
 from study.store.provenance import provenance
 from study.store.store import Store
 
+START_SECONDS = 60.0  # after which a run says that no worker has started
 RESTARTS = 3  # of Tune in a row without a job that ended in between
 
 
@@ -63,7 +65,8 @@ class Session:
         self._connect_again()
         ended = len(jobs.ended)
         try:
-            with watch(patience=LOCAL_PATIENCE if self._address is None else CLUSTER_PATIENCE):
+            patience = LOCAL_PATIENCE if self._address is None else CLUSTER_PATIENCE
+            with watch(patience), self._telling_if_none_starts(jobs):
                 _tune(tune.with_parameters(trainable, **parameters), self.slots, jobs, **settings)
         except UserError:
             raise
@@ -72,6 +75,21 @@ class Session:
             self._stopped_by = _reason(error)
             disconnect()
         jobs.take_back()
+
+    @contextmanager
+    def _telling_if_none_starts(self, jobs: Retrying) -> Iterator[None]:
+        def tell() -> None:
+            if not jobs.begun:
+                why = f"; Ray's log says: {printable(said)}" if (said := why_none_starts()) else ""
+                self._console.print(f"No worker has started for {START_SECONDS:.0f} s{why}. Waiting on")
+
+        timer = threading.Timer(START_SECONDS, tell)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _connect_again(self) -> None:
         if ray.is_initialized():
@@ -88,7 +106,6 @@ class Session:
 
 def start_session(
     resources: Resources,
-    models: Iterable[Any],
     n_packs: int,
     store: Store,
     lease: str,
@@ -98,7 +115,6 @@ def start_session(
     """Connects to Ray until this process ends, and shares out what it has among packs.
 
     Args:
-        models: configs of all models that are to be trained; workers get to know those of the user's own.
         n_packs: the most packs there will be.
         lease: name of the run's lease on the store.
     Raises:
@@ -109,8 +125,6 @@ def start_session(
         connect(resources.address)
         if warning := open_to_strangers(resources.address):
             console.print(f"Warning: {warning}")
-    for module in {type(model).__module__ for model in models if isinstance(model, OwnModel)}:
-        register_pickle_by_value(sys.modules[module])  # which no worker could import
     slots = find_slots(resources, n_packs)
     _refuse_private_disks(store, lease)
     context = RunContext(

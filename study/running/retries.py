@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
+from esbn_core.errors import UserError
 from esbn_core.printable import printable
+from study.running.connection import GO_ON_LATER, last_death
 from study.running.progress import Display
 from study.store.errors import StoreError
 
@@ -25,6 +27,15 @@ class Failure(NamedTuple):
     reason: str
     of_store: bool = False
     """Whether the store was to blame, so that nothing is said about the job."""
+    unstarted: bool = False
+    """Whether all workers died before they began with the job, so that nothing is said about it, either."""
+
+
+class UnstartedError(UserError):
+    """Workers died before they began with a job; it is missing, and trained by the same command."""
+
+    def __init__(self, reason: str):
+        super().__init__(f"workers do not start: {reason}; {GO_ON_LATER}")
 
 
 class ReportedError(Exception):
@@ -36,6 +47,7 @@ def reporting_errors(work: Callable[..., None], *arguments: Any) -> None:
 
     Tune keeps exceptions as pickles, which run code when they are read. The one that Tune sees is always the same.
     """
+    tune.report({})  # a worker that dies before did so while it started
     try:
         work(*arguments, tune.report)
     except Exception as error:
@@ -52,6 +64,8 @@ class _Attempts:
     losses: int = 0
     """Workers lost since the pack last got further than ever before."""
     furthest: int = 0
+    begun: bool = False
+    """Whether a worker has reported anything."""
     reported: Failure | None = None
     """Error that the worker has reported, and by which its attempt is ending."""
 
@@ -77,6 +91,8 @@ class Retrying(tune.Callback):
     def __init__(self, progress: Display) -> None:
         self._progress = progress
         self._attempts: dict[int, _Attempts] = {}
+        self.begun = False
+        """Whether any worker has started."""
         self._failures: dict[str, int] = {}
         self.ended: set[int] = set()
         """Packs that are tried no more."""
@@ -97,12 +113,14 @@ class Retrying(tune.Callback):
         """Ends a pack that is tried no more."""
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self.begun = True
         self._progress.started(trial.config[INDEX])
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
         attempts, update = self._of(trial), result.get("update", 0)
+        attempts.begun = True
         if "error" in result:
             attempts.reported = Failure(result["error"], result["of_store"])
         if update > attempts.furthest:
@@ -131,7 +149,9 @@ class Retrying(tune.Callback):
         if error is not None:
             self.give_up(index, error._replace(reason=f"{error.reason} (after {attempts.errors} attempts)"))
         else:
-            self.give_up(index, Failure(f"it lost {attempts.losses} workers in a row, the last by: {_cause(trial)}"))
+            cause = _cause(trial) if attempts.begun else last_death() or _cause(trial)
+            why = f"it lost {attempts.losses} workers in a row, the last by: {cause}"
+            self.give_up(index, Failure(why, unstarted=not attempts.begun))
 
     def _of(self, trial: TuneTrial) -> _Attempts:
         return self._attempts.setdefault(trial.config[INDEX], _Attempts())

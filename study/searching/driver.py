@@ -9,12 +9,13 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from ablations import SearchSpace
+from esbn_core.errors import UserError
 from esbn_core.objects import Objects, glyphs
 from study.planning import rows
 from study.planning.packs import Suggestion
 from study.running.ray_session import start_session
 from study.running.resources import Resources
-from study.running.retries import INDEX, Failure, Retrying, reporting_errors
+from study.running.retries import INDEX, Failure, Retrying, UnstartedError, reporting_errors
 from study.running.run_context import RunContext
 from study.searching.progress import SearchProgress
 from study.searching.suggestions import Suggestions
@@ -58,7 +59,7 @@ def search(
 def _train(suggestions: Suggestions, objects: Objects, held: str, resources: Resources, console: Console) -> None:
     """Trains suggestions until all have ended; `held` is the lease of the search."""
     store, space = suggestions.store, suggestions.space
-    session = start_session(resources, space.models(), space.suggestions, store, held, objects, console)
+    session = start_session(resources, space.suggestions, store, held, objects, console)
     left = len(suggestions.waiting) + max(0, space.suggestions - len(suggestions.rows))
     console.print(f"{left} suggestions of {space.seeds} networks each to come, {session.slots.n} at a time")
     with SearchProgress(suggestions, console) as progress:
@@ -91,7 +92,7 @@ class _Driver(Retrying):
         super().__init__(progress)
         self.suggestions = suggestions
         self._given_out: set[int] = set()
-        self.unwritten: StoreError | None = None
+        self.unwritten: UserError | None = None
         """Why a row could not be written; the next driver learns from the store what the row would have said."""
 
     @property
@@ -136,8 +137,10 @@ class _Driver(Retrying):
         try:
             if failure.of_store:
                 raise StoreError(failure.reason)
+            if failure.unstarted:
+                raise UnstartedError(failure.reason)
             self.suggestions.give_up(index, failure.reason)
-        except StoreError as error:
+        except (StoreError, UnstartedError) as error:
             self.unwritten = error
         self._progress.ended(index, failure.reason)
 

@@ -107,11 +107,6 @@ def test_condition_that_cannot_be_had_is_named_itself(settings: dict[str, Any], 
     assert "learning_rate" not in str(refused.value)
 
 
-def test_models_are_all_that_can_be_suggested() -> None:
-    found = space({"model": Parameter(choices=["esbn", "lstm"])}).models()
-    assert [model.name for model in found] == ["esbn", "esbn", "lstm"]
-
-
 def test_search_whose_objects_cannot_be_kept_apart_is_refused() -> None:
     with pytest.raises(ConfigError, match="validation=4 leaves 1 of 5 objects"):
         space({"learning_rate": RATE}, validation=4)
