@@ -23,7 +23,7 @@ from esbn_core.objects import Objects
 from esbn_core.speed import Speed, measure_speed
 from study.cluster.config_file import read_machine_types
 from study.planning.plan import PlannedTrial
-from study.running.resources import PACK_ON_GPU
+from study.running.resources import PACK_ON_GPU, usable_cpus
 from study.running.worker_process import fresh_process
 
 
@@ -60,7 +60,7 @@ def estimate(trials: Sequence[PlannedTrial], objects: Objects, tell: Callable[[s
                 updates[config.model.name] += config.train.updates
                 seconds += config.task.n_test * speed.test_seconds
     each = {model: (training[model] / n, n) for model, n in updates.items()}
-    slots = torch.cuda.device_count() or os.cpu_count() or 1
+    slots = torch.cuda.device_count() or usable_cpus()
     return CostEstimate(seconds + sum(training.values()), each, hardware(), slots, speeds.oldest)
 
 

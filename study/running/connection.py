@@ -18,9 +18,11 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray._private.utils import get_num_cpus
 
 from esbn_core.errors import ConfigError
 from study.running.private import private_folder, protect_token
+from study.running.resources import usable_cpus
 from study.running.run_context import MEMORY_SETTINGS
 from study.running.signals import handlers_kept, ignore_stops
 
@@ -133,6 +135,7 @@ def _settings_of_own() -> dict[str, Any]:
     _folder = private_folder()
     os.environ[ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = HOOK
     own = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
+    own["num_cpus"] = min(int(get_num_cpus()), usable_cpus())  # Ray heeds quotas, but no affinity
     if (executable := shlex.quote(sys.executable)) != sys.executable:  # Ray makes it a part of a line of bash
         own["runtime_env"] = {"py_executable": executable}
     return {"address": "local", "_temp_dir": f"{_folder}/ray", **own}  # to which Ray lets everyone

@@ -21,7 +21,7 @@ from study.planning.study_plan import StudyPlan
 from study.running.progress import Progress
 from study.running.ray_session import Slots, start_session
 from study.running.resources import PACK_ON_CPU, PACK_ON_GPU, Resources
-from study.running.retries import INDEX, Failure, Retrying, UnstartedError, reporting_errors
+from study.running.retries import INDEX, Failure, MachineError, Retrying, reporting_errors
 from study.running.run_context import RunContext
 from study.store.compact import merge_ended
 from study.store.errors import StoreError
@@ -40,7 +40,7 @@ def launch(
         ConfigError: this machine or cluster cannot do what `resources` ask, or does not share the store.
         RunError: Ray or Tune stopped, and cannot go on.
         StoreError: rows of failed trials could not be written.
-        UnstartedError: workers died before they began.
+        MachineError: workers died before they began, or the machine had no memory for one.
     """
     wanted = plan.selected
     begun = begun_packs(plan.trials, todo, store)
@@ -92,7 +92,7 @@ class _PackRetries(Retrying):
         self._packs, self._context, self._store = packs, context, store
         self._unmerged: set[str] = set()
         self.unwritten: UserError | None = None
-        """Why a pack that was given up is still missing: its rows could not be written, or no worker has begun it."""
+        """Why a pack that was given up is missing: its rows could not be written, or no worker could train it."""
 
     def left(self) -> list[int]:
         """Returns the indices of the packs to train."""
@@ -114,11 +114,11 @@ class _PackRetries(Retrying):
 
     def give_up(self, index: int, failure: Failure) -> None:
         try:
-            if failure.unstarted:
-                raise UnstartedError(failure.reason)
+            if failure.of_machine:
+                raise MachineError(failure.reason)
             now = completion(self._packs[index].trials, self._store)
             for planned in (*now.missing, *now.failed):
                 rows.write_failure(self._store, planned, failure.reason, **self._context.shared())
-        except (StoreError, UnstartedError) as error:
+        except (StoreError, MachineError) as error:
             self.unwritten = error
         self._progress.ended(index, failure.reason)

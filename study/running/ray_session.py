@@ -5,6 +5,7 @@ The store is the state: Tune schedules and retries, and its own snapshots are th
 
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from study.running.connection import (
     watch,
     why_none_starts,
 )
+from study.running.memory import MemoryShortageError, memory_shortage
 from study.running.resources import MOST_THREADS, Resources
 from study.running.retries import RETRIES, Retrying
 from study.running.run_context import RunContext, sees_store, unshared_store_message
@@ -39,6 +41,8 @@ from study.store.store import Store
 
 START_SECONDS = 60.0  # after which a run says that no worker has started
 RESTARTS = 3  # of Tune in a row without a job that ended in between
+SHORTAGES = 12  # of memory, in the same way
+MOST_WAITING_SECONDS = 60  # after a shortage
 
 
 class RunError(UserError):
@@ -52,6 +56,8 @@ class Session:
         self.slots, self.context = slots, context
         self._address, self._console = address, console
         self._stops, self._stopped_by = 0, ""  # of Tune, since a job has last ended
+        self._short_of_memory = False
+        self._most_at_once: int | None = None
 
     def run(self, trainable: Callable[..., None], parameters: dict[str, Any], jobs: Retrying, **settings: Any) -> None:
         """Runs jobs on Tune until it has none left, or has stopped early; what is left then is for the next call.
@@ -67,12 +73,15 @@ class Session:
         try:
             patience = LOCAL_PATIENCE if self._address is None else CLUSTER_PATIENCE
             with watch(patience), self._telling_if_none_starts(jobs):
+                if self._most_at_once is not None:
+                    settings["max_concurrent_trials"] = self._most_at_once
                 _tune(tune.with_parameters(trainable, **parameters), self.slots, jobs, **settings)
         except UserError:
             raise
         except Exception as error:  # whatever a full disk, a process of Ray that has died, or Tune itself raises
             self._stops = 1 if len(jobs.ended) > ended else self._stops + 1
-            self._stopped_by = _reason(error)
+            shortage = str(error) if isinstance(error, MemoryShortageError) else memory_shortage(str(error))
+            self._short_of_memory, self._stopped_by = shortage is not None, shortage or _reason(error)
             disconnect()
         jobs.take_back()
 
@@ -95,13 +104,25 @@ class Session:
         if ray.is_initialized():
             return
         why = f"Ray Tune stopped ({self._stopped_by})"
-        if self._stops > RESTARTS:
+        if self._stops > (SHORTAGES if self._short_of_memory else RESTARTS):
             raise RunError(f"{why}, {self._stops} times in a row; {GO_ON_LATER}")
-        self._console.print(f"{why}; it is started again with what is left")
+        if self._short_of_memory:
+            self._wait_for_memory()
+        else:
+            self._console.print(f"{why}; it is started again with what is left")
         try:
             connect(self._address)
         except ConfigError as error:
             raise RunError(f"{why} and cannot go on: {error}; {GO_ON_LATER}") from None
+
+    def _wait_for_memory(self) -> None:
+        """Waits, each time longer, and lets fewer jobs run at a time if memory has run out again."""
+        if self._stops > 1:
+            self._most_at_once = max(1, (self._most_at_once or self.slots.n) // 2)
+        seconds = min(MOST_WAITING_SECONDS, 5 * 2 ** (self._stops - 1))
+        at_once = self._most_at_once or self.slots.n
+        self._console.print(f"{self._stopped_by}; going on in {seconds} s, {at_once} at a time")
+        time.sleep(seconds)
 
 
 def start_session(

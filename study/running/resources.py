@@ -1,6 +1,7 @@
 """Resources of a run: the cluster, and what each pack gets of it."""
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,11 @@ from esbn_core.errors import ConfigError
 
 PACK_ON_CPU, PACK_ON_GPU = 4, 10  # a CPU gains nothing from larger packs; a GPU is idle without them
 MOST_THREADS = 4  # for a pack, by default; more gain nothing
+
+
+def usable_cpus() -> int:
+    """Returns how many CPUs this process may use, which `taskset` or a batch system may have limited."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from esbn_core.errors import UserError
 from esbn_core.printable import printable
 from study.running.connection import GO_ON_LATER, last_death
+from study.running.memory import MemoryShortageError, memory_shortage
 from study.running.progress import Display
 from study.store.errors import StoreError
 
@@ -27,15 +28,15 @@ class Failure(NamedTuple):
     reason: str
     of_store: bool = False
     """Whether the store was to blame, so that nothing is said about the job."""
-    unstarted: bool = False
-    """Whether all workers died before they began with the job, so that nothing is said about it, either."""
+    of_machine: bool = False
+    """Whether workers died before they began with the job, or of a lack of memory: nothing is said about it, either."""
 
 
-class UnstartedError(UserError):
-    """Workers died before they began with a job; it is missing, and trained by the same command."""
+class MachineError(UserError):
+    """The machine let no worker end a job; it is missing, and trained by the same command."""
 
     def __init__(self, reason: str):
-        super().__init__(f"workers do not start: {reason}; {GO_ON_LATER}")
+        super().__init__(f"the machine let no worker train: {reason}; {GO_ON_LATER}")
 
 
 class ReportedError(Exception):
@@ -137,6 +138,7 @@ class Retrying(tune.Callback):
         left = 0 if attempts.losses >= LOSSES else max(0, RETRIES - attempts.errors)
         trial.max_failures = trial.num_failures + left
         self._progress.lost(trial.config[INDEX])
+        self._stop_if_short_of_memory(trial)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         index, attempts = trial.config[INDEX], self._of(trial)
@@ -144,14 +146,26 @@ class Retrying(tune.Callback):
         if not attempts.over():
             self._progress.lost(index)
             self.try_again(index)
+            self._stop_if_short_of_memory(trial)
             return
         self.ended.add(index)
         if error is not None:
             self.give_up(index, error._replace(reason=f"{error.reason} (after {attempts.errors} attempts)"))
         else:
-            cause = _cause(trial) if attempts.begun else last_death() or _cause(trial)
-            why = f"it lost {attempts.losses} workers in a row, the last by: {cause}"
-            self.give_up(index, Failure(why, unstarted=not attempts.begun))
+            self.give_up(index, self._loss(trial))
+
+    def _loss(self, trial: TuneTrial) -> Failure:
+        """Says why a pack is given up that has lost all its workers."""
+        attempts, said = self._of(trial), _last_failure(trial)
+        shortage = memory_shortage(said)
+        died_early = "" if attempts.begun else last_death()
+        cause = shortage or died_early or said.strip().rpartition("\n")[2].strip() or "unknown, as Tune wrote nothing"
+        why = f"it lost {attempts.losses} workers in a row, the last by: {cause}"
+        return Failure(why, of_machine=not attempts.begun or shortage is not None)
+
+    def _stop_if_short_of_memory(self, trial: TuneTrial) -> None:
+        if self._of(trial).losses > 1 and (shortage := memory_shortage(_last_failure(trial))):
+            raise MemoryShortageError(shortage)
 
     def _of(self, trial: TuneTrial) -> _Attempts:
         return self._attempts.setdefault(trial.config[INDEX], _Attempts())
@@ -163,9 +177,8 @@ class Retrying(tune.Callback):
         return trial.num_failures == before
 
 
-def _cause(trial: TuneTrial) -> str:
-    """Returns the last line of what Tune has written about a trial's failures, all of which are Ray's own."""
+def _last_failure(trial: TuneTrial) -> str:
+    """Returns what Tune has written of a trial's last failure: text of Ray's own."""
     with suppress(OSError):
-        if lines := Path(str(trial.error_file)).read_text().strip().splitlines():
-            return lines[-1].strip()
-    return "unknown, as Tune wrote no error file"
+        return Path(str(trial.error_file)).read_text().rpartition("Failure # ")[2]
+    return ""

@@ -15,7 +15,7 @@ from study.planning import rows
 from study.planning.packs import Suggestion
 from study.running.ray_session import start_session
 from study.running.resources import Resources
-from study.running.retries import INDEX, Failure, Retrying, UnstartedError, reporting_errors
+from study.running.retries import INDEX, Failure, MachineError, Retrying, reporting_errors
 from study.running.run_context import RunContext
 from study.searching.progress import SearchProgress
 from study.searching.suggestions import Suggestions
@@ -137,10 +137,10 @@ class _Driver(Retrying):
         try:
             if failure.of_store:
                 raise StoreError(failure.reason)
-            if failure.unstarted:
-                raise UnstartedError(failure.reason)
+            if failure.of_machine:
+                raise MachineError(failure.reason)
             self.suggestions.give_up(index, failure.reason)
-        except (StoreError, UnstartedError) as error:
+        except (StoreError, MachineError) as error:
             self.unwritten = error
         self._progress.ended(index, failure.reason)
 
