@@ -47,8 +47,8 @@ def _class(name: str) -> Any:
     module_name, _, class_name = name.partition(":")
     try:
         config = getattr(importlib.import_module(module_name), class_name)
-        sources = sources_of(module_name)
-        _mark(config, name, sources)
+        if vars(config).get("name") != name:  # this process has not loaded it before
+            _mark(config, name, sources_of(module_name))
     except ModuleNotFoundError as error:
         hint = "put its file beside the study's" if error.name == module_name else f"it needs {error.name}"
         raise ConfigError(f"model={name!r} is in a module that cannot be imported; {hint}") from None

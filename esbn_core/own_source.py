@@ -20,7 +20,7 @@ MOST_FILES = 200
 
 
 class File(NamedTuple):
-    """One file of Python."""
+    """One file of Python, or a folder of them that is a package without an `__init__.py`."""
 
     path: str
     source: bytes
@@ -28,7 +28,7 @@ class File(NamedTuple):
     @property
     def is_package(self) -> bool:
         """Whether modules may lie below it."""
-        return Path(self.path).name == "__init__.py"
+        return Path(self.path).stem == "__init__" or not self.path.endswith(".py")
 
 
 Sources = dict[str, File]
@@ -54,12 +54,14 @@ def sources_of(module: str) -> Sources:
         if name in found or path is None or (only and _top(name) not in only):
             continue
         if _folder(name) != folder:
+            if path.is_dir():
+                continue  # of data, perhaps
             raise ConfigError(f"{str(path)!r} is hidden by another module named {_top(name)!r}; rename it")
         if _top(name) in OWN_PACKAGES:
             continue
         if len(found) == MOST_FILES:
             raise ConfigError(f"it imports more than {MOST_FILES} files of {str(folder)!r}")
-        found[name] = File(str(path), read_file(path, "model"))
+        found[name] = File(str(path), b"" if path.is_dir() else read_file(path, "model"))
         waiting += _with_parents(_imports(name, found[name]))
     return found
 
@@ -115,10 +117,10 @@ def _top(module: str) -> str:
 
 
 def _file(folder: Path, module: str) -> Path | None:
-    """Returns the file of a module that lies in a folder; None if none does."""
+    """Returns the file or folder of a module that lies in a folder; None if none does."""
     inside = folder.joinpath(*module.split("."))
     files = [inside / "__init__.py", inside.with_name(f"{inside.name}.py")]
-    return next((file for file in files if file.is_file()), None)
+    return next((file for file in files if file.is_file()), inside if inside.is_dir() else None)
 
 
 def _imports(module: str, file: File) -> Iterator[str]:

@@ -259,3 +259,58 @@ def test_tune_that_stops_again_and_again_is_given_up(monkeypatch: pytest.MonkeyP
         for _ in range(100):
             session.run(lambda config: None, {}, cast(Any, jobs))
     assert len(started) == 1 + ray_session.RESTARTS + 1, "of which the second ended a job"
+
+
+PATCHED = """
+import sys
+from study.running import connection, ray_session
+from study.cli.main import main
+{patch}
+main(sys.argv[1:])
+"""
+
+
+def run_patched(run: Run, patch: str, *environment: tuple[str, str]) -> subprocess.Popen[str]:
+    """Starts a run in which workers cannot start as they should."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PATCHED.format(patch=patch), *COMMAND, "--results", run.store.root],
+        cwd=run.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **dict(environment)},
+    )
+
+
+def test_run_whose_workers_never_start_says_what_ray_says(run: Run, scratch: Path) -> None:
+    patch = "connection.shlex.quote = lambda path: '/nowhere/python'\nray_session.START_SECONDS = 8.0"
+    driver = run_patched(run, patch)
+    assert driver.stdout
+    lines = [driver.stdout.readline() for _ in range(2)]
+    driver.send_signal(signal.SIGINT)
+    driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert lines[1].startswith("No worker has started for 8 s; Ray's log says: ") and "/nowhere/python" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("death", "reason"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "Fatal Python error: Segmentation fault"),
+        ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+    ],
+)
+def test_worker_that_dies_as_it_starts_is_no_failure_of_its_trial(
+    death: str, reason: str, run: Run, scratch: Path
+) -> None:
+    (run.folder / "deadly").mkdir()
+    (run.folder / "deadly" / "deadly_hook.py").write_text(f"def start() -> None:\n    {death}\n")
+    driver = run_patched(run, "connection.HOOK = 'deadly_hook.start'", ("PYTHONPATH", str(run.folder / "deadly")))
+    output, _ = driver.communicate(timeout=200)
+    assert driver.returncode == 1, output
+    last = output.splitlines()[-1]
+    assert last.startswith("Error: the machine let no worker train: it lost 6 workers in a row, the last by: ")
+    assert reason in last and "Traceback" not in output and "raylet" not in output
+    assert run.rows() == {}
+    assert run.finish(*COMMAND)[0] == 0
+    assert_trained(run)

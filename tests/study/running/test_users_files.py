@@ -26,7 +26,7 @@ from ablations import Grid, Study
 STUDY = Study(
     name="among",
     question="Does it run among other files?",
-    grids=[Grid(arms=[{"updates": 2, "n_test": 20, "encoder": "random"}], conditions={"same_different": [98]}, seeds=1)],
+    grids=[Grid(arms=[{"updates": 2, "n_test": 20}], conditions={"same_different": [98]}, seeds=1)],
 )
 """
 MODEL = """
