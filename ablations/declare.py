@@ -65,7 +65,7 @@ class Grid:
                     variant = PAPER.with_(task=task, withheld=withheld, **arm)
                     if self.keys and variant.model.name != "esbn":
                         raise ConfigError(
-                            f"model={variant.model.name!r} has no keys to record; leave keys out, or make it an esbn"
+                            f"model={variant.model.name!r} has no keys to record; leave keys out of this grid"
                         )
                 require_values(arm)
 
@@ -96,8 +96,8 @@ class Study:
             n_variants += len(grid.arms) * sum(map(len, grid.conditions.values()))
         if n_variants > MOST_VARIANTS:
             raise ConfigError(
-                f"grids: arms times conditions are {n_variants:,}; a study has at most {MOST_VARIANTS:,}, so make "
-                "more studies of it"
+                f"grids: arms times conditions make {n_variants:,} variants; a study has at most {MOST_VARIANTS:,}, "
+                "so split it"
             )
         for i, grid in enumerate(self.grids):
             with within(f"grids[{i}]"):

@@ -106,7 +106,9 @@ class TaskConfig:
         if self.validation is not None and self.sampling != "balanced":
             raise ConfigError(f"validation={self.validation} needs sampling='balanced', not {self.sampling!r}")
         if self.validation and not self.withheld:
-            raise ConfigError(f"validation={self.validation} keeps objects apart; with withheld=0 it can only be 0")
+            raise ConfigError(
+                f"validation={self.validation} must be 0 with withheld=0, where no objects are kept apart"
+            )
 
     @property
     def spec(self) -> counts.TaskSpec:
@@ -172,9 +174,7 @@ class ESBNConfig:
         require_flag("leak_bound", self.leak_bound)
         for name, default in (("leak_into", "controller"), ("leak_penalty", 0), ("leak_bound", False)):
             if not self.leak and getattr(self, name) != default:
-                raise ConfigError(
-                    f"{name}={getattr(self, name)!r} says how it leaks, but leak=0 is no leak; set leak too"
-                )
+                raise ConfigError(f"{name}={getattr(self, name)!r} needs a leak; set leak, or leave {name} out")
 
 
 ModelConfig = (
@@ -216,7 +216,9 @@ class TrainConfig:
         if rate is not None and not (is_number(rate) and 0 < rate < 1):
             raise ConfigError(f"learning_rate={shown(rate)} must be a number between 0 and 1 (the paper's is 5e-4)")
         if self.epochs is not None and self.updates is not None:
-            raise ConfigError(f"epochs={self.epochs} and updates={self.updates} say the same thing twice; give one")
+            raise ConfigError(
+                f"epochs={self.epochs} and updates={self.updates} both set the length of training; give one"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

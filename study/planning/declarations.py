@@ -63,10 +63,10 @@ def _find(
         _refuse_control_characters(declared)
         if TUNED in declared.name:
             raise ConfigError(
-                f"name={declared.name!r} has -tuned in it, as what `esbn run --tuned` makes; choose another"
+                f"name={declared.name!r} must not contain -tuned, which marks what `esbn run --tuned` makes"
             )
         if declared.name in known:
-            raise ConfigError(f"name={declared.name!r} is taken by a {what} declared here; choose another")
+            raise ConfigError(f"name={declared.name!r} is the name of a built-in {what}; choose another")
     except ConfigError as error:
         message = str(error)
         raise ConfigError(message if repr(str(path)) in message else f"{path}: {message}") from error.__cause__
@@ -105,7 +105,7 @@ def _refuse_control_characters(about: Any, place: str = "") -> None:
         for i, value in enumerate(about):
             _refuse_control_characters(value, f"{place}[{i}]")
     elif isinstance(about, str) and printable(about, "\n\t" if place == "question" else "") != about:
-        raise ConfigError(f"{place or 'file'}={shown(about)} has control characters; write it without them")
+        raise ConfigError(f"{place or 'file'}={shown(about)} has control characters; remove them")
 
 
 def _study(content: Any) -> Study:
@@ -148,7 +148,7 @@ def _fields(what: str, content: Any, kind: type[Part], place: str = "") -> dict[
             close = difflib.get_close_matches(name, (*required, *optional), 1) if isinstance(name, str) else []
             hint = f"did you mean {close[0]}?" if close else has
             field = cut(name) if isinstance(name, str) else shown(name)
-            raise ConfigError(f"{prefix}{field}={shown(value)} is no field of a {what}; {hint}")
+            raise ConfigError(f"{prefix}{field}={shown(value)} is not a field of a {what}; {hint}")
     for name in required:
         if name not in content:
             raise ConfigError(f"{prefix}{name} is missing; {has}")

@@ -153,7 +153,7 @@ def variants(
                     config = _rehearsal(config, limit_updates)
                 known = by_config.setdefault(config, Variant(config, name, arm))
                 if known.arm != name:
-                    raise ConfigError(f"arms {known.arm} and {name} are the same at {task} m={withheld}")
+                    raise ConfigError(f"arms {known.arm} and {name} are the same at {task} m={withheld}; leave one out")
                 known.seeds = max(known.seeds, seeds or grid.seeds)
                 if grid.keys:
                     known.seeds_with_keys = max(known.seeds_with_keys, seeds or grid.seeds)
@@ -161,7 +161,7 @@ def variants(
     if n_trials > MOST_TRIALS:
         raise ConfigError(
             f"name={study.name!r} has {n_trials:,} trials in {len(by_config):,} variants; a plan has at most "
-            f"{MOST_TRIALS:,}, so choose fewer seeds, or make more studies of it"
+            f"{MOST_TRIALS:,}, so choose fewer seeds, or split the study"
         )
     return list(by_config.values())
 

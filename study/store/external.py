@@ -48,7 +48,7 @@ class Given:
 
     def __post_init__(self) -> None:
         if not self.origin or printable(self.origin) != self.origin or len(self.origin) > _ORIGIN:
-            raise ConfigError(f"origin={shown(self.origin)} must be 1 to {_ORIGIN} characters of text, without control")
+            raise ConfigError(f"origin={shown(self.origin)} must be 1 to {_ORIGIN} printable characters")
         require_choice("encoder", self.encoder, get_args(Encoder))
         if self.task is not None:
             require_choice("task", TASKS.get(self.task, self.task), tuple(N_CHOICES))
@@ -117,9 +117,9 @@ def _row(folder: Path, file: str, given: Given) -> dict[str, Any]:
     task = _given("task", given.task and TASKS.get(given.task, given.task), stated.task, file)
     withheld = _given("withheld", given.withheld, stated.withheld, file)
     if given.arm is not None:
-        arm = _given_arm(task, withheld, given.changes(), stated.settings, file)
+        arm = _given_arm(task, withheld, given.changes(), dict(stated.settings), file)
     elif stated.settings:
-        arm = label_of(task, withheld, {**stated.settings, "encoder": given.encoder})
+        arm = label_of(task, withheld, given.encoder, stated.settings)
     else:
         raise ConfigError(stated.unread)
     place = {"origin": given.origin, "task": task, "withheld": withheld, "arm": arm, "run": run}

@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections import deque
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +40,7 @@ class Places(NamedTuple):
 
     task: str | None
     withheld: int | None
-    settings: dict[str, Any]
+    settings: tuple[tuple[str, Any], ...]
     unread: str
     """Why there are no settings."""
 
@@ -100,7 +101,7 @@ def places_of(file: str) -> Places:
     try:
         return Places(task, withheld, _settings(own), "")
     except ConfigError as error:
-        return Places(task, withheld, {}, str(error))
+        return Places(task, withheld, (), str(error))
 
 
 def _one(what: str, stated: set[Any]) -> Any:
@@ -109,7 +110,7 @@ def _one(what: str, stated: set[Any]) -> Any:
     return next(iter(stated), None)
 
 
-def _settings(folder: str) -> dict[str, Any]:
+def _settings(folder: str) -> tuple[tuple[str, Any], ...]:
     """Returns the settings that the name of a file's own folder states."""
     named = _FOLDER.fullmatch(folder)
     if not named or named["model"] not in MODELS:
@@ -119,19 +120,21 @@ def _settings(folder: str) -> dict[str, Any]:
         if not _NUMBER.fullmatch(named["rate"]):
             raise ConfigError(f"its folder has learning rate {shown(named['rate'])}, which is no number; give --arm")
         settings |= {"tcn": NORMS[named["norm"]], "learning_rate": float(named["rate"])}
-    return settings
+    return tuple(settings.items())
 
 
-def label_of(task: str, withheld: int, settings: dict[str, Any]) -> str:
+@cache
+def label_of(task: str, withheld: int, encoder: str, settings: tuple[tuple[str, Any], ...]) -> str:
     """Returns the label of a network of ours with the same settings: what differs from the paper's is named in it.
 
     Raises:
         ConfigError: there is no such network.
     """
     config, arm = PAPER.with_(task=task, withheld=withheld), dict[str, Any]()
+    stated = {**dict(settings), "encoder": encoder}
     for name in ("model", "confidence", "encoder", "tcn", "learning_rate"):  # each decides what is usual for the next
-        if name in settings and config.with_(**arm).resolve().flat()[name] != settings[name]:
-            arm[name] = settings[name]
+        if name in stated and config.with_(**arm).resolve().flat()[name] != stated[name]:
+            arm[name] = stated[name]
     config.with_(**arm).resolve()
     return arm_label(arm)
 

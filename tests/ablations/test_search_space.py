@@ -159,10 +159,10 @@ def test_file_of_ones_own_declares_the_same_search_in_yaml_and_python(tmp_path: 
         (YAML.replace("1e-2", "1e-6"), "a.yaml: parameters.learning_rate.low=1e-05 must be below high=1e-06"),
         (
             YAML.replace("log:", "lg:"),
-            "a.yaml: parameters.learning_rate.lg=True is no field of a parameter; did you mean log",
+            "a.yaml: parameters.learning_rate.lg=True is not a field of a parameter; did you mean log",
         ),
-        (YAML.replace("task:", "tsk:"), "a.yaml: tsk='same_different' is no field of a search; did you mean task"),
-        (YAML.replace("mine", "sizes"), "name='sizes' is taken by a search declared here"),
+        (YAML.replace("task:", "tsk:"), "a.yaml: tsk='same_different' is not a field of a search; did you mean task"),
+        (YAML.replace("mine", "sizes"), "name='sizes' is the name of a built-in search"),
     ],
 )
 def test_bad_file_is_refused_with_its_place(tmp_path: Path, text: str, message: str) -> None:

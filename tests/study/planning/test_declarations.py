@@ -57,7 +57,7 @@ def test_find_study_reads_python(tmp_path: Path) -> None:
     [
         ("a.yaml", YAML.replace("key_size: 64", "key_siz: 64"), "key_siz=64.*did you mean key_size"),
         ("a.yaml", YAML.replace("seeds: 2", "seeds: none"), "seeds='none' must be a whole number"),
-        ("a.yaml", YAML.replace("grids:", "grid:"), r"grid=\[.* is no field of a study; did you mean grids"),
+        ("a.yaml", YAML.replace("grids:", "grid:"), r"grid=\[.* is not a field of a study; did you mean grids"),
         ("a.yaml", YAML.replace("How small can the keys be?", "2021"), "question=2021 must be text"),
         ("a.yaml", YAML.replace("seeds: 2", "keys: off"), "keys='off' must be true or false"),
         (
@@ -73,7 +73,7 @@ def test_find_study_reads_python(tmp_path: Path) -> None:
             "list of changes",
         ),
         ("a.yaml", YAML.replace("distribution_of_three", "raven"), "task='raven' is unknown"),
-        ("a.yaml", YAML.replace("key_size\nq", "tcn\nq"), "name='tcn' is taken"),
+        ("a.yaml", YAML.replace("key_size\nq", "tcn\nq"), "name='tcn' is the name of a built-in study"),
         ("a.yaml", YAML.replace("key_size\nq", "a/b\nq"), "name='a/b' must be letters"),
         ("a.yaml", "name: [", "cannot be read as YAML"),
         (

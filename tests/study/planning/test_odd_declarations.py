@@ -210,7 +210,7 @@ GRID: dict[str, Any] = {"arms": [{}], "conditions": {"rmts": [95]}}
         ({"grids": [{**GRID, "arms": [{"leak": 0.1, "leak_penalty": 10**400}]}]}, "leak_penalty=1000.* at least 0"),
         ({"grids": [{**GRID, "arms": [{"epochs": 2**31 - 1}]}]}, "epochs=2147483647 makes .* choose fewer"),
         ({"grids": [{**GRID, "conditions": {"rmts": [95, True]}}]}, r"grids\[0\].conditions.rmts\[1\]=True must be"),
-        ({"grids": [{**GRID, "arms": [{}] * 100, "conditions": {"rmts": [95] * 51}}]}, "5,100; a study has at most"),
+        ({"grids": [{**GRID, "arms": [{}] * 100, "conditions": {"rmts": [95] * 51}}]}, "5,100 variants; a study has at most"),
         ({"grids": [GRID], "name": "n" * 201}, "name='nnn.* must have at most 200 bytes"),
         ({"grids": [GRID], "question": "q" * 1_001}, r"question='qqq.*\(1,003 characters\) must have at most 1,000"),
         ({"grids": [{**GRID, "arms": [{"model": "own_of_odd:Own", "width": 0}]}]}, r"width=0 is refused .* too narrow"),

@@ -246,7 +246,7 @@ def test_what_no_folder_says_can_be_given(
         ({"task": "dist4"}, "task='dist4' is unknown; choose one of same_different"),
         ({"withheld": -1}, "withheld=-1 must be a whole number"),
         ({"encoder": "vgg"}, "encoder='vgg' is unknown"),
-        ({"origin": ""}, "origin='' must be 1 to 200 characters"),
+        ({"origin": ""}, "origin='' must be 1 to 200 printable characters"),
         ({"origin": "a\nb"}, r"origin='a\\nb' must be"),
         ({"origin": "\udcff"}, "origin=.* must be"),
     ],
