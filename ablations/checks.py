@@ -14,6 +14,7 @@ RESERVED = {"task", "withheld", "validation", "seed", "images", "n_objects", "re
 
 _NAME_BYTES = 200  # file names have 255, and the store adds to a name
 _TEXT = 1_000  # characters
+_LIST = 10_000  # values
 _SETTING = 200  # characters of its name, and of a word that is its value
 
 
@@ -39,15 +40,12 @@ def require_from_1_to(most: int, name: str, value: object, meaning: str) -> None
         raise ConfigError(f"{name}={shown(value)} must be a whole number from 1 to {most:,}: {meaning}")
 
 
-def is_list(value: object) -> bool:
-    """Recognises a list of one value at least."""
-    return isinstance(value, list | tuple | range) and len(value) > 0
-
-
 def require_list(name: str, value: object, what: str) -> None:
-    """Raises `ConfigError` unless the value is a list of one value at least; `what` says of what."""
-    if not is_list(value):
+    """Raises `ConfigError` unless the value is a list of one value at least and not too many; `what` says of what."""
+    if not isinstance(value, list | tuple | range) or not value:
         raise ConfigError(f"{name}={shown(value)} must be a list of {what}")
+    if len(value) > _LIST:
+        raise ConfigError(f"{name}={shown(value)} has {len(value):,} values; give at most {_LIST:,}")
 
 
 def require_mapping(name: str, value: object, what: str) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from ablations.checks import (
     MOST_SEEDS,
-    is_list,
     require_from_1_to,
     require_list,
     require_mapping,
@@ -70,8 +69,9 @@ class Parameter:
         if bool(self.choices) == (self.low is not None or self.high is not None):
             raise ConfigError("give either low and high, or choices")
         require_flag("log", self.log)
-        if not isinstance(self.when, Mapping) or not all(map(is_list, self.when.values())):
-            raise ConfigError(f"when={shown(self.when)} must map earlier parameters to lists of their values")
+        require_mapping("when", self.when, "earlier parameters to lists of their values")
+        for parent, wanted in self.when.items():
+            require_list(f"when.{parent}", wanted, f"values of {parent}")
         if self.choices:
             if len(self.choices) > MOST_CHOICES:
                 raise ConfigError(f"choices has {len(self.choices):,} values; give at most {MOST_CHOICES}, or bounds")
@@ -179,8 +179,8 @@ class SearchSpace:
                 raise ConfigError(f"when={shown(parameter.when)} must be of parameters declared before this one")
             for i, value in enumerate(wanted):
                 if not self.parameters[parent].has(value):
-                    parameter = cut(str(self.parameters[parent]))
-                    raise ConfigError(f"when.{parent}[{i}]={shown(value)} never holds; {parent} is {parameter}")
+                    ever = cut(str(self.parameters[parent]))
+                    raise ConfigError(f"when.{parent}[{i}]={shown(value)} never holds; {parent} is {ever}")
             values |= {**needs[parent], parent: wanted[0]}
         return values
 

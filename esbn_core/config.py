@@ -39,7 +39,8 @@ def _model(name: Any) -> Any:
         others = (TaskConfig, TrainConfig, TrialConfig)
         model = own_model(name, reserved={f.name for config in others for f in dataclasses.fields(config)})
         try:
-            hash(model), json.dumps(_settings(model))
+            hash(model)
+            json.dumps(_settings(model))
         except (TypeError, ValueError) as error:
             raise ConfigError(
                 f"model={name!r} has a default that cannot be stored ({error}); numbers, text, true, false, None and "
