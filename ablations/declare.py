@@ -1,15 +1,25 @@
 """Declaration of a study: a question, and grids of arms x conditions x seeds that answer it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ablations.checks import (
+    MOST_SEEDS,
+    require_from_1_to,
+    require_list,
+    require_mapping,
+    require_name,
+    require_settings,
+    require_text,
+    require_values,
+)
 from esbn_core.config import PAPER
-from esbn_core.errors import ConfigError, require_flag
+from esbn_core.counts import SPECS
+from esbn_core.errors import ConfigError, require_at_least, require_choice, require_flag, shown, within
 
-RESERVED = {"task", "withheld", "validation", "seed", "images", "n_objects", "rehearsal"}
-"""Settings that no arm can have; a condition, a search or a run sets them."""
+MOST_VARIANTS = 5_000
+"""Of a study; 14 times those of the paper."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,32 +40,38 @@ class Grid:
     keys: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.seeds, bool) or not isinstance(self.seeds, int) or self.seeds < 1:
-            raise ConfigError(f"seeds={self.seeds!r} must be a whole number of at least 1")
-        if not _is_list(self.arms, Mapping):
-            raise ConfigError(f"arms={self.arms!r} must be a list of changes; {{}} is the baseline")
+        require_from_1_to(MOST_SEEDS, "seeds", self.seeds, "networks per variant, whose seeds are 0, 1, 2 and so on")
         require_flag("keys", self.keys)
-        listed = isinstance(self.conditions, Mapping) and all(_is_list(n, int) for n in self.conditions.values())
-        if not self.conditions or not listed:
-            raise ConfigError(
-                f"conditions={self.conditions!r} must give each task a list of numbers of withheld objects"
-            )
-        for arm in self.arms:
-            reserved = sorted(RESERVED & set(arm))
-            if reserved:
-                raise ConfigError(f"arm {dict(arm)!r} sets {', '.join(reserved)}; these belong to conditions and seeds")
-            for task, withheld in self.each_condition():
-                variant = PAPER.with_(task=task, withheld=withheld, **arm)
-                if self.keys and variant.model.name != "esbn":
-                    raise ConfigError(f"arm {dict(arm)!r} has no keys to record; leave keys out, or make it an esbn")
+        require_list("arms", self.arms, "changes, such as [{}, {encoder: mlp}]; {} is the baseline")
+        for i, arm in enumerate(self.arms):
+            require_mapping(f"arms[{i}]", arm, "settings to values, such as {encoder: mlp}; {} is the baseline")
+            with within(f"arms[{i}]"):
+                require_settings(arm)
+        require_mapping("conditions", self.conditions, "tasks to lists of numbers of withheld objects")
+        if not self.conditions:
+            raise ConfigError("conditions={} must give at least one task a list of numbers of withheld objects")
+        for task, numbers in self.conditions.items():
+            with within("conditions"):
+                require_choice("task", task, tuple(SPECS))
+                require_list(task, numbers, "numbers of withheld objects, such as [95]")
+                for i, withheld in enumerate(numbers):
+                    require_at_least(f"{task}[{i}]", withheld, 0)
+
+    def check_arms(self) -> None:
+        """Raises `ConfigError` for a setting that a model does not have, or a value that it refuses."""
+        for i, arm in enumerate(self.arms):
+            with within(f"arms[{i}]"):
+                for task, withheld in self.each_condition():
+                    variant = PAPER.with_(task=task, withheld=withheld, **arm)
+                    if self.keys and variant.model.name != "esbn":
+                        raise ConfigError(
+                            f"model={variant.model.name!r} has no keys to record; leave keys out of this grid"
+                        )
+                require_values(arm)
 
     def each_condition(self) -> list[tuple[str, int]]:
         """Returns (task, withheld) pairs in declared order."""
         return [(task, m) for task, numbers in self.conditions.items() for m in numbers]
-
-
-def _is_list(value: object, kind: type) -> bool:
-    return isinstance(value, list | tuple | range) and len(value) > 0 and all(isinstance(v, kind) for v in value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +85,20 @@ class Study:
     """Table or figure of the paper."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not re.fullmatch(r"[\w-]+", self.name):
-            raise ConfigError(f"name={self.name!r} must be letters, digits, _ and - only; it names files")
-        for name in ("question", "source"):
-            if not isinstance(getattr(self, name), str):
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be text")
-        if not self.grids:
-            raise ConfigError("grids is empty; a study needs at least one")
+        require_name(self.name)
+        require_text("question", self.question)
+        require_text("source", self.source)
+        require_list("grids", self.grids, "grids")
+        n_variants = 0
+        for i, grid in enumerate(self.grids):
+            if not isinstance(grid, Grid):
+                raise ConfigError(f"grids[{i}]={shown(grid)} must be a Grid")
+            n_variants += len(grid.arms) * sum(map(len, grid.conditions.values()))
+        if n_variants > MOST_VARIANTS:
+            raise ConfigError(
+                f"grids: arms times conditions make {n_variants:,} variants; a study has at most {MOST_VARIANTS:,}, "
+                "so split it"
+            )
+        for i, grid in enumerate(self.grids):
+            with within(f"grids[{i}]"):
+                grid.check_arms()

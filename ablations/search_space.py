@@ -1,16 +1,35 @@
 """Declaration of a search: a network, the settings to vary, and what to spend on it."""
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ablations.declare import RESERVED
+from ablations.checks import (
+    MOST_SEEDS,
+    require_from_1_to,
+    require_list,
+    require_mapping,
+    require_name,
+    require_settings,
+    require_text,
+    require_value,
+    require_values,
+)
 from esbn_core import counts, protocol
 from esbn_core.config import PAPER, ResolvedTrial, TrialConfig
-from esbn_core.errors import ConfigError, require_at_least, require_flag, require_number
+from esbn_core.errors import (
+    ConfigError,
+    cut,
+    is_number,
+    require_at_least,
+    require_choice,
+    require_flag,
+    require_number,
+    shown,
+    within,
+)
 
 FIRST_SEED = 1_000
 """Seeds of a search start here, so that those of a study are fresh when it trains what the search has found."""
@@ -22,9 +41,7 @@ RUNGS = 2
 """Rungs before the last update of a suggestion that is trained as long as the paper's setting."""
 
 
-def _is_list(value: Any) -> bool:
-    """Recognises a list of one value at least."""
-    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+MOST_CHOICES, MOST_PARAMETERS, MOST_SUGGESTIONS = 100, 100, 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +61,30 @@ class Parameter:
     choices: Sequence[Any] = ()
     when: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
-    def check(self, name: str) -> None:
-        """Raises `ConfigError` unless the declaration makes sense; `name` is that of the setting."""
-        if self.choices != () and not _is_list(self.choices):
-            raise ConfigError(f"{name}: choices={self.choices!r} must be a list of values")
+    def check(self) -> None:
+        """Raises `ConfigError` unless the declaration makes sense."""
+        if self.choices != ():
+            require_list("choices", self.choices, "values")
         if bool(self.choices) == (self.low is not None or self.high is not None):
-            raise ConfigError(f"{name} must have either low and high, or choices")
-        require_flag(f"{name}: log", self.log)
-        if not isinstance(self.when, Mapping) or not all(map(_is_list, self.when.values())):
-            raise ConfigError(f"{name}: when={self.when!r} must map earlier parameters to lists of their values")
+            raise ConfigError("give either low and high, or choices")
+        require_flag("log", self.log)
+        require_mapping("when", self.when, "earlier parameters to lists of their values")
+        for parent, wanted in self.when.items():
+            require_list(f"when.{parent}", wanted, f"values of {parent}")
         if self.choices:
-            if self.log or len(set(map(repr, self.choices))) < len(self.choices):
-                raise ConfigError(f"{name}: choices={list(self.choices)!r} must differ, and have no log scale")
+            if len(self.choices) > MOST_CHOICES:
+                raise ConfigError(f"choices has {len(self.choices):,} values; give at most {MOST_CHOICES}, or bounds")
+            if len(set(map(repr, self.choices))) < len(self.choices):
+                raise ConfigError(f"choices={shown(list(self.choices))} must differ")
+            if self.log:
+                raise ConfigError("log=True is for low and high; leave it out")
             return
-        low, high = require_number(f"{name}: low", self.low), require_number(f"{name}: high", self.high)
+        low, high = require_number("low", self.low), require_number("high", self.high)
         if not low < high:
-            raise ConfigError(f"{name}: low={low} must be below high={high}")
+            raise ConfigError(f"low={low} must be below high={high}")
         if self.log and low <= 0:
-            raise ConfigError(f"{name}: low={low} must be above 0 for a log scale")
+            raise ConfigError(f"low={low} must be above 0 for a log scale")
+        require_number("high - low", high - low)
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -76,8 +99,10 @@ class Parameter:
     def has(self, value: Any) -> bool:
         """Returns whether the value is one of those to search."""
         if self.bounds is None:
-            return value in self.choices
-        return isinstance(value, int | float) and self.bounds[0] <= value <= self.bounds[1]
+            return any(
+                value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices
+            )
+        return is_number(value) and self.bounds[0] <= value <= self.bounds[1]
 
     def __str__(self) -> str:
         if self.choices:
@@ -111,55 +136,64 @@ class SearchSpace:
     suggestions: int = 20
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not re.fullmatch(r"[\w-]+", self.name):
-            raise ConfigError(f"name={self.name!r} must be letters, digits, _ and - only; it names files")
-        for name in ("seeds", "suggestions"):
-            require_at_least(name, getattr(self, name), 1)
-        for name in ("arm", "parameters"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise ConfigError(f"{name}={getattr(self, name)!r} must map settings to values")
-        if not self.parameters:
-            raise ConfigError("parameters is empty; a search varies at least one setting")
-        if not isinstance(self.question, str):
-            raise ConfigError(f"question={self.question!r} must be text")
-        for name in (*self.arm, *self.parameters):
-            if not isinstance(name, str):
-                raise ConfigError(f"{name!r} must be the name of a setting")
-            if name in RESERVED:
-                raise ConfigError(f"{name} cannot be set or searched here; it belongs to the search itself")
-        self.config({})  # raises for an invalid task or arm, whatever is searched
-        for name, parameter in self.parameters.items():
-            if name in self.arm:
-                raise ConfigError(f"{name} is fixed by the arm and searched at the same time")
-            parameter.check(name)
-            self._check_values(name, parameter)
-
-    def _check_values(self, name: str, parameter: Parameter) -> None:
-        known = list(self.parameters)[: list(self.parameters).index(name)]
-        for parent, values in parameter.when.items():
-            if parent not in known:
-                raise ConfigError(f"{name}: when={parent} must be a parameter declared before it")
-            for value in values:
-                if not self.parameters[parent].has(value):
-                    raise ConfigError(f"{name}: when {parent}={value!r} never holds; it is {self.parameters[parent]}")
-        parents = self._parents(name)
-        for value in parameter.bounds or parameter.choices:
-            try:
-                self.config({**parents, name: value})
-            except ConfigError as error:
-                raise ConfigError(f"{name}: {value!r} cannot be searched: {error}") from None
-        if not parameter.has(self._default(name, parents)):
+        require_name(self.name)
+        require_text("question", self.question)
+        require_choice("task", self.task, tuple(counts.SPECS))
+        require_at_least("withheld", self.withheld, 0)
+        require_at_least("validation", self.validation, 0, optional=True)
+        require_from_1_to(MOST_SEEDS, "seeds", self.seeds, "networks per suggestion")
+        require_from_1_to(MOST_SUGGESTIONS, "suggestions", self.suggestions, "settings to try")
+        require_mapping("arm", self.arm, "settings to values, such as {tcn: none}")
+        require_mapping("parameters", self.parameters, "settings to what to search")
+        if not 1 <= len(self.parameters) <= MOST_PARAMETERS:
             raise ConfigError(
-                f"{name}: the paper's {self._default(name, parents)!r} is not in {parameter}; it is the first "
-                "suggestion, so let it be in"
+                f"parameters has {len(self.parameters)} settings; a search varies from 1 to {MOST_PARAMETERS}"
             )
+        PAPER.with_(task=self.task, withheld=self.withheld).resolve()
+        with within("arm"):
+            require_settings(self.arm)
+            self._with({}).resolve()
+            require_values(self.arm)
+        self.config({})  # raises for too many objects kept apart
+        with within("parameters"):
+            self._check_parameters()
 
-    def _parents(self, name: str) -> dict[str, Any]:
-        """Returns values under which this parameter is searched, of those it needs and of those that they need."""
-        parents: dict[str, Any] = {}
-        for parent, values in self.parameters[name].when.items():
-            parents |= {**self._parents(parent), parent: values[0]}
-        return parents
+    def _check_parameters(self) -> None:
+        require_settings(self.parameters)
+        needs: dict[str, dict[str, Any]] = {}  # values under which a parameter is searched, of all that it depends on
+        for name, parameter in self.parameters.items():
+            if not isinstance(parameter, Parameter):
+                raise ConfigError(f"{name}={shown(parameter)} must be a Parameter")
+            if name in self.arm:
+                raise ConfigError(f"{name} is fixed by the arm and searched at the same time; leave one out")
+            with within(name):
+                parameter.check()
+                needs[name] = self._needs(parameter, needs)
+                self._check_values(name, parameter, needs[name])
+
+    def _needs(self, parameter: Parameter, needs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for parent, wanted in parameter.when.items():
+            if parent not in needs:
+                raise ConfigError(f"when={shown(parameter.when)} must be of parameters declared before this one")
+            for i, value in enumerate(wanted):
+                if not self.parameters[parent].has(value):
+                    ever = cut(str(self.parameters[parent]))
+                    raise ConfigError(f"when.{parent}[{i}]={shown(value)} never holds; {parent} is {ever}")
+            values |= {**needs[parent], parent: wanted[0]}
+        return values
+
+    def _check_values(self, name: str, parameter: Parameter, needs: Mapping[str, Any]) -> None:
+        places = [f"choices[{i}]" for i in range(len(parameter.choices))] or ["low", "high"]
+        for place, value in zip(places, parameter.bounds or parameter.choices, strict=True):
+            try:
+                self.config({**needs, name: value})
+            except ConfigError as error:
+                raise ConfigError(f"{place}={shown(value)} cannot be searched: {error}") from None
+            require_value(place, value)
+        default = self._default(name, needs)
+        if not parameter.has(default):
+            raise ConfigError(f"{cut(str(parameter))} must include {shown(default)}, the paper's; it is tried first")
 
     def config(self, values: Mapping[str, Any], seed: int = FIRST_SEED) -> ResolvedTrial:
         """Returns the trial of a suggestion at one seed; raises `ConfigError` for values it cannot have."""

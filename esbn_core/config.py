@@ -8,7 +8,6 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar, get_args
@@ -16,7 +15,7 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args
 from esbn_core import baseline_configs as baselines
 from esbn_core import counts, protocol
 from esbn_core.baseline_configs import GateInit
-from esbn_core.errors import ConfigError, is_number, require_at_least, require_choice, require_flag
+from esbn_core.errors import ConfigError, is_number, require_at_least, require_choice, require_flag, shown
 from esbn_core.own_model import OwnModel, own_model
 from esbn_core.vocabulary import BASELINE
 
@@ -38,9 +37,29 @@ def _model(name: Any) -> Any:
     """Returns the default config of a model, or of `module:Class`."""
     if isinstance(name, str) and ":" in name:
         others = (TaskConfig, TrainConfig, TrialConfig)
-        return own_model(name, reserved={f.name for config in others for f in dataclasses.fields(config)})
+        model = own_model(name, reserved={f.name for config in others for f in dataclasses.fields(config)})
+        try:
+            hash(model)
+            json.dumps(_settings(model))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"model={name!r} has a default that cannot be stored ({error}); numbers, text, true, false, None and "
+                "tuples of these can"
+            ) from None
+        return model
     require_choice("model", name, tuple(MODEL_CONFIGS))
     return MODEL_CONFIGS[name]()
+
+
+def _changed(model: Any, changes: Mapping[str, Any]) -> Any:
+    """Returns the config of a model with some settings changed; one of the user's own may raise anything."""
+    try:
+        return dataclasses.replace(model, **changes)
+    except Exception as error:
+        if isinstance(error, ConfigError) or ":" not in model.name:
+            raise
+        what = ", ".join(f"{name}={shown(value)}" for name, value in changes.items())
+        raise ConfigError(f"{what} is refused by model={model.name!r}: {type(error).__name__}: {error}") from None
 
 
 def _settings(config: Any) -> dict[str, Any]:
@@ -88,7 +107,9 @@ class TaskConfig:
         if self.validation is not None and self.sampling != "balanced":
             raise ConfigError(f"validation={self.validation} needs sampling='balanced', not {self.sampling!r}")
         if self.validation and not self.withheld:
-            raise ConfigError(f"validation={self.validation} keeps objects apart; with withheld=0 it can only be 0")
+            raise ConfigError(
+                f"validation={self.validation} must be 0 with withheld=0, where no objects are kept apart"
+            )
 
     @property
     def spec(self) -> counts.TaskSpec:
@@ -146,17 +167,15 @@ class ESBNConfig:
         require_at_least("hidden_size", self.hidden_size, 1)
         if self.leak != "learned":
             if not (is_number(self.leak) and 0 <= self.leak <= 1):
-                raise ConfigError(f"leak={self.leak!r} must be a number from 0 to 1, or learned")
+                raise ConfigError(f"leak={shown(self.leak)} must be a number from 0 to 1, or learned")
             object.__setattr__(self, "leak", self.leak + 0.0)  # 1 and 1.0 are one trial, and so are 0.0 and -0.0
-        if not (is_number(self.leak_penalty) and 0 <= self.leak_penalty < math.inf):
-            raise ConfigError(f"leak_penalty={self.leak_penalty!r} must be a number of at least 0")
+        if not (is_number(self.leak_penalty) and self.leak_penalty >= 0):
+            raise ConfigError(f"leak_penalty={shown(self.leak_penalty)} must be a number of at least 0")
         object.__setattr__(self, "leak_penalty", self.leak_penalty + 0.0)
         require_flag("leak_bound", self.leak_bound)
         for name, default in (("leak_into", "controller"), ("leak_penalty", 0), ("leak_bound", False)):
             if not self.leak and getattr(self, name) != default:
-                raise ConfigError(
-                    f"{name}={getattr(self, name)!r} says how it leaks, but leak=0 is no leak; set leak too"
-                )
+                raise ConfigError(f"{name}={getattr(self, name)!r} needs a leak; set leak, or leave {name} out")
 
 
 ModelConfig = (
@@ -196,9 +215,11 @@ class TrainConfig:
             require_at_least(name, getattr(self, name), 1, optional=True)
         rate = self.learning_rate
         if rate is not None and not (is_number(rate) and 0 < rate < 1):
-            raise ConfigError(f"learning_rate={rate!r} must be a number between 0 and 1 (the paper's is 5e-4)")
+            raise ConfigError(f"learning_rate={shown(rate)} must be a number between 0 and 1 (the paper's is 5e-4)")
         if self.epochs is not None and self.updates is not None:
-            raise ConfigError(f"epochs={self.epochs} and updates={self.updates} say the same thing twice; give one")
+            raise ConfigError(
+                f"epochs={self.epochs} and updates={self.updates} both set the length of training; give one"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,7 +261,7 @@ class TrialConfig:
         require_at_least("embedding_size", self.embedding_size, 1)
         require_at_least("seed", self.seed, 0)
 
-    def with_(self, **changes: Any) -> "TrialConfig":
+    def with_(self, /, **changes: Any) -> "TrialConfig":
         """Returns an open copy with some fields changed, named flatly as in the Parquet columns.
 
         ``PAPER.with_(task="rmts", withheld=95, confidence="off")``. Changing ``model`` starts from that model's
@@ -257,10 +278,10 @@ class TrialConfig:
             if name not in owner:
                 close = difflib.get_close_matches(name, owner, 1)
                 hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(owner))}"
-                raise ConfigError(f"{name}={value!r}: model {model.name} has no setting {name!r}; {hint}")
+                raise ConfigError(f"{name}={shown(value)}: model {model.name} has no setting {shown(name)}; {hint}")
             updates[owner[name]]["name" if name == "task" else name] = value
         task = _as(TaskConfig, self.task, **updates["task"])
-        model = dataclasses.replace(model, **updates["model"])
+        model = _changed(model, updates["model"])
         train = _as(TrainConfig, self.train, **updates["train"])
         return _as(TrialConfig, self, task=task, model=model, train=train, **updates[""])
 
@@ -273,6 +294,10 @@ class TrialConfig:
         if updates is None:
             epochs = self.train.epochs or protocol.epochs(self.model.name, task.name, task.withheld)
             updates = epochs * -(-task.n_train // self.train.batch_size)
+            if updates >= 2**31:
+                raise ConfigError(
+                    f"epochs={epochs} makes {updates:,} updates; choose fewer, for less than 2^31 updates"
+                )
         train = _as(ResolvedTrain, self.train, learning_rate=float(rate), epochs=None, updates=updates)
         return _as(ResolvedTrial, self, task=task, tcn=tcn, train=train)
 

@@ -1,6 +1,13 @@
-"""The base of all errors that a user can mend, and the checks that configs share."""
+"""The base of all errors that a user can mend, and the checks that configs and declarations share."""
 
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
 from typing import Any, TypeGuard
+
+_SHOWN = 100  # characters of a value in a message
 
 
 class UserError(Exception):
@@ -11,27 +18,48 @@ class ConfigError(UserError, ValueError):
     """An invalid setting; the message names the field, its value and what would do."""
 
 
+def shown(value: object) -> str:
+    """Writes a value for a message, as `cut` does."""
+    return cut(value.isoformat() if isinstance(value, date) else repr(value))
+
+
+def cut(text: str) -> str:
+    """Cuts a long text for a message, and says how long it is."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text):,} characters)"
+
+
+@contextmanager
+def within(place: str) -> Iterator[None]:
+    """Puts the path of a part, such as ``grids[0]``, before the field that a `ConfigError` names."""
+    try:
+        yield
+    except ConfigError as error:
+        message = str(error)
+        raise ConfigError(f"{place}{'.' if re.match(r'[^ =:]+[=:]', message) else ': '}{message}") from None
+
+
 def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raises `ConfigError` unless the value is one of the choices."""
-    if value not in choices:
-        raise ConfigError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
+    if not isinstance(value, str) or value not in choices:
+        raise ConfigError(f"{name}={shown(value)} is unknown; choose one of {', '.join(choices)}")
 
 
 def require_flag(name: str, value: object) -> None:
     """Raises `ConfigError` unless the value is a truth value."""
     if not isinstance(value, bool):
-        raise ConfigError(f"{name}={value!r} must be true or false")
+        raise ConfigError(f"{name}={shown(value)} must be true or false")
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tells a number from a truth value, which Python counts as one."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Tells a finite number from all else; Python counts truth values as numbers, this does not."""
+    largest = sys.float_info.max
+    return isinstance(value, int | float) and not isinstance(value, bool) and -largest <= value <= largest
 
 
 def require_number(name: str, value: object) -> float:
-    """Returns the value; raises `ConfigError` unless it is a number."""
+    """Returns the value; raises `ConfigError` unless it is a finite number."""
     if not is_number(value):
-        raise ConfigError(f"{name}={value!r} must be a number")
+        raise ConfigError(f"{name}={shown(value)} must be a number")
     return value
 
 
@@ -40,4 +68,4 @@ def require_at_least(name: str, value: Any, least: int, *, optional: bool = Fals
     if optional and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
-        raise ConfigError(f"{name}={value!r} must be a whole number of at least {least} (and below 2^31)")
+        raise ConfigError(f"{name}={shown(value)} must be a whole number of at least {least} (and below 2^31)")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
 from esbn_core.errors import ConfigError
@@ -28,8 +29,15 @@ def read_yaml(path: Path, what: str, reader: YAML | None = None) -> Any:
         _refuse_endless(text)
         return (reader or _plain()).load(text)
     except Exception as error:  # what a wrong file raises depends on where it is wrong
-        why = " ".join(str(error).split())
+        why = " ".join(_problem(error).split())
         raise ConfigError(f"{what}={str(path)!r} cannot be read as YAML: {why}") from None
+
+
+def _problem(error: Exception) -> str:
+    """Says what is wrong in which line, without ruamel's hints for programmers."""
+    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return str(error)
 
 
 def _plain() -> YAML:

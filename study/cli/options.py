@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from ablations.checks import MOST_SEEDS
 from esbn_core.vocabulary import BASELINE
-from study.planning.declarations import FILES, find_space, find_study
+from study.planning.declarations import find_space, find_study, is_file
 from study.planning.plan import Selection
 from study.running.resources import Resources
 
@@ -88,7 +89,9 @@ SELECTION = gathered(
     click.option("--task", "tasks", multiple=True, help="Only this task. Can be repeated, as can the next two."),
     click.option("--withheld", type=int, multiple=True, help="Only this number of withheld objects m."),
     click.option("--arm", "arms", multiple=True, help="Only this arm, e.g. baseline or encoder=mlp."),
-    click.option("--seeds", type=click.IntRange(1), help="Networks per variant, in place of the study's number."),
+    click.option(
+        "--seeds", type=click.IntRange(1, MOST_SEEDS), help="Networks per variant, in place of the study's number."
+    ),
     click.option("--images", help="Folder of your own 32 x 32 PNG files, in place of the paper's 100 characters."),
     click.option(
         "--limit-updates",
@@ -135,9 +138,9 @@ RETRY_FAILED = click.option("--retry-failed", is_flag=True, help="Train failed t
 
 def study_name(study: str) -> str:
     """Returns the name that results carry: that of a declared study, or of the one in a file."""
-    return find_study(study).name if Path(study).suffix in FILES else study
+    return find_study(study).name if is_file(study) else study
 
 
 def search_name(space: str) -> str:
     """Returns the name that the rows of a search carry."""
-    return find_space(space).name if Path(space).suffix in FILES else space
+    return find_space(space).name if is_file(space) else space

@@ -7,6 +7,7 @@ import click
 from rich.text import Text
 
 from ablations import SPACES
+from ablations.search_space import MOST_SUGGESTIONS
 from esbn_core.config import arm_label
 from study.cli.console import console
 from study.cli.options import FIGURES, REPORT_FORMAT, RESOURCES, RESULTS, search_name
@@ -19,7 +20,11 @@ from study.running.resources import Resources
 @click.argument("space", metavar="[SEARCH]", required=False)
 @RESULTS
 @click.option("--list", "list_spaces", is_flag=True, help="List the searches there are, and what each varies.")
-@click.option("--suggestions", type=click.IntRange(1), help="How many to try, in place of the search's own number.")
+@click.option(
+    "--suggestions",
+    type=click.IntRange(1, MOST_SUGGESTIONS),
+    help="How many to try, in place of the search's own number.",
+)
 @click.option(
     "--sampler",
     type=click.Choice(["tpe", "random", "gp", "cmaes"]),

@@ -8,6 +8,7 @@ import click
 from rich.text import Text
 
 from ablations import REGISTRY
+from ablations.search_space import MOST_SUGGESTIONS
 from esbn_core.vocabulary import BASELINE, Cell
 from study.cli.console import console
 from study.cli.options import (
@@ -81,7 +82,9 @@ def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Pa
     help="First search each arm at each condition for its best settings, then train those, too. SEARCH says what "
     "to vary, a name from `esbn search --list` or a file; default: learning_rate. Write it after STUDY.",
 )
-@click.option("--suggestions", type=click.IntRange(1), help="With --tuned: how many to try, for every arm.")
+@click.option(
+    "--suggestions", type=click.IntRange(1, MOST_SUGGESTIONS), help="With --tuned: how many to try, for every arm."
+)
 @RETRY_FAILED
 @RESOURCES_AND_PACK
 def run(
@@ -144,7 +147,7 @@ def run(
     required=True,
     help="Trials of the study beyond the first look, of all calls together.",
 )
-@click.option("--looks", type=click.IntRange(2), help="Looks at each variant, set once for the study. Default: 3.")
+@click.option("--looks", type=click.IntRange(2, 100), help="Looks at each variant, set once for the study. Default: 3.")
 @click.option(
     "--for",
     "command",

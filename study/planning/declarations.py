@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ablations import REGISTRY, SPACES, Grid, Parameter, SearchSpace, Study
-from esbn_core.errors import ConfigError
+from ablations.checks import require_list, require_mapping
+from esbn_core.errors import ConfigError, cut, shown, within
 from esbn_core.files import read_text
 from esbn_core.imports import importable
 from esbn_core.printable import printable
@@ -37,27 +38,38 @@ def find_space(name: str) -> SearchSpace:
 
 
 Declared = TypeVar("Declared", Study, SearchSpace)
+Part = TypeVar("Part", Study, Grid, SearchSpace, Parameter)
+
+
+def is_file(name: str) -> bool:
+    """Tells the file of a declaration from the name of one."""
+    return Path(name).suffix.lower() in FILES
 
 
 def _find(
-    what: str, name: str, known: Mapping[str, Declared], kind: type[Declared], parse: Callable[[Path, Any], Declared]
+    what: str, name: str, known: Mapping[str, Declared], kind: type[Declared], parse: Callable[[Any], Declared]
 ) -> Declared:
     if name in known:
         return known[name]
-    path = Path(name)
-    if path.suffix not in FILES:
+    if not is_file(name):
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
         raise ConfigError(f"{what}={name!r} is unknown; {hint} A {what} of your own is a .py or .yaml file")
-    with importable(path.parent.resolve()):  # where modules of the user's own models are
-        declared = _from_python(what, path, kind) if path.suffix == ".py" else _from_yaml(what, path, parse)
-    _refuse_odd_text(path, dataclasses.asdict(declared))
-    if TUNED in declared.name:
-        raise ConfigError(
-            f"{path}: name={declared.name!r} has -tuned in it, as what `esbn run --tuned` makes; choose another"
-        )
-    if declared.name in known:
-        raise ConfigError(f"{path}: name={declared.name!r} is taken by a {what} declared here; choose another")
+    path = Path(name)
+    try:
+        with importable(path.parent.resolve()):  # where modules of the user's own models are
+            python = path.suffix.lower() == ".py"
+            declared = _from_python(what, path, kind) if python else _from_yaml(what, path, parse)
+        _refuse_control_characters(declared)
+        if TUNED in declared.name:
+            raise ConfigError(
+                f"name={declared.name!r} must not contain -tuned, which marks what `esbn run --tuned` makes"
+            )
+        if declared.name in known:
+            raise ConfigError(f"name={declared.name!r} is the name of a built-in {what}; choose another")
+    except ConfigError as error:
+        message = str(error)
+        raise ConfigError(message if repr(str(path)) in message else f"{path}: {message}") from error.__cause__
     return declared
 
 
@@ -65,79 +77,87 @@ def _from_python(what: str, path: Path, kind: type[Declared]) -> Declared:
     read_text(path, what)  # refuses what should not be run
     try:
         declared = [value for value in runpy.run_path(str(path)).values() if isinstance(value, kind)]
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    except ConfigError:
+        raise
     except (Exception, SystemExit) as error:  # the user's own code, so anything can happen; the place is what helps
-        why = " ".join(str(error).split())
-        raise ConfigError(f"{path} stopped with {type(error).__name__}: {why}") from error
+        raise ConfigError(f"stopped with {type(error).__name__}: {' '.join(str(error).split())}") from error
     if len(declared) != 1:
         names = {Study: "studies", SearchSpace: "searches"}
-        raise ConfigError(
-            f"{path} declares {len(declared)} {names[kind]}; a file declares one ablations.{kind.__name__}"
-        )
+        raise ConfigError(f"declares {len(declared)} {names[kind]}; a file declares one ablations.{kind.__name__}")
     return declared[0]
 
 
-def _from_yaml(what: str, path: Path, parse: Callable[[Path, Any], Declared]) -> Declared:
+def _from_yaml(what: str, path: Path, parse: Callable[[Any], Declared]) -> Declared:
     content = read_yaml(path, what)
-    _refuse_odd_text(path, content)
-    try:
-        return parse(path, content)
-    except ConfigError as error:
-        text = str(error)
-        raise ConfigError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from None
+    _refuse_control_characters(content)
+    return parse(content)
 
 
-def _refuse_odd_text(path: Path, about: Any, keep: str = "") -> None:
-    """Refuses what no setting is called, and text that no result may hold: control characters."""
+def _refuse_control_characters(about: Any, place: str = "") -> None:
+    """Refuses text that no result may hold, in names and values of what a file declares."""
+    if dataclasses.is_dataclass(about):
+        about = vars(about)
     if isinstance(about, Mapping):
         for name, value in about.items():
-            if not isinstance(name, str):
-                raise ConfigError(f"{path}: {name!r} cannot be the name of anything; write a word")
-            _refuse_odd_text(path, name)
-            _refuse_odd_text(path, value, keep="\n\t" if name == "question" else keep)
+            _refuse_control_characters(name, place)
+            _refuse_control_characters(value, f"{place}.{name}" if place else str(name))
     elif isinstance(about, list | tuple):
-        for value in about:
-            _refuse_odd_text(path, value, keep)
-    elif isinstance(about, str) and printable(about, keep) != about:
-        raise ConfigError(f"{path}: {about!r} has control characters; write it without them")
+        for i, value in enumerate(about):
+            _refuse_control_characters(value, f"{place}[{i}]")
+    elif isinstance(about, str) and printable(about, "\n\t" if place == "question" else "") != about:
+        raise ConfigError(f"{place or 'file'}={shown(about)} has control characters; remove them")
 
 
-def _study(path: Path, content: Any) -> Study:
-    content = _fields(path, "study", content, {"name", "question", "grids"}, {"source"})
-    grids = content.pop("grids")
-    if not isinstance(grids, list):
-        raise ConfigError(f"grids={grids!r} must be a list of grids")
-    parts = [Grid(**_fields(path, "grid", grid, {"arms", "conditions"}, {"seeds", "keys"})) for grid in grids]
-    return Study(**content, grids=parts)
+def _study(content: Any) -> Study:
+    fields = _fields("study", content, Study)
+    require_list("grids", fields["grids"], "grids, each with arms and conditions")
+    grids = [_part(f"grids[{i}]", "grid", grid, Grid) for i, grid in enumerate(fields["grids"])]
+    return Study(**{**fields, "grids": grids})
 
 
-def _space(path: Path, content: Any) -> SearchSpace:
-    required, optional = _names(SearchSpace)
-    content = _fields(path, "search", content, required, optional)
-    parameters = content.pop("parameters")
-    if not isinstance(parameters, Mapping):
-        raise ConfigError(f"parameters={parameters!r} must map settings to what to search")
-    made = {
-        name: Parameter(**_fields(path, f"parameter {name}", about, *_names(Parameter)))
-        for name, about in parameters.items()
+def _space(content: Any) -> SearchSpace:
+    fields = _fields("search", content, SearchSpace)
+    require_mapping("parameters", fields["parameters"], "settings to what to search")
+    parameters = {
+        name: _part(f"parameters.{name}", "parameter", about, Parameter) for name, about in fields["parameters"].items()
     }
-    return SearchSpace(**content, parameters=made)
+    return SearchSpace(**{**fields, "parameters": parameters})
 
 
-def _names(kind: type) -> tuple[set[str], set[str]]:
+def _part(place: str, what: str, content: Any, kind: type[Part]) -> Part:
+    fields = _fields(what, content, kind, place)
+    with within(place):
+        return kind(**fields)
+
+
+def _fields(what: str, content: Any, kind: type[Part], place: str = "") -> dict[str, Any]:
+    """Returns the fields that a file gives a declaration; raises `ConfigError` for wrong and missing ones.
+
+    Args:
+        what: that is declared, in a word.
+        place: its path in the file; empty: the whole file.
+    """
+    required, optional = _names(kind)
+    verbs = (("has", required), ("may have", optional))
+    has = f"a {what} " + " and ".join(f"{verb} {', '.join(names)}" for verb, names in verbs if names)
+    prefix = f"{place}." if place else ""
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{place or 'file'}={shown(content)} must map fields to values; {has}")
+    for name, value in content.items():
+        if name not in (*required, *optional):
+            close = difflib.get_close_matches(name, (*required, *optional), 1) if isinstance(name, str) else []
+            hint = f"did you mean {close[0]}?" if close else has
+            field = cut(name) if isinstance(name, str) else shown(name)
+            raise ConfigError(f"{prefix}{field}={shown(value)} is not a field of a {what}; {hint}")
+    for name in required:
+        if name not in content:
+            raise ConfigError(f"{prefix}{name} is missing; {has}")
+    return dict(content)
+
+
+def _names(kind: type) -> tuple[list[str], list[str]]:
     """Fields that a declaration must have, and those it may have."""
     fields = dataclasses.fields(kind)
     missing = dataclasses.MISSING
-    required = {f.name for f in fields if f.default is missing and f.default_factory is missing}
-    return required, {f.name for f in fields} - required
-
-
-def _fields(path: Path, what: str, content: Any, required: set[str], optional: set[str]) -> dict[str, Any]:
-    names = set(content) if isinstance(content, Mapping) else set()
-    if not required <= names <= required | optional:
-        raise ConfigError(
-            f"{path}: a {what} has {', '.join(sorted(required))} and may have {', '.join(sorted(optional))}; "
-            f"this one has {', '.join(sorted(map(str, names))) or repr(content)}"
-        )
-    return dict(content)
+    required = [f.name for f in fields if f.default is missing and f.default_factory is missing]
+    return required, [f.name for f in fields if f.name not in required]

@@ -9,9 +9,12 @@ from functools import cached_property
 from typing import Any
 
 from ablations import Study
-from esbn_core.config import PAPER, ResolvedTrial, arm_label
+from esbn_core.config import PAPER, ResolvedTrial, TrialConfig, arm_label
 from esbn_core.errors import ConfigError
 from esbn_core.vocabulary import Cell
+
+MOST_TRIALS = 50_000
+"""Of a plan; 14 times those of the paper."""
 
 
 @dataclass(frozen=True)
@@ -132,28 +135,42 @@ def variants(
         images: the user's own objects in place of the paper's; they become part of every arm.
         limit_updates: makes every trial a rehearsal of at most so many updates, which becomes part of every arm.
     Raises:
-        ConfigError: there are too few objects for a condition, or two arms are the same there.
+        ConfigError: there are too few objects for a condition, two arms are the same there, or there are too many
+            trials to plan at once.
     """
     own = {"images": images.digest[:16], "n_objects": images.n_objects} if images else {}
     label = ({"images": images.digest[:8]} if images else {}) | ({"rehearsal": True} if limit_updates else {})
     by_config: dict[ResolvedTrial, Variant] = {}
-    for grid in study.grids:
+    for number, grid in enumerate(study.grids):
         labels = [arm_label({**arm, **label}) for arm in grid.arms]
         for task, withheld in grid.each_condition():
             plain = PAPER.with_(task=task, withheld=withheld, **own)
             for arm, name in zip(grid.arms, labels, strict=True):
-                config = plain.with_(**arm).resolve()
+                config = _resolved(plain, arm, f"grids[{number}], {name} at {task}")
                 if arm and config == plain.resolve():
                     raise ConfigError(f"arm {arm_label(arm)} changes nothing at {task} m={withheld}; leave it out")
                 if limit_updates:
                     config = _rehearsal(config, limit_updates)
                 known = by_config.setdefault(config, Variant(config, name, arm))
                 if known.arm != name:
-                    raise ConfigError(f"arms {known.arm} and {name} are the same at {task} m={withheld}")
+                    raise ConfigError(f"arms {known.arm} and {name} are the same at {task} m={withheld}; leave one out")
                 known.seeds = max(known.seeds, seeds or grid.seeds)
                 if grid.keys:
                     known.seeds_with_keys = max(known.seeds_with_keys, seeds or grid.seeds)
+    n_trials = sum(variant.seeds for variant in by_config.values())
+    if n_trials > MOST_TRIALS:
+        raise ConfigError(
+            f"name={study.name!r} has {n_trials:,} trials in {len(by_config):,} variants; a plan has at most "
+            f"{MOST_TRIALS:,}, so choose fewer seeds, or split the study"
+        )
     return list(by_config.values())
+
+
+def _resolved(plain: TrialConfig, arm: Mapping[str, Any], place: str) -> ResolvedTrial:
+    try:
+        return plain.with_(**arm).resolve()
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def _rehearsal(config: ResolvedTrial, limit_updates: int) -> ResolvedTrial:

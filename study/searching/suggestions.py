@@ -196,8 +196,8 @@ class Suggestions:
         """Accuracies of networks of other code cannot be compared; a trial's identity says which code it has."""
         if row["trial_ids"] and row["trial_ids"] != _ids(self._pack(row)):
             raise ConfigError(
-                f"name={self.space.name!r}: {self.store.uri} holds suggestions of this search that an earlier "
-                "version of the model or the trainer has trained; choose another name, or another --results"
+                f"name={self.space.name!r}: {self.store.uri} holds suggestions of this search that were trained by "
+                "another version of the code; choose another name, or another --results"
             )
 
 
@@ -238,7 +238,7 @@ def _declare(space: SearchSpace, store: Store, images_hash: str) -> None:
         changed = ", ".join(sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)))
         raise ConfigError(
             f"name={space.name!r}: {store.uri} holds a search of this name with other {changed}; its suggestions "
-            "cannot be compared with those to come, so choose another name"
+            "cannot be compared with new ones, so choose another name"
         )
     if known and known[0]["suggestions"] == space.suggestions:
         return

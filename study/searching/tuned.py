@@ -124,8 +124,8 @@ def refuse_another_budget(store: Store, study: str, wanted: Sequence[SearchSpace
             changed.append("validation")
         if changed:
             raise ConfigError(
-                f"{study} is tuned with other {', '.join(changed)} in {store.uri} ({row['search']}); arms are compared "
-                "at one budget, chosen before the test, so use the same again, or another --results"
+                f"{study} has been tuned with other {', '.join(changed)} in {store.uri} ({row['search']}); all arms "
+                "need the same budget, so use the same again, or another --results"
             )
 
 

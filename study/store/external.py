@@ -1,109 +1,199 @@
-"""Import of test results of networks that the authors' released code trained, as rows of the table `external`.
-
-    test/<task>/m<withheld>/<model>_<norm>_lr<learning rate>/run<run>.txt      two lines: loss acc, then the values
+"""Import of test results of networks that the authors' released code or a fork of it trained, as rows of `external`.
 
 They are kept apart from `trials`: their problems and splits are their own, and what the files leave out (encoder,
-epochs) is taken on trust. Source: train_and_eval.py of taylorwwebb/emergent_symbols, where acc is a percentage, the
-mean over batches.
+epochs) is taken on trust.
 """
 
 import hashlib
-import math
-import re
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
-from esbn_core.config import PAPER, arm_label
-from esbn_core.errors import ConfigError
-from esbn_core.files import read_text
+import pyarrow as pa
+
+from esbn_core.config import PAPER, Encoder, arm_label
+from esbn_core.errors import ConfigError, require_at_least, require_choice, shown
+from esbn_core.printable import printable
+from esbn_core.vocabulary import BASELINE, N_CHOICES, arm_words
+from study.store.checks import entry_fault
 from study.store.names import KEY
+from study.store.released_files import TASKS, find_files, label_of, places_of, run_of, values_of
+from study.store.schema import TABLES
 from study.store.store import Store
 
-TASKS = {"same_diff": "same_different", "RMTS": "rmts", "dist3": "distribution_of_three",
-         "identity_rules": "identity_rules"}  # fmt: skip
-MODELS: dict[str, dict[str, str]] = {
-    "ESBN": {},
-    "ESBN_confidence_ablation": {"confidence": "off"},
-    "ESBN_default_memory": {"confidence": "default_memory"},
-    **{name: {"model": name.lower()} for name in ("LSTM", "MNM", "NTM", "PrediNet", "RN", "TRN", "Transformer")},
-}
-NORMS = {"nonorm": "none", "contextnorm": "sequence", "tasksegmented_contextnorm": "segmented"}
-MOST_BYTES = 2**12  # of a result file, which has two short lines
-_FOLDER = re.compile(rf"(?P<model>.+?)(?:_(?P<norm>{'|'.join(NORMS)})_lr(?P<rate>[\d.e-]+))?")
+_ORIGIN = 200  # characters
 
 
-def import_external(store: Store, folder: Path, origin: str, encoder: str) -> dict[str, tuple[int, int]]:
-    """Adds every result file of a folder; all are read before any is written, and the same ones twice are one.
+class ContradictionError(ConfigError):
+    """An option says other than a folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the user says of all files of a folder, with names of tasks and arms of ours.
+
+    Attributes:
+        origin: whose results they are.
+        encoder: that all networks were trained with, where `arm` does not say.
+        task, withheld, arm: where no folder says.
+    """
+
+    origin: str = "authors"
+    encoder: str = "conv"
+    task: str | None = None
+    withheld: int | None = None
+    arm: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.origin or printable(self.origin) != self.origin or len(self.origin) > _ORIGIN:
+            raise ConfigError(f"origin={shown(self.origin)} must be 1 to {_ORIGIN} printable characters")
+        require_choice("encoder", self.encoder, get_args(Encoder))
+        if self.task is not None:
+            require_choice("task", TASKS.get(self.task, self.task), tuple(N_CHOICES))
+        require_at_least("withheld", self.withheld, 0, optional=True)
+        if self.arm is not None:
+            self.changes()
+            if self.encoder != PAPER.encoder:
+                raise ConfigError(
+                    f"encoder={self.encoder!r} and arm={shown(self.arm)} both say the encoder; write it into --arm only"
+                )
+
+    def changes(self) -> dict[str, Any]:
+        """Returns what the arm changes, by setting."""
+        words = [word.partition("=") for word in arm_words(BASELINE if self.arm is None else self.arm)]
+        if not all(name and equals and value for name, equals, value in words):
+            raise ConfigError(f"arm={shown(self.arm)} must be baseline, or settings such as encoder=mlp,tcn=none")
+        return {name: _value(value) for name, _, value in words}
+
+
+class Imported(NamedTuple):
+    """How many results are new, how many were there already, and what was left out: files with reasons."""
+
+    new: int
+    known: int
+    left_out: list[str]
+
+
+def import_external(store: Store, folder: Path, given: Given) -> Imported:
+    """Adds the result files of a folder that can be read; all are read before any is written.
 
     Args:
-        folder: the one named ``test``.
-        origin: whose results they are.
-        encoder: that all of them were trained with.
-    Returns:
-        ``external``: how many results are new, and how many were there already.
+        folder: that holds them, at any depth: the one named ``test``, or one within it.
     Raises:
-        ConfigError: there is no result file, one is not as described above, or the store has another result of it.
+        ConfigError: there is no result file, an option says other than a folder, or the store has another result of
+            one.
     """
-    paths = sorted(folder.glob("*/m*/*/run*.txt"))
-    if not paths:
-        raise ConfigError(f"source={str(folder)!r} has no file <task>/m<m>/<model>/run<r>.txt; name the folder `test`")
-    rows = {row[KEY]: row for row in (_row(path, folder, origin, encoder) for path in paths)}
+    files, left_out = find_files(folder)
+    if not files:
+        raise ConfigError(f"source={str(folder)!r} has no file run<r>.txt at any depth; name the folder `test`")
+    read: dict[str, list[dict[str, Any]]] = {}
+    for file in files:
+        try:
+            row = _row(folder, file, given)
+            read.setdefault(row[KEY], []).append(row)
+        except ContradictionError:
+            raise
+        except ConfigError as error:
+            left_out.append(f"{file}: {error}")
+    rows = {}
+    for name, claims in read.items():
+        left_out += _rivals(claims)
+        if len(claims) == 1 or _same(claims):
+            rows[name] = claims[0]
     known = {row[KEY]: row for row in store.read("external", names=rows.keys()).to_pylist()}
     for name, row in known.items():
-        for column in ("test_accuracy", "test_loss"):
-            if row[column] != rows[name][column]:
-                raise ConfigError(
-                    f"{rows[name]['file']} has {column}={rows[name][column]}, but {row[column]} was imported from "
-                    f"origin={origin!r} before; give another --origin"
-                )
-    store.prepare()
+        _refuse_another_result(row, rows[name])
+    if rows:
+        store.prepare()
     for name in sorted(rows.keys() - known.keys()):
         store.write("external", name, [rows[name]])
-    return {"external": (len(rows) - len(known), len(known))}
+    return Imported(len(rows) - len(known), len(known), [printable(line) for line in left_out])
 
 
-def _row(path: Path, folder: Path, origin: str, encoder: str) -> dict[str, Any]:
-    file = path.relative_to(folder).as_posix()
-    task, withheld, settings, run = path.relative_to(folder).parts
-    named = _FOLDER.fullmatch(settings)
-    if task not in TASKS or not named or named["model"] not in MODELS:
-        raise ConfigError(f"{file}: the task must be one of {', '.join(TASKS)}, the model of {', '.join(MODELS)}")
-    numbers = re.fullmatch(r"m(\d+)/run(\d+)\.txt", f"{withheld}/{run}")
-    if not numbers:
-        raise ConfigError(f"{file}: m and run must be whole numbers")
-    m = int(numbers[1])
-    try:
-        arm = _arm(TASKS[task], m, encoder, **named.groupdict())
-    except ValueError as error:  # `ConfigError` is one; a rate like 5e--5 raises another
-        raise ConfigError(f"{file}: {error}") from None
-    loss, accuracy = _values(path, file)
-    place = {"origin": origin, "task": TASKS[task], "withheld": m, "arm": arm, "run": int(numbers[2])}
+def _row(folder: Path, file: str, given: Given) -> dict[str, Any]:
+    run, stated = run_of(file), places_of(f"{folder.resolve().name}/{file}")
+    task = _given("task", given.task and TASKS.get(given.task, given.task), stated.task, file)
+    withheld = _given("withheld", given.withheld, stated.withheld, file)
+    if given.arm is not None:
+        arm = _given_arm(task, withheld, given.changes(), dict(stated.settings), file)
+    elif stated.settings:
+        arm = label_of(task, withheld, given.encoder, stated.settings)
+    else:
+        raise ConfigError(stated.unread)
+    place = {"origin": given.origin, "task": task, "withheld": withheld, "arm": arm, "run": run}
     identity = hashlib.sha256(repr(sorted(place.items())).encode()).hexdigest()[:16]
-    return {KEY: identity, **place, "test_accuracy": accuracy / 100, "test_loss": loss, "file": file}
+    row = {KEY: identity, **place, **values_of(folder / file), "file": _text(file)}
+    if fault := entry_fault("external", pa.Table.from_pylist([row], schema=TABLES["external"])):
+        raise ConfigError(fault)
+    return row
 
 
-def _arm(task: str, withheld: int, encoder: str, model: str, norm: str | None, rate: str | None) -> str:
-    """Returns the label of a network of ours with the same settings: what differs from the paper's is named in it."""
+def _given(option: str, given: Any, stated: Any, file: str) -> Any:
+    if given is None and stated is None:
+        raise ConfigError(f"no folder says {option}; give --{option}")
+    if None not in (given, stated) and given != stated:
+        raise ContradictionError(
+            f"{option}={given} is not what the folders of {file} say, {stated}; leave --{option} out"
+        )
+    return stated if given is None else given
+
+
+def _given_arm(task: str, withheld: int, changes: Mapping[str, Any], settings: Mapping[str, Any], file: str) -> str:
     plain = PAPER.with_(task=task, withheld=withheld)
-    arm: dict[str, Any] = dict(MODELS[model])
-    if encoder != plain.encoder:
-        arm["encoder"] = encoder
-    if norm and NORMS[norm] != plain.resolve().tcn:
-        arm["tcn"] = NORMS[norm]
-    usual = plain.with_(**arm).resolve().train.learning_rate
-    if rate and float(rate) != usual:
-        arm["learning_rate"] = float(rate)
-        plain.with_(**arm)  # refuses a rate that is none
-    return arm_label(arm)
+    config = plain.with_(**changes).resolve()
+    arm = arm_label(changes)
+    if changes and config == plain.resolve():
+        raise ConfigError(f"arm={arm} changes nothing at {task} m={withheld}; give --arm {BASELINE}")
+    of_arm = config.flat()
+    for name, value in settings.items():
+        if of_arm.get(name) != value:
+            raise ContradictionError(
+                f"arm={arm} has {name}={of_arm.get(name)}, but the folder of {file} says {value}; give all that "
+                "differs from the paper's, and the folder of one arm"
+            )
+    return arm
 
 
-def _values(path: Path, file: str) -> tuple[float, float]:
-    text = read_text(path, "source", MOST_BYTES)
+def _value(text: str) -> Any:
+    """Reads a value as labels write it: a truth value, a number or a word."""
+    if text in ("True", "true", "False", "false"):
+        return text.title() == "True"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _text(file: str) -> str:
     try:
-        header, values = text.strip().split("\n")
-        loss, accuracy = map(float, values.split())
-    except ValueError:
-        header, loss, accuracy = "", math.nan, math.nan
-    if header.split() != ["loss", "acc"] or not math.isfinite(loss) or not 0 <= accuracy <= 100:
-        raise ConfigError(f"{file} must be two lines, `loss acc` and the values, acc from 0 to 100; delete it if torn")
-    return loss, accuracy
+        return os.fsencode(file).decode()
+    except UnicodeDecodeError:
+        raise ConfigError("its path is not UTF-8; rename the folder") from None
+
+
+def _same(claims: list[dict[str, Any]]) -> bool:
+    """Whether files are copies: one result, in one folder."""
+    return len({(os.path.dirname(row["file"]), row["test_accuracy"], row["test_loss"]) for row in claims}) == 1
+
+
+def _rivals(claims: list[dict[str, Any]]) -> list[str]:
+    """Says which of the files that claim to be the same run are left out, and why."""
+    if _same(claims):
+        return [f"{row['file']}: a copy of {claims[0]['file']}, which counts once" for row in claims[1:]]
+    return [
+        f"{row['file']}: the same run as {(claims[1] if row is claims[0] else claims[0])['file']}; rename or remove one"
+        for row in claims
+    ]
+
+
+def _refuse_another_result(known: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    for column in ("test_accuracy", "test_loss"):
+        if known[column] != row[column]:
+            raise ConfigError(
+                f"{row['file']} has {column}={row[column]}, but {known[column]} was imported from "
+                f"origin={row['origin']!r} before; give another --origin"
+            )

@@ -130,7 +130,8 @@ TABLES = {
         ("arm", _TEXT, "as in trials, for the settings that the result files tell"),
         ("run", _INT, "number of the run, which shares no problems with a seed of ours"),
         ("test_accuracy", _FLOAT, "as in trials, but a mean over batches of problems"),
-        ("test_loss", _FLOAT, "as in trials, likewise"),
+        ("test_loss", _FLOAT, "as in trials, likewise; null if it is nan or infinite"),
+        ("failure", _TEXT, "why test_loss is null; null if it is not"),
         ("file", _TEXT, "the result file, within its folder"),
     ),
     "searches": _schema(

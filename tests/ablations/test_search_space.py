@@ -49,20 +49,35 @@ def test_seeds_of_a_search_are_none_of_a_study() -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"learning_rate": Parameter(low=1e-2, high=1e-3)}, "learning_rate: low=0.01 must be below high=0.001"),
+        (
+            {"learning_rate": Parameter(low=1e-2, high=1e-3)},
+            "parameters.learning_rate.low=0.01 must be below high=0.001",
+        ),
         ({"learning_rate": Parameter(low=0, high=1e-3, log=True)}, "low=0 must be above 0 for a log scale"),
-        ({"learning_rate": Parameter(low=1e-4, high=2)}, "learning_rate: 2 cannot be searched: .* between 0 and 1"),
-        ({"learning_rate": Parameter(low=1e-3, high=1e-2)}, "the paper's 0.0005 is not in 0.001 to 0.01"),
+        (
+            {"learning_rate": Parameter(low=1e-4, high=2)},
+            "parameters.learning_rate.high=2 cannot be searched: .* between 0 and 1",
+        ),
+        (
+            {"learning_rate": Parameter(low=1e-3, high=1e-2)},
+            "learning_rate: 0.001 to 0.01 must include 0.0005, the paper's",
+        ),
         ({"learning_rate": Parameter(low=1e-3)}, "high=None must be a number"),
-        ({"learning_rate": Parameter()}, "must have either low and high, or choices"),
+        ({"learning_rate": Parameter()}, "parameters.learning_rate: give either low and high, or choices"),
         ({"learning_rat": RATE}, "did you mean learning_rate"),
-        ({"key_size": Parameter(low=0, high=256)}, "key_size: 0 cannot be searched"),
-        ({"tcn": Parameter(choices=["none", "segmented"])}, "tcn: 'segmented' cannot be searched"),
+        ({"key_size": Parameter(low=0, high=256)}, "key_size.low=0 cannot be searched"),
+        ({"tcn": Parameter(choices=["none", "segmented"])}, r"tcn.choices\[1\]='segmented' cannot be searched"),
         ({"tcn": Parameter(choices=["none", "none"])}, "must differ"),
-        ({"encoder": Parameter(choices=["mlp", "random"])}, "the paper's 'conv' is not in one of mlp, random"),
-        ({"seed": Parameter(low=0, high=9)}, "seed cannot be set or searched here"),
-        ({"leak_into": Parameter(choices=["key"], when={"leak": [0.1]})}, "when=leak must be a parameter declared"),
-        ({}, "parameters is empty"),
+        (
+            {"encoder": Parameter(choices=["mlp", "random"])},
+            "encoder: one of mlp, random must include 'conv', the paper's",
+        ),
+        ({"seed": Parameter(low=0, high=9)}, "parameters.seed=.* cannot be set here"),
+        (
+            {"leak_into": Parameter(choices=["key"], when={"leak": [0.1]})},
+            "parameters.leak_into.when={'leak': .* must be of parameters declared before",
+        ),
+        ({}, "parameters has 0 settings; a search varies from 1"),
         ({5: LEAK}, "5 must be the name of a setting"),
     ],
 )
@@ -73,7 +88,10 @@ def test_bad_parameters_are_refused(parameters: dict[Any, Parameter], message: s
 
 @pytest.mark.parametrize("when", [{"leak": []}, {"leak": 0.1}, ["leak"]], ids=str)
 def test_bad_condition_is_refused(when: Any) -> None:
-    with pytest.raises(ConfigError, match="must map earlier parameters to lists of their values"):
+    with pytest.raises(
+        ConfigError,
+        match=r"parameters.leak_into.when\S* must (map earlier parameters to lists|be a list of values of leak)",
+    ):
         space({"leak": LEAK, "leak_into": Parameter(choices=["key"], when=when)})
 
 
@@ -136,13 +154,13 @@ def test_file_of_ones_own_declares_the_same_search_in_yaml_and_python(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (YAML.replace("1e-2", "1e-6"), "a.yaml: learning_rate: low=1e-05 must be below high=1e-06"),
+        (YAML.replace("1e-2", "1e-6"), "a.yaml: parameters.learning_rate.low=1e-05 must be below high=1e-06"),
         (
             YAML.replace("log:", "lg:"),
-            "a.yaml: a parameter learning_rate has .* may have choices, high, log, low, when",
+            "a.yaml: parameters.learning_rate.lg=True is not a field of a parameter; did you mean log",
         ),
-        (YAML.replace("task:", "tsk:"), "a.yaml: a search has name, parameters, task, withheld"),
-        (YAML.replace("mine", "sizes"), "name='sizes' is taken by a search declared here"),
+        (YAML.replace("task:", "tsk:"), "a.yaml: tsk='same_different' is not a field of a search; did you mean task"),
+        (YAML.replace("mine", "sizes"), "name='sizes' is the name of a built-in search"),
     ],
 )
 def test_bad_file_is_refused_with_its_place(tmp_path: Path, text: str, message: str) -> None:

@@ -83,7 +83,7 @@ def test_trial_that_is_tested_keeps_its_identity() -> None:
     ("task", "withheld", "validation", "message"),
     [
         ("same_different", 95, 4, "validation=4 leaves 1 of 5 objects for training; .* validation can be 0 to 3 here"),
-        ("same_different", 0, 3, "with withheld=0 it can only be 0"),
+        ("same_different", 0, 3, "validation=3 must be 0 with withheld=0"),
         ("same_different", 98, 0, "has 4 different problems of 2 objects, too few"),
         ("rmts", 95, 1, "validation can be 0 to 0 here"),
         ("rmts", 85, -1, "validation=-1 must be a whole number of at least 0"),

@@ -56,6 +56,21 @@ def test_plan_counts_what_is_there_and_what_is_missing(results: str) -> None:
     assert "56 trials: 1 completed, 1 failed, 54 missing" in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "most"),
+    [
+        (["plan", "quickstart", "--seeds", "20260101"], "1<=x<=1000"),
+        (["search", "sizes", "--suggestions", "20260101"], "1<=x<=10000"),
+        (["topup", "quickstart", "--budget", "0", "--looks", "20260101"], "2<=x<=100"),
+    ],
+    ids=lambda part: " ".join(part[:2]) if isinstance(part, list) else "",
+)
+def test_number_beyond_all_use_is_refused_at_once(arguments: list[str], most: str) -> None:
+    result = esbn(*arguments)
+    assert result.exit_code == 2
+    assert f"20260101 is not in the range {most}" in result.output
+
+
 def test_plan_estimates_time_and_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     arguments = ["--task", "same_different", "--withheld", "98", "--arm", "encoder=random", "--cost"]

@@ -151,7 +151,9 @@ def test_select_refuses_what_the_study_lacks() -> None:
 
 
 def test_grid_refuses_an_arm_that_sets_the_condition() -> None:
-    with pytest.raises(ConfigError, match="sets seed, withheld; these belong to conditions and seeds"):
+    with pytest.raises(
+        ConfigError, match=r"arms\[0\].withheld=3 cannot be set here; conditions, seeds and options set it"
+    ):
         Grid(arms=[{"withheld": 3, "seed": 1}], conditions={"same_different": (98,)})
 
 

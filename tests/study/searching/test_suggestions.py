@@ -157,7 +157,7 @@ def test_suggestions_of_other_code_are_refused(store: Store, monkeypatch: pytest
     first = opened(store)
     train(first, first.take_next())
     monkeypatch.setattr("esbn_core.config.IDENTITY_VERSION", 0)
-    with pytest.raises(ConfigError, match="an earlier version of the model or the trainer has trained"):
+    with pytest.raises(ConfigError, match="trained by another version of the code"):
         opened(store)
 
 
@@ -233,7 +233,7 @@ def test_values_that_do_not_go_together_are_a_failed_row_and_the_search_goes_on(
     failed = [json.loads(row["parameters"]) == bad for row in found.rows]
     assert any(failed) and not all(failed)
     assert failed == [row["status"] == "failed" for row in found.rows]
-    assert "set leak too" in found.rows[failed.index(True)]["failure"]
+    assert "needs a leak; set leak" in found.rows[failed.index(True)]["failure"]
 
 
 def test_other_search_of_the_same_name_is_refused_and_nothing_is_lost(store: Store) -> None:

@@ -144,7 +144,9 @@ def test_order_that_stays_is_not_changed(results: str) -> None:
 
 def test_another_budget_is_refused(results: str) -> None:
     space = replace(ONE_RATE, suggestions=4)
-    with pytest.raises(ConfigError, match=r"s is tuned with other parameters, seeds, suggestions in .*s-tuned-rmts-95"):
+    with pytest.raises(
+        ConfigError, match=r"s has been tuned with other parameters, seeds, suggestions in .*s-tuned-rmts-95"
+    ):
         refuse_another_budget(Store(results), "s", [space])
     refuse_another_budget(Store(results), "another", [space])
 
@@ -156,7 +158,7 @@ def test_arms_of_a_condition_are_validated_alike(results: str) -> None:
     definition = {**space.definition(), "validation": 4}
     for name in store.names("searches"):
         store.write("searches", name, [{**row, "search": name, "definition": json.dumps(definition)}])
-    with pytest.raises(ConfigError, match="s is tuned with other validation in"):
+    with pytest.raises(ConfigError, match="s has been tuned with other validation in"):
         refuse_another_budget(store, "s", [space])
     refuse_another_budget(store, "s", [replace(space, withheld=50)])
 
