@@ -109,7 +109,7 @@ def test_figure_does_not_depend_on_a_theme_of_the_caller(results: str, plain: di
     assert drawn(results, tmp_path) == plain
 
 
-RC = "text.usetex: True\nsavefig.bbox: tight\nfont.size: 30\naxes.facecolor: red\nbackend: qtagg\n".encode()
+RC = b"text.usetex: True\nsavefig.bbox: tight\nfont.size: 30\naxes.facecolor: red\nbackend: qtagg\n"
 NO_TEXT = "font.family: Übergröße\n".encode("latin-1")
 ENVIRONMENTS: dict[str, tuple[dict[str, str], dict[str, bytes]]] = {  # variables, and files in the user's folder
     "backend of a notebook": ({"MPLBACKEND": "module://matplotlib_inline.backend_inline"}, {"matplotlibrc": RC}),
