@@ -13,7 +13,7 @@ from analysis.figures.sheet import save, with_settings
 _MARKS = {"completed": ("o", "#0072B2"), "pruned": ("x", "#D55E00")}  # marker and colour; apart in grey, too
 
 
-def save_all(search: Search, frame: pd.DataFrame, evaluator: str, update: int | None, out: Path) -> list[Path]:
+def save_all(search: Search, frame: pd.DataFrame, evaluator: str, update: int | None, out: str | Path) -> list[Path]:
     """Writes the figures of a search as PNG, SVG and PDF into a folder, and returns their paths.
 
     Args:

@@ -165,15 +165,15 @@ def label_outer(panels: Sequence[Axes], places: Sequence[tuple[int, int]], x_lab
 
 
 @with_settings
-def save(figure: Figure, out: Path, name: str) -> list[Path]:
+def save(figure: Figure, out: str | Path, name: str) -> list[Path]:
     """Writes a figure in each of `FORMATS` and returns the paths.
 
     Raises:
         AnalysisError: ``out`` cannot be written.
     """
-    paths = [out / f"{name}.{kind}" for kind in FORMATS]
+    paths = [Path(out, f"{name}.{kind}") for kind in FORMATS]
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        Path(out).mkdir(parents=True, exist_ok=True)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # places are found once, not for each format
         for path, kind in zip(paths, FORMATS, strict=True):
