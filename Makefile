@@ -2,7 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint clean
+# What a shell may have set for another Python; from where pip takes packages stays the user's choice.
+unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON
+unexport PIP_CONSTRAINT PIP_DRY_RUN PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_REQUIRE_HASHES
+
+.PHONY: quickstart test lint clean stale
 
 quickstart: .venv/installed
 	$(BIN)/esbn run quickstart
@@ -24,5 +28,13 @@ clean:
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-user -c constraints.txt -e '.[dev]'
 	touch $@
+
+# The paths in .venv are those of the checkout that it was made in: one that was moved or copied gets another.
+ifneq ($(shell $(BIN)/python -c '' 2>&1 && grep -qF "$$(pwd -P)/$(BIN)/" $(BIN)/esbn && echo whole),whole)
+.venv/installed: stale
+endif
+
+stale:
+	rm -rf .venv

@@ -66,7 +66,7 @@ def _render(character: str, font: ImageFont.FreeTypeFont) -> np.ndarray:
     return 255 - np.asarray(image)
 
 
-def from_folder(folder: str | Path) -> Objects:
+def from_folder(folder: str | os.PathLike[str]) -> Objects:
     """Reads all PNG files of a folder, in the order of their names.
 
     Raises:

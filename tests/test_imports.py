@@ -60,6 +60,7 @@ TORCH = {
     "study.monitoring.bench",  # the last two measure how fast torch is on this machine
     "study.monitoring.cost",
 }
+PLOTTING = {"analysis.figures.plotting"}
 HEAVY = {"torch", "ray", "pandas", "pyarrow", "duckdb", "matplotlib", "seaborn", "optuna", "numpy"}
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 400, 60
 STARTS_WITHIN = 3  # times what its libraries take
@@ -254,6 +255,15 @@ def test_only_what_runs_on_ray_and_the_check_of_its_cluster_import_ray() -> None
 
 def test_only_the_core_and_what_trains_or_measures_import_torch() -> None:
     assert {module for module in FILES if imports(module, "torch") and room(module) != "esbn_core"} <= TORCH
+
+
+def test_only_one_module_imports_matplotlib_and_seaborn() -> None:
+    """The one that does so whatever the environment of the user says."""
+    assert {m for m in FILES if {"matplotlib", "seaborn"} & third_party(IMPORTS[m])} == PLOTTING
+
+
+def test_report_loads_without_matplotlib() -> None:
+    assert loaded_by("analysis.page.build").isdisjoint({"matplotlib", "seaborn"})
 
 
 def test_package_in_a_room_is_a_docstring() -> None:

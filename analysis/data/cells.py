@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 
 from analysis.data.results import has_rows, read
 from analysis.data.trials import VARIANT, without_rehearsals
+from study.store.location import Place
 
 
-def load_cells(results: str, cells: Iterable[tuple[str, int, str]], n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def load_cells(results: Place, cells: Iterable[tuple[str, int, str]], n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Reads the trials that any study put into these cells, filled up to n a cell; marks what cannot be averaged.
 
     Args:
@@ -66,14 +67,14 @@ def _mixed(trials: pd.DataFrame) -> dict[int, str]:
     return doubts
 
 
-def _with_keys(results: str) -> list[str]:
+def _with_keys(results: Place) -> list[str]:
     """Returns the ids of trials whose keys some study asked for."""
     if not has_rows(results, "plans"):
         return []
     return read(results, "plans", ["trial_id"], pc.field("keys"))["trial_id"].unique().to_pylist()
 
 
-def _every_trial(results: str) -> pd.DataFrame:
+def _every_trial(results: Place) -> pd.DataFrame:
     """Reads all trials, their configs without seeds; no rows where there is no folder or no trial yet."""
     columns = ["trial_id", *VARIANT, "seed", "status", "test_accuracy", "config", "images_hash", "rehearsal"]
     if not has_rows(results, "trials"):
@@ -85,7 +86,7 @@ def _every_trial(results: str) -> pd.DataFrame:
     return table.to_pandas()
 
 
-def load_external(results: str) -> pd.DataFrame:
+def load_external(results: Place) -> pd.DataFrame:
     """Reads test results of other code, which no function here averages with ours; no rows where none was imported.
 
     Returns:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from analysis.data.results import has_rows, read
 from analysis.data.trials import VARIANT
+from study.store.location import Place
 
 BINS = 25  # points of a curve per decade of updates
 
@@ -34,7 +35,7 @@ class Course(NamedTuple):
     sem: np.ndarray  # [U]; over networks, ddof 1; 0 if n = 1
 
 
-def curves_of(results: str, trials: pd.DataFrame) -> pa.Table:
+def curves_of(results: Place, trials: pd.DataFrame) -> pa.Table:
     """Reads the curves of completed trials, as `mean_courses` takes them; none where the store has none."""
     columns = ["trial_id", "update", "accuracy"]
     completed = trials.loc[trials["status"] == "completed", "trial_id"].tolist()

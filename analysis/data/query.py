@@ -12,6 +12,7 @@ from analysis.data.results import Results
 from analysis.errors import AnalysisError, choices
 from study.store.checks import ONE_ROW
 from study.store.layout import Files
+from study.store.location import Place
 from study.store.schema import TABLES
 
 # The store is read and nothing else: no other files, no downloads, no variables of this program.
@@ -23,7 +24,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-def query(results: str, sql: str) -> pa.Table:
+def query(results: Place, sql: str) -> pa.Table:
     """Answers one DuckDB SELECT over the tables of the store.
 
     Args:
@@ -38,7 +39,7 @@ def query(results: str, sql: str) -> pa.Table:
     store = Results(results)
     tables = [table for table in TABLES if store.has_rows(table)]
     if not tables:
-        raise AnalysisError(f"results={results!r} has no tables yet; name the folder that a study was run into")
+        raise AnalysisError(f"results={str(results)!r} has no tables yet; name the folder that a study was run into")
     try:
         failures = (duckdb.InvalidInputException,)  # DuckDB's word for an error of Arrow
         return store.read_files(tables, lambda files: _answer(store, files, sql), failures)

@@ -9,7 +9,7 @@ import pyarrow.fs as pafs
 
 from analysis.errors import AnalysisError, choices
 from study.store.errors import StoreError
-from study.store.location import first_line
+from study.store.location import Place, first_line
 from study.store.names import KEY
 from study.store.reader import Reader
 from study.store.schema import TABLES
@@ -22,7 +22,7 @@ class Results(Reader):
 
     UNLISTED = UNREAD = "the results cannot be read: {why}"
 
-    def __init__(self, results: str, *, optional: bool = False):
+    def __init__(self, results: Place, *, optional: bool = False):
         """Opens a folder or URI.
 
         Args:
@@ -35,11 +35,11 @@ class Results(Reader):
         try:
             kind = self.fs.get_file_info(self.root).type
         except (pa.ArrowInvalid, OSError) as error:
-            raise StoreError(f"results={results!r} cannot be read: {first_line(error)}") from None
+            raise StoreError(f"results={str(results)!r} cannot be read: {first_line(error)}") from None
         self.exists = kind != pafs.FileType.NotFound
         if kind != pafs.FileType.Directory and (self.exists or not optional):
             raise AnalysisError(
-                f"results={results!r} is not a folder that is there; name one that a study was run into"
+                f"results={str(results)!r} is not a folder that is there; name one that a study was run into"
             )
 
     def has_rows(self, table: str) -> bool:
@@ -47,12 +47,14 @@ class Results(Reader):
         return self.exists and any(self.listing(table))
 
 
-def has_rows(results: str, table: str) -> bool:
+def has_rows(results: Place, table: str) -> bool:
     """Returns whether the store has a file of this table; False where there is no folder yet."""
     return Results(results, optional=True).has_rows(table)
 
 
-def read(results: str, table: str, columns: Sequence[str] | None = None, rows: pc.Expression | None = None) -> pa.Table:
+def read(
+    results: Place, table: str, columns: Sequence[str] | None = None, rows: pc.Expression | None = None
+) -> pa.Table:
     """Reads the rows of a table that meet a condition, all by default; only they are held in memory.
 
     Raises:
@@ -67,12 +69,12 @@ def read(results: str, table: str, columns: Sequence[str] | None = None, rows: p
     answer = store.read(table, columns, rows=rows)
     if not answer.num_rows and not store.has_rows(table):
         raise AnalysisError(
-            f"results={results!r} has no rows of table {table} yet; run a study into it that makes some"
+            f"results={str(results)!r} has no rows of table {table} yet; run a study into it that makes some"
         )
     return answer
 
 
-def load(results: str = "results", table: str = "trials", columns: Sequence[str] | None = None) -> pd.DataFrame:
+def load(results: Place = "results", table: str = "trials", columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Reads all rows of one table of the store, whatever the study.
 
     Args:
@@ -88,7 +90,7 @@ def load(results: str = "results", table: str = "trials", columns: Sequence[str]
     return read(results, table, columns).to_pandas()
 
 
-def load_keys(results: str, trial_id: str) -> pa.Table:
+def load_keys(results: Place, trial_id: str) -> pa.Table:
     """Reads the keys table of one trial, in the order of the store; no rows if the trial has none.
 
     Column by column: Parquet needs three times a column's size to decode it, and two columns hold 0.1 GB each.

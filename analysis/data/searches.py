@@ -1,7 +1,9 @@
 """Searches as frames, and as Optuna studies for whatever reads those: importances here, optuna-dashboard elsewhere."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from optuna.trial import TrialState, create_trial
 from analysis.data.results import has_rows, read
 from analysis.errors import AnalysisError, choices
 from esbn_core.files import write_file
+from study.store.location import Place
 
 STATES = {
     "completed": TrialState.COMPLETE,
@@ -36,12 +39,12 @@ class Search(NamedTuple):
     distributions: dict[str, BaseDistribution]  # the same, as Optuna has them
 
 
-def load_search(results: str, name: str) -> Search:
+def load_search(results: Place, name: str) -> Search:
     """Reads a search with all its suggestions, whatever became of them; errors are those of `load_searches`."""
     return load_searches(results, [name])[name]
 
 
-def load_searches(results: str, names: Sequence[str]) -> dict[str, Search]:
+def load_searches(results: Place, names: Sequence[str]) -> dict[str, Search]:
     """Reads searches with all their suggestions, by name, from one reading of each table.
 
     Raises:
@@ -58,7 +61,7 @@ def load_searches(results: str, names: Sequence[str]) -> dict[str, Search]:
     searches = {}
     for name in names:
         if name not in about:
-            raise AnalysisError(f"search={name!r} is not in results={results!r}; {choices(name, list(about))}")
+            raise AnalysisError(f"search={name!r} is not in results={str(results)!r}; {choices(name, list(about))}")
         if suggestions is None or not (mine := suggestions["search"] == name).any():
             raise AnalysisError(f"search={name!r} has no suggestions yet; `esbn search {name}` makes them")
         searches[name] = _search(about[name], suggestions.loc[mine], rungs.loc[rungs["search"] == name])
@@ -107,7 +110,7 @@ def as_optuna(search: Search, frame: pd.DataFrame) -> optuna.Study:
     return study
 
 
-def export_optuna(results: str, name: str, path: Path) -> None:
+def export_optuna(results: Place, name: str, path: str | Path) -> None:
     """Writes a search, finished or running, as an Optuna storage with one study of its name.
 
     Args:
@@ -115,25 +118,33 @@ def export_optuna(results: str, name: str, path: Path) -> None:
     Raises:
         AnalysisError: there is no such search, or the file cannot be written.
     """
-    search = load_search(results, name)
+    search, path = load_search(results, name), Path(path)
     if os.path.lexists(path):
         raise AnalysisError(f"{path} is there already; name another file, or delete it first")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            aside = Path(folder, f"search{path.suffix}")
-            study = optuna.create_study(study_name=name, direction="maximize", storage=_storage(aside))
-            study.set_user_attr("definition", json.loads(search.about["definition"]))
-            study.add_trials(_trials(search))
-            write_file(path, aside.read_bytes())
+        write_file(path, (_sqlite if path.suffix in (".db", ".sqlite", ".sqlite3") else _journal)(search))
     except OSError as error:
         raise AnalysisError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _storage(path: Path) -> optuna.storages.BaseStorage:
-    if path.suffix in (".db", ".sqlite", ".sqlite3"):
-        return optuna.storages.RDBStorage(f"sqlite:///{path}")
-    return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+def _sqlite(search: Search) -> bytes:
+    with contextlib.closing(sqlite3.connect(":memory:", check_same_thread=False)) as database:
+        _fill(optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": lambda: database}), search)
+        return database.serialize()
+
+
+def _journal(search: Search) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "journal")
+        _fill(optuna.storages.JournalStorage(JournalFileBackend(str(file))), search)
+        return file.read_bytes()
+
+
+def _fill(storage: optuna.storages.BaseStorage, search: Search) -> None:
+    study = optuna.create_study(study_name=search.about["search"], direction="maximize", storage=storage)
+    study.set_user_attr("definition", json.loads(search.about["definition"]))
+    study.add_trials(_trials(search))
 
 
 def _trials(search: Search) -> Sequence[optuna.trial.FrozenTrial]:

@@ -6,13 +6,14 @@ import pyarrow.compute as pc
 from analysis.data.results import FILE, has_rows, read
 from analysis.errors import AnalysisError, choices
 from esbn_core.vocabulary import Cell
+from study.store.location import Place
 from study.store.schema import TABLES
 
 VARIANT = list(Cell._fields)
 """Columns that name a variant."""
 
 
-def load_study(results: str, study: str) -> pd.DataFrame:
+def load_study(results: Place, study: str) -> pd.DataFrame:
     """Reads one row per planned trial of a study, trained or not; rehearsals are left out.
 
     Args:
@@ -37,11 +38,11 @@ def without_rehearsals(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[~frame["rehearsal"].eq(True)]  # null is False
 
 
-def _plan(results: str, study: str) -> pd.DataFrame:
+def _plan(results: Place, study: str) -> pd.DataFrame:
     plan = read(results, "plans", [*TABLES["plans"].names, FILE], pc.field("study") == study).to_pandas()
     if plan.empty:
         there = read(results, "plans", ["study"])["study"].unique().to_pylist()
-        raise AnalysisError(f"study={study!r} is not in results={results!r}; {choices(study, there)}")
+        raise AnalysisError(f"study={study!r} is not in results={str(results)!r}; {choices(study, there)}")
     plan = without_rehearsals(plan)
     if plan.empty:
         raise AnalysisError(f"study={study!r} is only rehearsed so far; run it without --limit-updates to have results")
@@ -62,7 +63,7 @@ def _plan(results: str, study: str) -> pd.DataFrame:
     return plan
 
 
-def _trials(results: str, plan: pd.DataFrame) -> pd.DataFrame:
+def _trials(results: Place, plan: pd.DataFrame) -> pd.DataFrame:
     if not has_rows(results, "trials"):  # planned, and nothing has ended yet
         return pd.DataFrame({"trial_id": [], "status": [], "test_accuracy": []}, dtype=object)
     wanted = pc.field("trial_id").isin(plan["trial_id"].tolist())

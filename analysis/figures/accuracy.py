@@ -9,20 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 
 from analysis.data.published import PUBLISHED_N
 from analysis.figures import sheet
 from analysis.figures.description import TEST_ACCURACY, WITHHELD, AccuracyPanel, ArmAccuracy, accuracy_panels
 from analysis.figures.gaps import count_networks, list_gaps
 from analysis.figures.palette import Style, styles
+from analysis.figures.plotting import Artist, Axes, Figure, Line2D, Patch, seaborn, to_hex, withStroke
 from analysis.findings.accuracy import VariantAccuracy, variant_accuracies
 
 _SPREAD = 0.76  # of the arms that stand side by side, as a share of the distance between two m
@@ -107,7 +100,7 @@ def _draw_panel(axes: Axes, panel: AccuracyPanel, bars: bool) -> None:
         axes.axvspan(x - 0.5, x + 0.5, **sheet.UNTRAINED)
     if panel.chance is not None:
         axes.axhline(panel.chance, **_chance_line(), zorder=1, gid="chance")
-    sns.despine(ax=axes)
+    seaborn.despine(ax=axes)
     axes.set_title(panel.title)
 
 

@@ -9,11 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import seaborn as sns
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis.data.curves import BINS, mean_courses
 from analysis.errors import AnalysisError
@@ -21,6 +16,7 @@ from analysis.figures import sheet
 from analysis.figures.description import TRAINING_ACCURACY, UPDATES, CurvePanel, curve_panels
 from analysis.figures.gaps import count_networks, list_gaps
 from analysis.figures.palette import Style, styles
+from analysis.figures.plotting import Artist, Axes, Figure, Line2D, seaborn
 from analysis.findings.accuracy import VariantAccuracy, variant_accuracies
 
 _APART = 0.35  # distance of the markers of a curve, as a share of the diagonal of its panel
@@ -117,4 +113,4 @@ def _draw_panel(axes: Axes, panel: CurvePanel) -> None:
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xlim(0, last)
     axes.set_ylim(top=103)
-    sns.despine(ax=axes)
+    seaborn.despine(ax=axes)

@@ -18,6 +18,7 @@ from analysis.figures.palette import Style
 from analysis.findings import key_geometry
 from analysis.findings.accuracy import VariantAccuracy
 from esbn_core.vocabulary import CHANCE, TASK_TITLES, Cell
+from study.store.location import Place
 
 WITHHELD, UPDATES = "Withheld objects m", "Training updates"
 TEST_ACCURACY, TRAINING_ACCURACY = "Test accuracy (%)", "Training accuracy (%)"
@@ -170,7 +171,7 @@ def curve_panels(
     return panels
 
 
-def stored_keys(results: str, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+def stored_keys(results: Place, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pa.Table]]:
     """Yields the networks whose key space is drawn, one at a time: the trial's row and its rows of the keys table.
 
     Args:

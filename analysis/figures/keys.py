@@ -5,14 +5,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 
 from analysis.figures.description import KeyPoints, key_space
 from analysis.figures.palette import STEP_MARKERS, step_color
+from analysis.figures.plotting import Axes, Figure, Line2D, Rectangle, seaborn
 from analysis.figures.sheet import NOTE_SIZE, label_outer, make_sheet, scaled, with_settings
 from analysis.findings import key_geometry
 from analysis.findings.key_measures import BY_CONSTRUCTION
@@ -47,7 +43,7 @@ def draw_keys(keys: pa.Table) -> Figure:
     for axes, title in zip((a, b, c), titles, strict=True):
         axes.set_title(title, loc="left")
         axes.set_xlabel(space.label(1))
-        sns.despine(ax=axes)
+        seaborn.despine(ax=axes)
     a.set_ylabel(space.label(2))
     return figure
 
@@ -151,4 +147,4 @@ def _draw_similarity(axes: Axes, cosines_NTT: np.ndarray) -> None:
     axes.set_xticks(steps)
     axes.set_yticks(steps)
     axes.tick_params(length=0)
-    sns.despine(ax=axes, left=True, bottom=True)
+    seaborn.despine(ax=axes, left=True, bottom=True)

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
+from analysis.figures.plotting import Figure
 from analysis.figures.sheet import with_settings
 
 

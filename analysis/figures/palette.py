@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from matplotlib.typing import LineStyleType
-
 from analysis.errors import AnalysisError
 from esbn_core.vocabulary import BASELINE, arm_words
+
+Line = str | tuple[float, Sequence[float]]  # solid, or where a pattern starts and its lengths
 
 
 class Style(NamedTuple):
@@ -21,7 +21,7 @@ class Style(NamedTuple):
 
     color: str
     marker: str
-    line: LineStyleType
+    line: Line
     label: str = ""
 
 

@@ -20,6 +20,7 @@ from analysis.figures.sheet import drawing_for, save
 from analysis.figures.study import save_keys, save_objects
 from analysis.findings.accuracy import variant_accuracies
 from esbn_core.vocabulary import BASELINE, CONDITIONS, Cell
+from study.store.location import Place
 
 _MODELS = (
     *(BASELINE, "model=transformer", "model=ntm", "model=mnm", "model=lstm"),
@@ -78,7 +79,7 @@ _KEYS = Cell("distribution_of_three", 95, BASELINE)  # Figure 9
 
 
 def save_paper(
-    results: str, out: str | Path, medium: str = "paper", tell: Callable[[str], None] = lambda line: None
+    results: Place, out: str | Path, medium: str = "paper", tell: Callable[[str], None] = lambda line: None
 ) -> list[Path]:
     """Writes Figures 3 to 10 of the paper, as far as the store has something for them.
 
@@ -99,8 +100,8 @@ def save_paper(
     frame, rehearsed = load_cells(results, cells, PUBLISHED_N)
     if not {"completed", "doubtful"} & set(frame["status"]):
         raise AnalysisError(
-            f"results={results!r} holds nothing of Figures 3 to 10 yet; `esbn run quickstart` trains a part of them in"
-            " minutes, `esbn run paper` all, and rehearsals do not count"
+            f"results={str(results)!r} holds nothing of Figures 3 to 10 yet; `esbn run quickstart` trains a part of "
+            "them in minutes, `esbn run paper` all, and rehearsals do not count"
         )
     paths: list[Path] = []
     with drawing_for(medium):
@@ -118,7 +119,7 @@ def save_paper(
 
 
 def _save(
-    figure: PaperFigure, results: str, frame: pd.DataFrame, rehearsed: pd.DataFrame, out: Path, tell: Callable
+    figure: PaperFigure, results: Place, frame: pd.DataFrame, rehearsed: pd.DataFrame, out: Path, tell: Callable
 ) -> list[Path]:
     here = frame.loc[_among(frame, VARIANT, figure.cells())]
     curves = curves_of(results, here) if figure.kind == "curves" else None

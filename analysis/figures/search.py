@@ -3,21 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
 from analysis.data.searches import Search, measured
+from analysis.figures.plotting import Axes, Figure, Normalize, ScalarMappable, colormaps
 from analysis.figures.sheet import save, with_settings
 
 _MARKS = {"completed": ("o", "#0072B2"), "pruned": ("x", "#D55E00")}  # marker and colour; apart in grey, too
 
 
-def save_all(search: Search, frame: pd.DataFrame, evaluator: str, update: int | None, out: Path) -> list[Path]:
+def save_all(search: Search, frame: pd.DataFrame, evaluator: str, update: int | None, out: str | Path) -> list[Path]:
     """Writes the figures of a search as PNG, SVG and PDF into a folder, and returns their paths.
 
     Args:
@@ -82,7 +78,7 @@ def draw_parallel(search: Search, update: int | None) -> Figure:
     figure, (panel,) = _figure(1)
     names = list(search.distributions)
     low, high = min(frame["score"]), max(frame["score"])
-    colours = matplotlib.colormaps["viridis_r"]
+    colours = colormaps["viridis_r"]
     for row in frame.to_dict("records"):
         ys = [_share(search, row["values"], name) for name in names]
         share = (row["score"] - low) / (high - low) if high > low else 1.0

@@ -10,18 +10,19 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-import matplotlib
-import seaborn as sns
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-
 from analysis.errors import AnalysisError
 from analysis.figures.palette import Style
+from analysis.figures.plotting import (
+    Artist,
+    Axes,
+    ConstrainedLayoutEngine,
+    Figure,
+    Line2D,
+    Patch,
+    seaborn,
+    settings,
+    to_rgb,
+)
 from esbn_core.files import write_file
 
 P = ParamSpec("P")
@@ -69,7 +70,7 @@ def with_settings(draw: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(draw)
     def drawing(*args: P.args, **kwargs: P.kwargs) -> R:
-        with matplotlib.rc_context(_settings()):
+        with settings(_settings()):
             return draw(*args, **kwargs)
 
     return drawing
@@ -82,8 +83,8 @@ def scaled(size: float) -> float:
 
 def _settings() -> dict[Any, Any]:
     return {
-        **sns.axes_style("ticks"),
-        **sns.plotting_context("paper", font_scale=scaled(0.85)),
+        **seaborn.axes_style("ticks"),
+        **seaborn.plotting_context("paper", font_scale=scaled(0.85)),
         "font.family": "DejaVu Sans",  # comes with matplotlib, so figures look the same on every machine
         "mathtext.fontset": "dejavusans",  # some markers are glyphs of it
         "legend.frameon": False,
@@ -164,15 +165,15 @@ def label_outer(panels: Sequence[Axes], places: Sequence[tuple[int, int]], x_lab
 
 
 @with_settings
-def save(figure: Figure, out: Path, name: str) -> list[Path]:
+def save(figure: Figure, out: str | Path, name: str) -> list[Path]:
     """Writes a figure in each of `FORMATS` and returns the paths.
 
     Raises:
         AnalysisError: ``out`` cannot be written.
     """
-    paths = [out / f"{name}.{kind}" for kind in FORMATS]
+    paths = [Path(out, f"{name}.{kind}") for kind in FORMATS]
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        Path(out).mkdir(parents=True, exist_ok=True)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # places are found once, not for each format
         for path, kind in zip(paths, FORMATS, strict=True):

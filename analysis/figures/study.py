@@ -20,9 +20,10 @@ from analysis.figures.sheet import drawing_for, save
 from analysis.findings import key_geometry
 from analysis.findings.key_measures import similarity
 from esbn_core.vocabulary import BASELINE, Cell
+from study.store.location import Place
 
 
-def save_all(results: str, study: str, out: str | Path, medium: str = "paper") -> list[Path]:
+def save_all(results: Place, study: str, out: str | Path, medium: str = "paper") -> list[Path]:
     """Writes every figure the data of a study allow, as PNG, SVG and PDF, and the numbers beside the keys as CSV.
 
     The names are accuracy, curves, keys_<task>_m<withheld>_seed<seed> (with the arm behind it, if it is not the
@@ -47,7 +48,7 @@ def save_all(results: str, study: str, out: str | Path, medium: str = "paper") -
         return paths + save_keys(results, frame, Path(out)) + save_objects(results, frame, Path(out))
 
 
-def save_keys(results: str, frame: pd.DataFrame, out: Path, name: str | None = None) -> list[Path]:
+def save_keys(results: Place, frame: pd.DataFrame, out: Path, name: str | None = None) -> list[Path]:
     """Writes the key space of each network whose keys are stored, and the similarity of their mean keys.
 
     Args:
@@ -77,7 +78,7 @@ def _keys_name(cell: Cell, seed: int) -> str:
     return f"keys_{cell.task}_m{cell.withheld}_seed{seed}{suffix}"
 
 
-def save_objects(results: str, frame: pd.DataFrame, out: Path, name: str = "objects") -> list[Path]:
+def save_objects(results: Place, frame: pd.DataFrame, out: Path, name: str = "objects") -> list[Path]:
     """Writes the images that the completed trials of a frame used, a figure per set of images."""
     if "images_hash" not in frame or not has_rows(results, "objects"):
         return []

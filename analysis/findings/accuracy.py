@@ -8,6 +8,7 @@ from analysis.data.published import UNPUBLISHED, published
 from analysis.data.trials import VARIANT, load_study
 from analysis.statistics.summary import summarise
 from esbn_core.vocabulary import Cell
+from study.store.location import Place
 
 
 class VariantAccuracy(NamedTuple):
@@ -39,7 +40,7 @@ class VariantAccuracy(NamedTuple):
         return ", ".join([f"{self.n} of {self.planned} trained", *others])
 
 
-def table(results: str, study: str) -> pd.DataFrame:
+def table(results: Place, study: str) -> pd.DataFrame:
     """Returns the test accuracy of every variant of a study beside the published value.
 
     Args:

@@ -17,6 +17,7 @@ from analysis.data.trials import VARIANT
 from analysis.errors import AnalysisError
 from analysis.findings.comparison import spans
 from esbn_core.vocabulary import CURVE_STEP, Cell
+from study.store.location import Place
 
 _DRAWN_BY = ("n_objects", "images", "n_train", "n_test", "sampling")  # settings that, with the seed, make the problems
 _STORED = ("withheld_objects", "train_objects", "test_objects", "repeated_problems", "tested_after", "started_at")
@@ -33,7 +34,7 @@ class Check(NamedTuple):
     evidence: str
 
 
-def audit_study(results: str, frame: pd.DataFrame) -> pd.DataFrame:
+def audit_study(results: Place, frame: pd.DataFrame) -> pd.DataFrame:
     """Checks the holdout of a study.
 
     Args:
@@ -92,7 +93,7 @@ def _holdout(trials: list[Row]) -> list[Check]:
     ]
 
 
-def _recorded(results: str, trials: list[Row]) -> list[Check]:
+def _recorded(results: Place, trials: list[Row]) -> list[Check]:
     """A second witness: the problems that the keys table holds, step by step."""
     wanted = {trial["trial_id"]: trial for trial in trials if trial.get("keys") is True}
     if not wanted:
@@ -153,7 +154,7 @@ def _alike(trials: list[Row]) -> Check:
     )
 
 
-def _planned_first(results: str, trials: list[Row]) -> Check:
+def _planned_first(results: Place, trials: list[Row]) -> Check:
     plans = read(results, "plans", ["trial_id", "planned_at"]).to_pandas()
     first = plans.groupby("trial_id")["planned_at"].min()
     return _each(
@@ -165,7 +166,7 @@ def _planned_first(results: str, trials: list[Row]) -> Check:
     )
 
 
-def _untuned(results: str, trials: list[Row]) -> list[Check]:
+def _untuned(results: Place, trials: list[Row]) -> list[Check]:
     last: dict[str, int] = {}
     if has_rows(results, "curves"):
         here = pc.field("trial_id").isin([trial["trial_id"] for trial in trials])

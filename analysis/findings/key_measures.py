@@ -12,12 +12,13 @@ from analysis.data.results import load_keys
 from analysis.data.trials import VARIANT
 from analysis.errors import AnalysisError
 from analysis.findings import key_geometry
+from study.store.location import Place
 
 RIDGE = 1e-3  # of the mean square of a key's entries, added to the normal equations of the decoder
 BY_CONSTRUCTION = 2  # steps at which the controller has seen nothing of the images, so the keys are the same
 
 
-def by_step(results: str, frame: pd.DataFrame) -> pd.DataFrame:
+def by_step(results: Place, frame: pd.DataFrame) -> pd.DataFrame:
     """Measures every network of a study with stored keys, step by step.
 
     Args:

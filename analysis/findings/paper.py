@@ -10,6 +10,7 @@ from analysis.data.published import PUBLISHED_N, Published, published, published
 from analysis.data.trials import VARIANT
 from analysis.statistics.summary import Summary, summarise
 from esbn_core.vocabulary import Cell
+from study.store.location import Place
 
 
 class PaperCell(NamedTuple):
@@ -22,7 +23,7 @@ class PaperCell(NamedTuple):
     """Why ours cannot be averaged, as `load_cells` has it."""
 
 
-def paper_cells(results: str) -> list[PaperCell]:
+def paper_cells(results: Place) -> list[PaperCell]:
     """Returns every cell of Tables 9 to 20 in the paper's order.
 
     Args:
@@ -43,7 +44,7 @@ def paper_cells(results: str) -> list[PaperCell]:
     ]
 
 
-def other_code(results: str) -> dict[str, dict[Cell, Summary]]:
+def other_code(results: Place) -> dict[str, dict[Cell, Summary]]:
     """Returns the results of other code by origin and cell; none where none was imported.
 
     Raises:

@@ -10,6 +10,7 @@ from analysis.data.trials import VARIANT, load_study, refuse_repeats
 from analysis.errors import AnalysisError
 from analysis.findings.accuracy import VariantAccuracy, variant_accuracies
 from esbn_core.vocabulary import TUNED, Cell
+from study.store.location import Place
 
 
 class TunedArm(NamedTuple):
@@ -43,7 +44,7 @@ class TunedArm(NamedTuple):
         return self.n == self.planned and self.default_n == self.default_planned
 
 
-def tuned_arms(results: str, study: str) -> pd.DataFrame:
+def tuned_arms(results: Place, study: str) -> pd.DataFrame:
     """Returns test accuracies of the tuned arms of a study beside those of the same arms as declared.
 
     Args:
@@ -56,12 +57,14 @@ def tuned_arms(results: str, study: str) -> pd.DataFrame:
     """
     declared = {row.cell: row for row in variant_accuracies(load_study(results, study))}
     if f"{study}{TUNED}" not in read(results, "plans", ["study"])["study"].unique().to_pylist():
-        raise AnalysisError(f"study={study!r} is not tuned in results={results!r}; `esbn run {study} --tuned` does it")
+        raise AnalysisError(
+            f"study={study!r} is not tuned in results={str(results)!r}; `esbn run {study} --tuned` does it"
+        )
     rows = [_beside(declared[row.cell], row, spent) for row, spent in _searched(results, study)]
     return pd.DataFrame(rows)
 
 
-def _searched(results: str, study: str) -> list[tuple[VariantAccuracy, dict[str, Any]]]:
+def _searched(results: Place, study: str) -> list[tuple[VariantAccuracy, dict[str, Any]]]:
     """The tuned variants under the names of the arms they come from, and what is known of their searches."""
     frame = load_study(results, f"{study}{TUNED}")
     searches = load_searches(results, frame["search"].unique().tolist())

@@ -4,6 +4,7 @@ The folder assets/ holds its template, style and script, and what it brings alon
 plotly.js-basic-dist-min 4.1.1 (MIT), which draws, and sortable-tablesort 4.1.7 (public domain), which sorts tables.
 """
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -34,9 +35,10 @@ from analysis.tables.printed import PrintedTable, render
 from esbn_core.files import write_file
 from esbn_core.printable import printable
 from esbn_core.vocabulary import BASELINE, TUNED
+from study.store.location import Place
 
 
-def write(results: str, study: str, out: str | Path, command: str | None = None, baseline: str = BASELINE) -> Path:
+def write(results: Place, study: str, out: str | Path, command: str | None = None, baseline: str = BASELINE) -> Path:
     """Writes the report of a study as ``out``/index.html; equal stores give equal pages.
 
     Args:
@@ -59,7 +61,7 @@ def write(results: str, study: str, out: str | Path, command: str | None = None,
     return path
 
 
-def html(results: str, study: str, command: str, baseline: str) -> str:
+def html(results: Place, study: str, command: str, baseline: str) -> str:
     """The page itself; arguments and errors are those of `write`."""
     frame = load_study(results, study)
     completed = frame.loc[frame["status"] == "completed"]
@@ -151,10 +153,10 @@ def _said(frame: pd.DataFrame, column: str) -> str:
     return str(said[-1]) if said else ""
 
 
-def _commands(command: str, results: str, frame: pd.DataFrame, baseline: str) -> list[str]:
+def _commands(command: str, results: Place, frame: pd.DataFrame, baseline: str) -> list[str]:
     """What makes this page again, from a checkout of this project."""
     commits = frame["commit"].dropna().unique() if "commit" in frame else []
-    place = f"{shlex.quote(command)} --results {shlex.quote(results)}"
+    place = f"{shlex.quote(command)} --results {shlex.quote(os.fspath(results))}"
     base = "" if baseline == BASELINE else f" --baseline {shlex.quote(baseline)}"
     return [
         *(f"git checkout {shlex.quote(str(commit))}" for commit in commits[:1]),
@@ -176,7 +178,7 @@ def _training(command: str, place: str, frame: pd.DataFrame) -> str:
     return f"esbn run {place} --seeds {seeds[0]}" if len(seeds) == 1 else f"esbn run {place}"
 
 
-def _key_spaces(results: str, frame: pd.DataFrame) -> dict[str, figures.Figure]:
+def _key_spaces(results: Place, frame: pd.DataFrame) -> dict[str, figures.Figure]:
     """Makes a figure of the key space of each network that has one, by the network's name."""
     of_network, names = {}, {}
     for row, keys in stored_keys(results, frame):
@@ -187,7 +189,7 @@ def _key_spaces(results: str, frame: pd.DataFrame) -> dict[str, figures.Figure]:
     return of_network
 
 
-def _object_names(results: str) -> dict[str, dict[int, str]]:
+def _object_names(results: Place) -> dict[str, dict[int, str]]:
     if not has_rows(results, "objects"):
         return {}
     names: dict[str, dict[int, str]] = {}

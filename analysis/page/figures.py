@@ -52,7 +52,7 @@ def legend(style_of_arm: Mapping[str, Style]) -> list[dict[str, str]]:
 
 def _dash(style: Style) -> str:
     """Returns plotly.js's word for a line: solid, or lengths in pixels."""
-    return "solid" if isinstance(style.line, str) else ",".join(f"{length}px" for length in style.line[1] or ())
+    return "solid" if isinstance(style.line, str) else ",".join(f"{length}px" for length in style.line[1])
 
 
 def on_dark(color: str) -> str:

@@ -10,6 +10,7 @@ from analysis.statistics.summary import Summary
 from analysis.tables.accuracy import percent
 from analysis.tables.printed import MISSING, PrintedTable, render
 from esbn_core.vocabulary import Cell
+from study.store.location import Place
 
 Others = Mapping[str, Mapping[Cell, Summary]]  # results of other code by origin and cell
 
@@ -37,7 +38,7 @@ _NOTES = (
 DOUBTFUL = "doubtful"
 
 
-def report(rows: Sequence[PaperCell], others: Others, results: str, format: str) -> str:
+def report(rows: Sequence[PaperCell], others: Others, results: Place, format: str) -> str:
     """Prints Tables 9 to 20 in percent, ours above the paper's; n and the error are explained at the end.
 
     Args:
@@ -55,7 +56,9 @@ def report(rows: Sequence[PaperCell], others: Others, results: str, format: str)
     if doubts:
         notes.append(f"{DOUBTFUL}: not averaged, since the trials do not belong together: {'; '.join(doubts)}.")
     elif not any(row.ours.n for row in rows):
-        notes.append(f"results={results!r} holds no trials of these tables yet; `esbn list` shows what trains them.")
+        notes.append(
+            f"results={str(results)!r} holds no trials of these tables yet; `esbn list` shows what trains them."
+        )
     return render([_table(source, rows, others) for source in TITLES], notes, [_frame(rows)], format)
 
 

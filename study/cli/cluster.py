@@ -8,7 +8,7 @@ from rich.text import Text
 
 from esbn_core.files import write_file
 from study.cli.console import console
-from study.cli.options import path_option
+from study.cli.options import PLACE, UserPath, path_option
 from study.cli.output import answer
 
 
@@ -24,9 +24,9 @@ def cluster() -> None:
 
 
 CLUSTER = click.argument(
-    "source", metavar="[CLUSTER.YAML]", type=click.Path(dir_okay=False, path_type=Path), default=Path("cluster.yaml")
+    "source", metavar="[CLUSTER.YAML]", type=UserPath(dir_okay=False), default=Path("cluster.yaml")
 )
-BUCKET = click.option("--results", required=True, help="Where results will be: s3://bucket/folder.")
+BUCKET = click.option("--results", type=PLACE, required=True, help="Where results will be: s3://bucket/folder.")
 
 
 @cluster.command("check")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from study.cli.console import console
-from study.cli.options import RESULTS, study_name
+from study.cli.options import PLACE, RESULTS, UserPath, study_name
 
 LISTED = 20
 """Files that an import names as left out; the others are counted."""
@@ -26,12 +26,12 @@ def compact(results: str) -> None:
 
 
 @click.command("export")
-@click.argument("bundle", type=click.Path(dir_okay=False, path_type=Path))
-@click.argument("studies", metavar="[STUDY]...", nargs=-1)
+@click.argument("bundle", type=UserPath(dir_okay=False))
+@click.argument("studies", metavar="[STUDY]...", nargs=-1, type=PLACE)
 @RESULTS
 @click.option(
     "--figures",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=UserPath(exists=True, file_okay=False),
     help="Folder of figures to put into it, for people to look at.",
 )
 def export(bundle: Path, studies: tuple[str, ...], results: str, figures: Path | None) -> None:
@@ -51,7 +51,7 @@ def export(bundle: Path, studies: tuple[str, ...], results: str, figures: Path |
 
 
 @click.command("import")
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=UserPath())
 @RESULTS
 @click.option("--origin", default="authors", show_default=True, help="With a folder: whose results it has.")
 @click.option(

@@ -12,6 +12,7 @@ from esbn_core.errors import UserError
 from esbn_core.printable import printable
 from study.cli import bench, cluster, data, results, searches, studies
 from study.cli.console import console
+from study.cli.environment import prepare
 from study.running.signals import Stops, exit_stopped
 
 TRAINING = ("run", "topup", "search")
@@ -20,6 +21,11 @@ TRAINING = ("run", "topup", "search")
 
 class _Group(click.Group):
     """Turns every error a user can mend into one sentence and exit code 1, and Ctrl-C and SIGTERM into 130 and 143."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs `esbn` in whatever environment it is started."""
+        prepare()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; what is an error of the project itself is raised as it is."""

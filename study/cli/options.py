@@ -1,6 +1,7 @@
 """Options that several commands share, and the values that are made of them."""
 
 import functools
+import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,36 @@ from study.running.resources import Resources
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+class _Text(click.ParamType):
+    """A path, URI or name, in which ~ is the user's home also where the shell leaves it, as in --results=~/x."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return os.path.expanduser(value)
+
+
+class UserPath(click.Path):
+    """A path of the same kind, which commands get as a `Path`."""
+
+    def __init__(self, **conditions: bool):
+        super().__init__(**conditions, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
+PLACE = _Text()
 RESULTS = click.option(
     "--results",
+    type=PLACE,
     default="results",
     show_default=True,
     help="Folder or URI of the result store: s3://bucket/folder?region=...&endpoint_override=host:port&scheme=http, "
     "the last two for S3 that is not of AWS; credentials come from AWS_ACCESS_KEY_ID, ~/.aws or the machine's role.",
 )
-STUDY = click.argument("study", metavar="STUDY")
+STUDY = click.argument("study", metavar="STUDY", type=PLACE)
 REPORT_FORMAT = click.option(
     "--format",
     "kind",
@@ -35,7 +58,7 @@ REPORT_FORMAT = click.option(
 
 def path_option(*names: str, default: str, help: str, folder: bool = False) -> Decorator:
     """Makes an option that takes the path of a file, or of a folder, which need not be there."""
-    kind = click.Path(file_okay=not folder, dir_okay=folder, path_type=Path)
+    kind = UserPath(file_okay=not folder, dir_okay=folder)
     return click.option(*names, type=kind, default=Path(default), show_default=True, help=help)
 
 
@@ -92,7 +115,9 @@ SELECTION = gathered(
     click.option(
         "--seeds", type=click.IntRange(1, MOST_SEEDS), help="Networks per variant, in place of the study's number."
     ),
-    click.option("--images", help="Folder of your own 32 x 32 PNG files, in place of the paper's 100 characters."),
+    click.option(
+        "--images", type=PLACE, help="Folder of your own 32 x 32 PNG files, in place of the paper's 100 characters."
+    ),
     click.option(
         "--limit-updates",
         type=click.IntRange(1),

@@ -14,9 +14,11 @@ from study.cli.options import (
     ARM_COMPARED_WITH,
     FIGURES,
     MARGIN,
+    PLACE,
     REPORT_FORMAT,
     RESULTS,
     STUDY,
+    UserPath,
     path_option,
     study_name,
 )
@@ -28,7 +30,7 @@ from study.cli.output import answer
 @RESULTS
 @click.option("--schema", is_flag=True, help="Describe the tables and their columns.")
 @click.option("--list", "list_saved", is_flag=True, help="List the saved questions and what they answer.")
-@click.option("--file", type=click.Path(path_type=Path), help="Read the question from it.")
+@click.option("--file", type=UserPath(), help="Read the question from it.")
 @click.option(
     "--format",
     "kind",
@@ -37,7 +39,7 @@ from study.cli.output import answer
     show_default=True,
     help="How to print the answer.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file instead.")
+@click.option("-o", "--output", type=UserPath(), help="Write to a file instead.")
 def query(
     sql: str | None, results: str, schema: bool, list_saved: bool, file: Path | None, kind: str, output: Path | None
 ) -> None:
@@ -77,7 +79,7 @@ def query(
 
 
 @click.command()
-@click.argument("study", metavar="[STUDY]", required=False)
+@click.argument("study", metavar="[STUDY]", type=PLACE, required=False)
 @RESULTS
 @click.option(
     "--tuned", "as_tuned", is_flag=True, help="The arms as declared and as `esbn run --tuned` has tuned them."

@@ -10,14 +10,14 @@ from ablations import SPACES
 from ablations.search_space import MOST_SUGGESTIONS
 from esbn_core.config import arm_label
 from study.cli.console import console
-from study.cli.options import FIGURES, REPORT_FORMAT, RESOURCES, RESULTS, search_name
+from study.cli.options import FIGURES, PLACE, REPORT_FORMAT, RESOURCES, RESULTS, UserPath, search_name
 from study.cli.output import answer
 from study.planning.declarations import find_space
 from study.running.resources import Resources
 
 
 @click.command()
-@click.argument("space", metavar="[SEARCH]", required=False)
+@click.argument("space", metavar="[SEARCH]", required=False, type=PLACE)
 @RESULTS
 @click.option("--list", "list_spaces", is_flag=True, help="List the searches there are, and what each varies.")
 @click.option(
@@ -43,7 +43,7 @@ from study.running.resources import Resources
 @click.option(
     "--export-optuna",
     "export",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=UserPath(dir_okay=False),
     help="Train nothing: write the search as an Optuna storage, SQLite if the name ends in .db, else a journal.",
 )
 def search(
@@ -116,7 +116,7 @@ def _list_spaces() -> None:
 
 
 @click.command()
-@click.argument("space", metavar="SEARCH")
+@click.argument("space", metavar="SEARCH", type=PLACE)
 @RESULTS
 @click.option(
     "--evaluator",

@@ -15,6 +15,7 @@ from study.cli.options import (
     ALPHA,
     ARM_COMPARED_WITH,
     MARGIN,
+    PLACE,
     RESOURCES_AND_PACK,
     RESULTS,
     RETRY_FAILED,
@@ -77,6 +78,7 @@ def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Pa
     "--tuned",
     "space",
     metavar="[SEARCH]",
+    type=PLACE,
     is_flag=False,
     flag_value="learning_rate",
     help="First search each arm at each condition for its best settings, then train those, too. SEARCH says what "

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import platform
 from collections import defaultdict
@@ -17,7 +18,7 @@ from rich.console import Group
 from rich.table import Table
 
 from esbn_core.config import TrialConfig
-from esbn_core.errors import ConfigError
+from esbn_core.errors import UserError
 from esbn_core.files import MOST_BYTES, read_text, write_file
 from esbn_core.objects import Objects
 from esbn_core.speed import Speed, measure_speed
@@ -38,6 +39,8 @@ class CostEstimate:
     slots: int
     """Packs that run at once on this machine."""
     measured_at: str
+    kept_in: Path | None
+    """File that the next estimate reads; None if there is no place for it."""
 
 
 def estimate(trials: Sequence[PlannedTrial], objects: Objects, tell: Callable[[str], None]) -> CostEstimate:
@@ -61,7 +64,7 @@ def estimate(trials: Sequence[PlannedTrial], objects: Objects, tell: Callable[[s
                 seconds += config.task.n_test * speed.test_seconds
     each = {model: (training[model] / n, n) for model, n in updates.items()}
     slots = torch.cuda.device_count() or usable_cpus()
-    return CostEstimate(seconds + sum(training.values()), each, hardware(), slots, speeds.oldest)
+    return CostEstimate(seconds + sum(training.values()), each, hardware(), slots, speeds.oldest, speeds.kept_in)
 
 
 def summary(cost: CostEstimate, cluster: Path) -> Group:
@@ -70,10 +73,12 @@ def summary(cost: CostEstimate, cluster: Path) -> Group:
     for model, (seconds, updates) in cost.by_model.items():
         models.add_row(model, f"{1000 * seconds:.1f}", f"{updates:,}")
     how = f"packs of {PACK_ON_GPU}" if torch.cuda.is_available() else "one thread"
+    kept = (
+        f"kept in\n{cost.kept_in}, delete it to measure again" if cost.kept_in else "not kept: there is no place for it"
+    )
     words = (
         f"Estimate: {_duration(cost.seconds)} of one process; {_duration(cost.seconds / cost.slots)} here, where "
-        f"{cost.slots} run at once.\nMeasured on {cost.hardware}, {how}, {cost.measured_at}; kept in\n"
-        f"{cache_file()}, delete it to measure again."
+        f"{cost.slots} run at once.\nMeasured on {cost.hardware}, {how}, {cost.measured_at}; {kept}."
     )
     if not os.path.exists(cluster):
         return Group("", models, "", words, f"No price: there is no {cluster}; name the cluster file with --cluster.")
@@ -122,13 +127,13 @@ def _between(ends: dict[int, Speed], pool: int) -> Speed:
 
 
 class _Speeds(AbstractContextManager["_Speeds"]):
-    """Measured speeds of this machine, kept in the user's cache folder."""
+    """Measured speeds of this machine, kept in the user's cache folder where that can be read and written."""
 
     def __init__(self, objects: Objects, tell: Callable[[str], None]):
         self._objects, self._tell = objects, tell
         self._process = fresh_process()
-        self._file = cache_file()
-        self._known = _kept(self._file)
+        self.kept_in = cache_file()
+        self._known = _kept(self.kept_in)
         self.oldest = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
     def __exit__(self, *_: object) -> None:
@@ -142,7 +147,7 @@ class _Speeds(AbstractContextManager["_Speeds"]):
         if key not in self._known:
             self._tell(f"measuring {number}: {kind.model.name} {kind.encoder}, {kind.task.name}, {pool} objects")
             self._known[key] = {"speed": self._measured(config), "measured_at": self.oldest, "about": about}
-            _keep(self._file, self._known)
+            self.kept_in = _keep(self.kept_in, self._known)
         self.oldest = min(self.oldest, self._known[key]["measured_at"])
         return _speed(self._known[key])
 
@@ -154,35 +159,41 @@ class _Speeds(AbstractContextManager["_Speeds"]):
         return Speed(*(seconds / size for seconds in speed))
 
 
-def _kept(file: Path) -> dict[str, dict[str, Any]]:
-    """Speeds that were measured before."""
-    if not os.path.exists(file):
-        return {}
-    text = read_text(file, "speeds", 16 * MOST_BYTES)
+def _kept(file: Path | None) -> dict[str, dict[str, Any]]:
+    """Returns speeds that were measured before; what cannot be read of them is measured again."""
     try:
-        known = json.loads(text)
-        for entry in known.values():
-            _speed(entry)
-            datetime.fromisoformat(entry["measured_at"].removesuffix(" UTC"))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise ConfigError(f"speeds={str(file)!r} does not hold what was measured; delete it to measure again") from None
-    return known
+        known = json.loads(read_text(file, "speeds", 16 * MOST_BYTES)) if file else {}
+        return {key: entry for key, entry in known.items() if _is_whole(entry)}
+    except Exception:  # whatever a torn file raises; it is only a cache
+        return {}
+
+
+def _is_whole(entry: Any) -> bool:
+    try:
+        datetime.fromisoformat(entry["measured_at"].removesuffix(" UTC"))
+        return all(0 <= seconds < math.inf for seconds in _speed(entry))
+    except Exception:
+        return False
 
 
 def _speed(entry: dict[str, Any]) -> Speed:
     return Speed(*map(float, entry["speed"]))
 
 
-def _keep(file: Path, known: dict[str, dict[str, Any]]) -> None:
+def _keep(file: Path | None, known: dict[str, dict[str, Any]]) -> Path | None:
+    """Writes what was measured; returns where, None if that cannot be."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_file(file, json.dumps(known, indent=1).encode())
-    except OSError as error:
-        raise ConfigError(
-            f"speeds={str(file)!r} cannot be written: {error.strerror}; name another folder with XDG_CACHE_HOME"
-        ) from None
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_file(file, json.dumps(known, indent=1).encode())
+        return file
+    except (OSError, UserError):
+        return None
 
 
-def cache_file() -> Path:
-    """Returns where measured speeds are kept; delete it to measure again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "esbn-study" / "speeds.json"
+def cache_file() -> Path | None:
+    """Returns where measured speeds are kept; None for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "esbn-study" / "speeds.json"
+    except RuntimeError:
+        return None

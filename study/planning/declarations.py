@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,22 +20,22 @@ from esbn_core.yaml_files import read_yaml
 FILES = (".py", ".yaml", ".yml")
 
 
-def find_study(name: str) -> Study:
+def find_study(name: str | os.PathLike[str]) -> Study:
     """Returns the declared study of that name, or the one in the file of that path (.py, .yaml or .yml).
 
     Raises:
         ConfigError: no such study, or a file that does not declare one.
     """
-    return _find("study", name, REGISTRY, Study, _study)
+    return _find("study", os.fspath(name), REGISTRY, Study, _study)
 
 
-def find_space(name: str) -> SearchSpace:
+def find_space(name: str | os.PathLike[str]) -> SearchSpace:
     """Returns the declared search of that name, or the one in the file of that path (.py, .yaml or .yml).
 
     Raises:
         ConfigError: no such search, or a file that does not declare one.
     """
-    return _find("search", name, SPACES, SearchSpace, _space)
+    return _find("search", os.fspath(name), SPACES, SearchSpace, _space)
 
 
 Declared = TypeVar("Declared", Study, SearchSpace)

@@ -3,6 +3,7 @@
 What `esbn plan` prints and `esbn run` trains is the same list.
 """
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -78,7 +79,7 @@ class Selection:
     withheld: Collection[int] = ()
     arms: Collection[str] = ()
     seeds: int | None = None
-    images: str | None = None
+    images: str | os.PathLike[str] | None = None
     limit_updates: int | None = None
 
 

@@ -44,7 +44,8 @@ def protect_token(create: bool) -> None:
     """Takes other users' right to read Ray's token.
 
     Args:
-        create: make a token if there is none; otherwise Ray makes one that everyone can read.
+        create: make a token if there is none, in the environment if the user has no home to keep it in; otherwise Ray
+            makes one that everyone can read.
     Raises:
         ConfigError: the token cannot be written, or stays readable.
     """
@@ -58,6 +59,9 @@ def protect_token(create: bool) -> None:
         if path.exists() and path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except (OSError, RuntimeError) as error:  # the latter: there is no home
+        if create and not os.environ.get("RAY_AUTH_TOKEN_PATH"):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+            return
         raise ConfigError(
             f"Ray's token cannot be kept from other users ({error}); set RAY_AUTH_TOKEN_PATH to a file in a folder "
             "of yours"

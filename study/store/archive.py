@@ -41,7 +41,8 @@ MOST_FILES = 100_000
 EXPANSION = 300
 """Bytes of rows that a byte of a file may stand for once there are `LARGE_ROWS` of them; ours have at most 20."""
 LARGE_ROWS = 2**26
-_NAME = r"[^/\\.\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*"
+_ODD = r"/\\\x00-\x1f\x7f\ud800-\udfff"  # what no name in an archive has
+_NAME = rf"[^.{_ODD}][^{_ODD}]*"
 _MEMBER = re.compile(rf"(?:{'|'.join(TABLES)})/{_NAME}\.parquet|figures/{_NAME}|{ENVIRONMENT}|{MANIFEST}")
 
 SETTINGS = (
@@ -55,7 +56,7 @@ Parts = dict[str, dict[str, frozenset[str]]]
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+def open_archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
     """Opens an archive to read; raises `BundleError` if it is none."""
     try:
         mode = os.stat(path).st_mode
@@ -65,6 +66,11 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise BundleError(f"bundle={str(path)!r} cannot be read: {error}") from None
+
+
+def is_member(name: str) -> bool:
+    """Returns whether a file of this name may be in an archive."""
+    return _MEMBER.fullmatch(name) is not None
 
 
 def rows_of(archive: zipfile.ZipFile, member: str) -> pa.Table:
@@ -98,7 +104,7 @@ def verified(archive: zipfile.ZipFile) -> Parts:
 
 def _refuse_members(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
     for info in members:
-        if not _MEMBER.fullmatch(info.filename) or info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+        if not is_member(info.filename) or info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             raise BundleError(f"{info.filename!r} does not belong into a bundle; it is not one that esbn export made")
         if info.file_size > LARGEST:
             raise BundleError(f"{info.filename} has {info.file_size:,} bytes, more than a file of a bundle has")

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from esbn_core.files import new_file
-from study.store.archive import ENVIRONMENT, FORMAT, MANIFEST, SINGLE, Parts, open_archive, rows_of, verified
+from study.store.archive import ENVIRONMENT, FORMAT, MANIFEST, SINGLE, Parts, is_member, open_archive, rows_of, verified
 from study.store.checks import MERGEABLE
 from study.store.compact import INPUT, refuse_later
 from study.store.errors import BundleError
@@ -48,7 +48,9 @@ PLACE = ("task", "withheld", "arm", "seed")
 """Columns that say where in its study a trial is."""
 
 
-def export_bundle(store: Store, path: Path, studies: Collection[str], figures: Path | None) -> dict[str, int]:
+def export_bundle(
+    store: Store, path: str | Path, studies: Collection[str], figures: str | Path | None
+) -> dict[str, int]:
     """Writes an archive, whole or not at all.
 
     Args:
@@ -107,7 +109,7 @@ def _wanted(store: Store, studies: Collection[str]) -> dict[str, set[str]]:
     return wanted
 
 
-def _members(store: Store, wanted: dict[str, set[str]], figures: Path | None) -> Iterator[tuple[str, bytes]]:
+def _members(store: Store, wanted: dict[str, set[str]], figures: str | Path | None) -> Iterator[tuple[str, bytes]]:
     for table in reversed(SINGLE):
         for name in sorted(wanted[table]):
             yield f"{table}/{name}.parquet", parquet(_known_rows(store, table, [name])).to_pybytes()
@@ -116,8 +118,12 @@ def _members(store: Store, wanted: dict[str, set[str]], figures: Path | None) ->
             yield f"{table}/{number:06d}.parquet", parquet(_known_rows(store, table, names), names).to_pybytes()
     packages = {f"{package.name}=={package.version}" for package in importlib.metadata.distributions()}
     yield ENVIRONMENT, "".join(f"{package}\n" for package in sorted(packages, key=str.lower)).encode()
-    for file in sorted(figures.iterdir()) if figures else ():
+    for file in sorted(Path(figures).iterdir()) if figures else ():
         if file.is_file() and not file.name.startswith("."):
+            if not is_member(f"figures/{file.name}"):
+                raise BundleError(
+                    f"figures: {file.name!r} has characters that no bundle has in a name; rename the file"
+                )
             yield f"figures/{file.name}", file.read_bytes()
 
 
@@ -142,7 +148,7 @@ def _groups(store: Store, table: str, wanted: set[str]) -> Iterator[set[str]]:
 
 
 def import_bundle(
-    store: Store, path: Path, declared: Callable[[str], Mapping[str, str]] = lambda study: {}
+    store: Store, path: str | Path, declared: Callable[[str], Mapping[str, str]] = lambda study: {}
 ) -> dict[str, tuple[int, int]]:
     """Adds what an archive has and the store has not; stopped at any point, it can be done again.
 

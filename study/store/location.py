@@ -15,6 +15,9 @@ import pyarrow.fs as pafs
 
 from study.store.errors import StoreError
 
+Place = str | os.PathLike[str]
+"""A folder on a disk, or a URI."""
+
 S3_SETTINGS = ("endpoint_override", "region", "scheme")
 S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # http://host:port of S3 that is not of AWS
 S3_ATTEMPTS = 8
@@ -35,12 +38,13 @@ class Location(NamedTuple):
         return isinstance(self.fs, pafs.LocalFileSystem)
 
 
-def open_location(results: str) -> Location:
-    """Opens a local folder or a URI; nothing need be there yet.
+def open_location(results: Place) -> Location:
+    """Opens a local folder, whose name is taken literally, or a URI; nothing need be there yet.
 
     Raises:
         StoreError: the text names no place, or has credentials in it.
     """
+    results = os.fspath(results)
     if not results:
         raise StoreError("results='' names no place; give a folder or a URI with --results")
     uri = results if "://" in results else os.path.abspath(results)

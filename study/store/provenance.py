@@ -1,27 +1,39 @@
 """Provenance of a result: the commit and the package versions that made it."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from pathlib import Path
 from typing import Any
 
+SECONDS = 20.0  # for one answer of git, as from a slow disk
+
 
 def provenance() -> dict[str, Any]:
     """Returns the columns of `trials` that name code and packages; commit and dirty are None outside a checkout."""
     versions = {f"{name}_version": importlib.metadata.version(name) for name in ("torch", "numpy", "ray")}
-    status = _git("status", "--porcelain", "--untracked-files=no")
-    return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if status is None else bool(status),
-        "python_version": platform.python_version(),
-        **versions,
-    }
+    return {**_checkout(Path(__file__)), "python_version": platform.python_version(), **versions}
 
 
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+def _checkout(file: Path) -> dict[str, Any]:
+    """Returns commit and dirty of the checkout that tracks a file, which a repository around it need not do."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+        _git(file.parent, "ls-files", "--error-unmatch", "--", file.name)
+        commit = _git(file.parent, "rev-parse", "--verify", "HEAD").decode().strip()
+        return {"commit": commit, "dirty": bool(_git(file.parent, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):  # no git, no checkout, one of another user, or no answer
+        return {"commit": None, "dirty": None}
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    """Asks git about the repository around a folder, and not about one that variables name, as inside a hook."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        env={**environment, "GIT_OPTIONAL_LOCKS": "0"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+        timeout=SECONDS,
+    ).stdout

@@ -5,6 +5,7 @@ warning; whatever was read goes on without it. A trial whose row was in it is mi
 """
 
 import logging
+import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from study.store.checks import JUDGED, ONE_ROW, file_fault, judged, later_columns, names_in_footer, once
 from study.store.errors import StoreError
 from study.store.layout import NAMES, Files, Listing, Version, list_table, version
-from study.store.location import first_line, open_location
+from study.store.location import Place, first_line, open_location
 from study.store.names import KEY
 from study.store.schema import TABLES
 
@@ -36,9 +37,8 @@ log = logging.getLogger(__name__)
 @cache
 def _suggest_compacting(uri: str) -> None:
     """Says once that many small files make reading slow."""
-    log.warning(
-        "%s has thousands of small files, which are slow to read; `esbn compact --results %s` merges them", uri, uri
-    )
+    command = f"esbn compact --results {shlex.quote(uri)}"
+    log.warning("%s has thousands of small files, which are slow to read; `%s` merges them", uri, command)
 
 
 class _SetAsideError(OSError):
@@ -57,7 +57,7 @@ class Reader:
     UNLISTED = "table {table} of {uri} cannot be listed: {why}"
     UNREAD = "table {table} of {uri} cannot be read: {why}"
 
-    def __init__(self, results: str):
+    def __init__(self, results: Place):
         """Opens the place; raises `StoreError` if the text names none."""
         self.fs, self.root, self.uri = location = open_location(results)
         self.local = location.local

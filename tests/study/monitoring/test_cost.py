@@ -1,10 +1,15 @@
 """Estimates of time and price: the arithmetic by hand, and one real measurement."""
 
+import io
 import json
+import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from repository import ROOT
+from rich.console import Console
 
 from ablations import Grid, Study
 from esbn_core.config import TrialConfig
@@ -26,7 +31,22 @@ def trials(*arms: dict[str, object], withheld: tuple[int, ...] = (95,), seeds: i
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return cost.cache_file()
+    file = cost.cache_file()
+    assert file is not None
+    return file
+
+
+@pytest.fixture
+def measured_speeds(monkeypatch: pytest.MonkeyPatch) -> list[TrialConfig]:
+    """Configs whose speed was asked for; all are equally fast."""
+    asked: list[TrialConfig] = []
+
+    def measured(self: object, config: TrialConfig) -> Speed:
+        asked.append(config)
+        return Speed(0.01, 0.001)
+
+    monkeypatch.setattr(cost._Speeds, "_measured", measured)
+    return asked
 
 
 @pytest.fixture
@@ -77,34 +97,75 @@ def test_measured_speed_is_kept_and_not_measured_again(cache: Path) -> None:
     assert len(told) == 1
 
 
+WHOLE = {"speed": [0.01, 0.001], "measured_at": "2026-01-01 10:00 UTC"}
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        *(
-            "",
-            "{",
-            "[]",
-            "1",
-            '{"a": 1}',
-            '{"a": {"speed": [1, 2]}}',
-            '{"a": {"speed": [1], "measured_at": "2026-01-01"}}',
-        ),
-        *('{"a": {"speed": [1, 2], "measured_at": "now"}}', "[" * 100_000, '{"a":' * 100_000, "9" * 5_000),
+        *("", "{", "[]", "1", "null", '{"a": 1}', "[" * 100_000, '{"a":' * 100_000, "9" * 5_000, "\0", "\ufeff"),
+        *(json.dumps({"KEY": {**WHOLE, "speed": speed}}) for speed in ([1], [1, 2, 3], [math.nan, 1], [math.inf, 1])),
+        *(json.dumps({"KEY": {**WHOLE, "speed": speed}}) for speed in ([-1, 1], [[1], 1], "12a", None, [10**400, 1])),
+        *(json.dumps({"KEY": {**WHOLE, "measured_at": at}}) for at in ("now", "", 5, None)),
+        *(json.dumps({"KEY": {"speed": [1, 2]}}), json.dumps({"KEY": WHOLE})[:-9], json.dumps([WHOLE])),
     ],
-    ids=lambda text: text[:50],
+    ids=lambda text: text[:60],
 )
-def test_kept_speeds_that_are_none_are_refused(cache: Path, text: str) -> None:
-    cache.parent.mkdir()
-    cache.write_text(text)
-    with pytest.raises(ConfigError, match="speeds.json' does not hold what was measured; delete it to measure again"):
-        cost.estimate(trials({}), glyphs(), ignore)
+def test_kept_speeds_that_are_none_are_measured_again(
+    cache: Path, measured_speeds: list[TrialConfig], text: str
+) -> None:
+    cost.estimate(trials({}), glyphs(), ignore)
+    (key,) = json.loads(cache.read_text())
+    cache.write_text(text.replace("KEY", key), encoding="utf-8")
+    found = cost.estimate(trials({}), glyphs(), ignore)
+    assert len(measured_speeds) == 2
+    assert found.kept_in == cache
+    assert json.loads(cache.read_text())[key]["speed"] == [0.01, 0.001]
 
 
-def test_speeds_that_cannot_be_kept_name_another_place(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache.parent.write_text("in the way")
-    monkeypatch.setattr(cost._Speeds, "_measured", lambda self, config: Speed(0.01, 0.001))
-    with pytest.raises(ConfigError, match="cannot be written: .*; name another folder with XDG_CACHE_HOME"):
-        cost.estimate(trials({}), glyphs(), ignore)
+def test_one_kept_speed_that_is_none_leaves_the_others(cache: Path, measured_speeds: list[TrialConfig]) -> None:
+    cost.estimate(trials({}), glyphs(), ignore)
+    cache.write_text(json.dumps({**json.loads(cache.read_text()), "torn": None}))
+    cost.estimate(trials({}), glyphs(), ignore)
+    assert len(measured_speeds) == 1
+
+
+SPOILT: dict[str, Callable[[Path], object]] = {
+    "file in place of the folder": lambda cache: cache.parent.write_text(""),
+    "folder in place of the file": lambda cache: cache.mkdir(parents=True),
+    "pipe": lambda cache: (cache.parent.mkdir(), os.mkfifo(cache)),
+    "device": lambda cache: (cache.parent.mkdir(), cache.symlink_to("/dev/full")),
+    "link to nowhere": lambda cache: (cache.parent.mkdir(), cache.symlink_to("/proc/nothing/speeds.json")),
+}
+
+
+@pytest.mark.usefixtures("measured_speeds")
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_speeds_that_cannot_be_kept_are_done_without(cache: Path, spoilt: str) -> None:
+    SPOILT[spoilt](cache)
+    assert cost.estimate(trials({}), glyphs(), ignore).kept_in is None
+
+
+@pytest.mark.usefixtures("measured_speeds")
+@pytest.mark.parametrize("place", ["/proc/nothing", "/dev/null", "/" + "a" * 300])
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME"])
+def test_home_that_cannot_be_written_is_done_without(
+    monkeypatch: pytest.MonkeyPatch, variable: str, place: str
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv(variable, place)
+    assert cost.estimate(trials({}), glyphs(), ignore).kept_in is None
+
+
+@pytest.mark.usefixtures("measured_speeds")
+def test_user_without_a_home_gets_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without HOME and a line in /etc/passwd
+    found = cost.estimate(trials({}), glyphs(), ignore)
+    assert found.kept_in is None
+    console = Console(file=io.StringIO(), width=160)
+    console.print(cost.summary(found, Path("none.yaml")))
+    assert "not kept: there is no place" in console.file.getvalue()
 
 
 def test_measured_speed_grows_with_the_batch() -> None:

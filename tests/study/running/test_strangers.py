@@ -210,6 +210,17 @@ def test_token_without_a_place_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         protect_token(create=True)
 
 
+@pytest.mark.parametrize("home", ["/proc/nothing", "/dev/null", None])
+def test_token_of_a_user_without_a_home_is_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    monkeypatch.setattr(os, "environ", {"HOME": home} if home else {})
+    if home is None:
+        monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without a line in /etc/passwd
+    protect_token(create=True)
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
 def test_temporary_folder_is_private_and_short_wherever_tmpdir_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

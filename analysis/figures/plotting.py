@@ -1,0 +1,88 @@
+"""Matplotlib and seaborn, loaded and set alike whatever the environment and the settings of the user."""
+
+import contextlib
+import importlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_SETTINGS = ("MPLBACKEND", "MATPLOTLIBRC", "MPLCONFIGDIR")
+
+
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    """Loads both without a word; without the user's settings where these cannot be read.
+
+    That is, an MPLBACKEND that is not installed, or a matplotlibrc or a style sheet that is no text.
+    """
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # of a line in a matplotlibrc, or of a cache that cannot be written
+    try:
+        try:
+            importlib.import_module("seaborn")
+        except (ValueError, OSError, RuntimeError):
+            _load_without_settings()
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _load_without_settings() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("matplotlib", "seaborn")]:
+        del sys.modules[name]  # half loaded
+    hidden = {
+        name: os.environ.pop(name) for name in ("MPLBACKEND", "MATPLOTLIBRC", "MPLCONFIGDIR") if name in os.environ
+    }
+    try:
+        with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
+            os.environ["MPLCONFIGDIR"] = empty
+            importlib.import_module("seaborn")
+    finally:
+        os.environ.pop("MPLCONFIGDIR", None)
+        os.environ.update(hidden)
+
+
+with _loading():
+    import matplotlib
+    import seaborn
+    from matplotlib import colormaps
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize, to_hex, to_rgb
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch, Rectangle
+    from matplotlib.patheffects import withStroke
+
+__all__ = [
+    "Artist",
+    "Axes",
+    "ConstrainedLayoutEngine",
+    "Figure",
+    "Line2D",
+    "Normalize",
+    "Patch",
+    "Rectangle",
+    "ScalarMappable",
+    "colormaps",
+    "seaborn",
+    "settings",
+    "to_hex",
+    "to_rgb",
+    "withStroke",
+]
+
+
+@contextlib.contextmanager
+def settings(own: Mapping[Any, Any]) -> Iterator[None]:
+    """Draws with matplotlib's defaults and settings of our own; those of the caller come back afterwards."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(own)
+        yield
