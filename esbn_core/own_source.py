@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import NamedTuple
 
 from esbn_core.errors import ConfigError
@@ -98,7 +98,7 @@ class _Sent(MetaPathFinder, InspectLoader):
     def get_source(self, fullname: str) -> str:
         return importlib.util.decode_source(self.sources[fullname].source)
 
-    def get_code(self, fullname: str) -> object:
+    def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.sources[fullname].source, self.sources[fullname].path)
 
 

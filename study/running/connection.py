@@ -18,6 +18,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray._private import worker as ray_worker
 from ray._private.utils import get_num_cpus
 
 from esbn_core.errors import ConfigError
@@ -59,7 +60,7 @@ def connect(address: str | None) -> None:
     protect_token(create=address is None and not _authentication_is_off())
     settings = _settings_of_cluster(address) if address else _settings_of_own()
     _heard.clear()
-    ray._private.worker.print_to_stdstream = _hear
+    ray_worker.print_to_stdstream = _hear
     try:
         with handlers_kept(), chdir("/"):  # workers import from the current folder first
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)

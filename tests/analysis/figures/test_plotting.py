@@ -11,6 +11,7 @@ import matplotlib
 import pytest
 import seaborn
 from analysis_store import trial, write_study
+from cycler import cycler
 from repository import ROOT
 
 from analysis import load_study
@@ -41,7 +42,7 @@ SETTINGS: dict[str, Any] = {
     "axes.facecolor": "black",
     "axes.edgecolor": "red",
     "axes.grid": True,
-    "axes.prop_cycle": matplotlib.cycler(color=["r", "g"], linestyle=["-", ":"]),
+    "axes.prop_cycle": cycler(color=["r", "g"], linestyle=["-", ":"]),
     "axes.spines.left": False,
     "axes.xmargin": 0.5,
     "axes.unicode_minus": False,
@@ -90,7 +91,8 @@ def plain(results: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, b
 def test_figure_does_not_depend_on_settings_of_the_caller(
     results: str, plain: dict[str, bytes], tmp_path: Path, group: str
 ) -> None:
-    with matplotlib.rc_context({name: value for name, value in SETTINGS.items() if name.startswith(f"{group}.")}):
+    settings: Any = {name: value for name, value in SETTINGS.items() if name.startswith(f"{group}.")}
+    with matplotlib.rc_context(settings):
         asked = dict(matplotlib.rcParams)
         assert drawn(results, tmp_path) == plain
         assert dict(matplotlib.rcParams) == asked
