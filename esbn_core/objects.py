@@ -91,11 +91,13 @@ def _grey(path: Path) -> np.ndarray:
     data = read_file(path, "images")
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            mode, size, info = image.mode, image.size, image.info
+            mode, size, info, stored = image.mode, image.size, image.info, str(image.tile[0].args)
             grey = np.asarray(image.convert("L")) if size == (SIZE, SIZE) else None
     except Exception as error:  # what a broken file raises depends on where it is broken
-        why = str(error).partition(" <")[0]  # the rest is an address in memory
+        why = str(error).partition(" <")[0] or type(error).__name__  # the rest is an address in memory
         raise ConfigError(f"images: {path} cannot be read as PNG ({why})") from None
+    if stored == "RGB;16B":  # Pillow drops the lower byte without a word
+        mode += " of 16 bits"
     if "transparency" in info:
         mode += " with transparency"
     if mode not in ("1", "L", "RGB"):

@@ -4,6 +4,13 @@ What takes long to import (Ray, torch, pyarrow, DuckDB, seaborn) is imported by 
 and lists answer at once.
 """
 
+import os
+import platform
+import shlex
+import sys
+import traceback
+from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import click
@@ -23,12 +30,18 @@ class _Group(click.Group):
     """Turns every error a user can mend into one sentence and exit code 1, and Ctrl-C and SIGTERM into 130 and 143."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs `esbn` in whatever environment it is started."""
+        """Runs `esbn` in whatever environment it is started; the last to print an error."""
         prepare()
-        return super().main(*args, **kwargs)
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            _print_error(f"Error: {printable(_sentence(error))}\n")
+        except Exception:
+            _print_error(f"{traceback.format_exc()}{_request()}\n")
+        sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command; what is an error of the project itself is raised as it is."""
+        """Runs a command; what a user cannot mend is raised as it is."""
         stops = Stops()
         try:
             answer = super().invoke(ctx)
@@ -40,6 +53,27 @@ class _Group(click.Group):
             exit_stopped(stops.exit_code)
         except UserError as error:
             raise click.ClickException(printable(str(error))) from error
+
+
+def _sentence(error: OSError) -> str:
+    """Says which file the system refuses, and why."""
+    why = error.strerror or str(error) or type(error).__name__
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return f"{' and '.join(map(repr, names))} cannot be used: {why}" if names else f"the system refuses: {why}"
+
+
+def _request() -> str:
+    """Asks to report a fault of this project, with what it takes to find it."""
+    versions = f"esbn-study {version('esbn-study')}, Python {platform.python_version()}"
+    return (
+        "This is a fault of esbn-study itself; please report it with the lines above and these: "
+        f"{versions}, {shlex.join(['esbn', *map(printable, sys.argv[1:])])}"
+    )
+
+
+def _print_error(text: str) -> None:
+    with suppress(OSError):
+        click.echo(text, err=True, nl=False)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

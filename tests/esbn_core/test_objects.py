@@ -1,6 +1,11 @@
 """The object images: the paper's characters, and folders of the user's own."""
 
 import os
+import random
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +191,84 @@ def test_from_folder_refuses_an_image_whose_text_is_too_long(tmp_path: Path) -> 
     Image.new("L", (32, 32)).save(tmp_path / "a.png", pnginfo=text)
     with pytest.raises(ConfigError, match="a.png cannot be read as PNG"):
         from_folder(tmp_path)
+
+
+def png(*chunks: tuple[bytes, bytes], depth: int = 8, kind: int = 0, early: bytes = b"") -> bytes:
+    """A grey (kind 0) or colour (2) PNG of noise, with chunks between its header and its pixels."""
+    row = b"\0" + random.Random(0).randbytes(32 * depth // 8 * (3 if kind == 2 else 1))
+    header = struct.pack(">IIBBBBB", 32, 32, depth, kind, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(32 * row)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + early + b"".join(map(_chunk, *zip(*parts, strict=True)))
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+ACCEPTED = {
+    "grey": png(),
+    "colour": png(kind=2),
+    "4 bits": png(depth=4),
+    "comment": png((b"tEXt", b"Comment\0caf\xe9"), (b"tIME", bytes(7))),
+    "physical size": png((b"pHYs", struct.pack(">IIB", 0, 0, 1)), (b"gAMA", struct.pack(">I", 0))),
+    "own chunk": png((b"miNe", bytes(1_000))),
+}
+REFUSED = {
+    "16-bit grey": png(depth=16),
+    "16-bit colour": png(depth=16, kind=2),
+    "transparent grey": png((b"tRNS", b"\0\0")),
+    "transparent colour": png((b"tRNS", bytes(6)), kind=2),
+    "transparent 16-bit colour": png((b"tRNS", bytes(6)), kind=2, depth=16),
+    "16-bit colour, and a chunk before its header": png(early=_chunk(b"miNe", b""), kind=2, depth=16),
+    **{f"long {name.decode()}": png((name, b"x\0\0" + zlib.compress(bytes(2**22)))) for name in (b"iCCP", b"zTXt")},
+    "long iTXt": png((b"iTXt", b"x\0\1\0\0\0" + zlib.compress(bytes(2**22)))),
+    "many texts": png(*[(b"zTXt", b"x\0\0" + zlib.compress(bytes(2**19)))] * 200),
+    **{f"short {name.decode()}": png((name, b"\0"), kind=2) for name in (b"tRNS", b"gAMA", b"cHRM", b"pHYs", b"acTL")},
+    "no pixels": png()[:-40] + _chunk(b"IEND", b""),
+    "no bits": png(depth=0),
+    "unknown kind": png(kind=7),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_from_folder_reads_images_whatever_stands_beside_their_pixels(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.png").write_bytes(ACCEPTED[name])
+    assert from_folder(tmp_path).pixels_NHW.shape == (1, 32, 32)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_from_folder_refuses_odd_images_in_a_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.png").write_bytes(REFUSED[name])
+    with pytest.raises(ConfigError, match=r"a\.png (cannot be read as PNG \(.+\)|has mode .*; 8-bit grey or RGB)"):
+        from_folder(tmp_path)
+
+
+def mutations(content: bytes, stream: random.Random) -> Iterator[bytes]:
+    """The content cut short, and with bytes and chunks changed, doubled or put elsewhere."""
+    for length in range(0, len(content), 7):
+        yield content[:length]
+    for _ in range(300):
+        changed = bytearray(content)
+        for _ in range(stream.choice((1, 1, 2, 8))):
+            changed[stream.randrange(8, len(changed))] = stream.randrange(256)
+        yield bytes(changed)
+    for _ in range(100):
+        start, end = sorted(stream.sample(range(len(content)), 2))
+        yield content[:end] + content[start:]
+    for _ in range(300):
+        name = stream.choice((b"tRNS", b"iCCP", b"zTXt", b"iTXt", b"acTL", b"fcTL", b"fdAT", b"eXIf", b"PLTE", b"IHDR"))
+        yield png((name, stream.randbytes(stream.choice((0, 1, 3, 8, 13, 26, 60)))), kind=stream.choice((0, 2)))
+
+
+def test_from_folder_reads_or_refuses_whatever_bytes_an_image_has(tmp_path: Path) -> None:
+    outcomes = set[bool]()
+    warnings.simplefilter("error")
+    for content in mutations(png((b"tEXt", b"Comment\0x"), kind=2), random.Random(0)):
+        (tmp_path / "a.png").write_bytes(content)
+        try:
+            assert from_folder(tmp_path).pixels_NHW.shape == (1, 32, 32)
+            outcomes.add(True)
+        except ConfigError as error:
+            assert "a.png" in str(error) and "\n" not in str(error) and len(str(error)) < 500
+            outcomes.add(False)
+    assert outcomes == {True, False}
