@@ -7,6 +7,7 @@ it, also when pytest is killed. Hosts see one another only over a bridge that on
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -78,7 +79,7 @@ class Host:
 
     def start(self, command: str) -> subprocess.Popen[str]:
         """Runs a shell command in the project's folder, as somebody who sits at this machine."""
-        inside = ["nsenter", "--target", str(self.pid), *NAMESPACES, "bash", "-c", f"cd {ROOT} && {command}"]
+        inside = ["nsenter", "--target", str(self.pid), *NAMESPACES, "bash", "-c", f"cd {shlex.quote(str(ROOT))} && {command}"]
         own = {"HOME": HOME, "PATH": f"{BIN}:{os.environ['PATH']}", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
         return subprocess.Popen(
             inside,
@@ -225,6 +226,8 @@ def missing() -> str:
         return "hosts need root"
     if Path("/").stat().st_dev != Path(sys.prefix).resolve().stat().st_dev:
         return f"hosts see the file system of / alone, and {sys.prefix} is on another"
+    if shlex.quote(sys.prefix) != sys.prefix:
+        return f"Ray starts no workers of a cluster whose Python is in {sys.prefix}: its command line is not quoted"
     wanted = sorted({package for command, package in PACKAGES.items() if not shutil.which(command)})
     why = install(wanted) if wanted else ""
     return f"hosts need {', '.join(wanted)}: {why}" if why else ""
