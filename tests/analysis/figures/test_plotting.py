@@ -11,6 +11,7 @@ import matplotlib
 import pytest
 import seaborn
 from analysis_store import trial, write_study
+from cycler import cycler
 from repository import ROOT
 
 from analysis import load_study
@@ -26,7 +27,7 @@ from analysis.figures.sheet import save
 save(draw_accuracy(load_study(sys.argv[1], "s")), Path(sys.argv[2]), "accuracy")
 """
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[Any, Any] = {
     "text.usetex": True,
     "savefig.bbox": "tight",
     "savefig.dpi": 50,
@@ -41,7 +42,7 @@ SETTINGS: dict[str, Any] = {
     "axes.facecolor": "black",
     "axes.edgecolor": "red",
     "axes.grid": True,
-    "axes.prop_cycle": matplotlib.cycler(color=["r", "g"], linestyle=["-", ":"]),
+    "axes.prop_cycle": cycler(color=["r", "g"], linestyle=["-", ":"]),
     "axes.spines.left": False,
     "axes.xmargin": 0.5,
     "axes.unicode_minus": False,

@@ -163,9 +163,9 @@ def test_user_without_a_home_gets_an_estimate(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without HOME and a line in /etc/passwd
     found = cost.estimate(trials({}), glyphs(), ignore)
     assert found.kept_in is None
-    console = Console(file=io.StringIO(), width=160)
-    console.print(cost.summary(found, Path("none.yaml")))
-    assert "not kept: there is no place" in console.file.getvalue()
+    printed = io.StringIO()
+    Console(file=printed, width=160).print(cost.summary(found, Path("none.yaml")))
+    assert "not kept: there is no place for it" in printed.getvalue()
 
 
 def test_measured_speed_grows_with_the_batch() -> None:
