@@ -27,7 +27,7 @@ from analysis.figures.sheet import save
 save(draw_accuracy(load_study(sys.argv[1], "s")), Path(sys.argv[2]), "accuracy")
 """
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[Any, Any] = {
     "text.usetex": True,
     "savefig.bbox": "tight",
     "savefig.dpi": 50,
