@@ -159,7 +159,9 @@ class Retrying(tune.Callback):
         attempts, said = self._of(trial), _last_failure(trial)
         shortage = memory_shortage(said)
         died_early = "" if attempts.begun else last_death()
-        cause = shortage or died_early or said.strip().rpartition("\n")[2].strip() or "unknown, as Tune wrote nothing"
+        cause = (
+            shortage or died_early or said.strip().rpartition("\n")[2].strip() or "unknown, as Tune wrote no error file"
+        )
         why = f"it lost {attempts.losses} workers in a row, the last by: {cause}"
         return Failure(why, of_machine=not attempts.begun or shortage is not None)
 

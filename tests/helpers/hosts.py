@@ -79,7 +79,8 @@ class Host:
 
     def start(self, command: str) -> subprocess.Popen[str]:
         """Runs a shell command in the project's folder, as somebody who sits at this machine."""
-        inside = ["nsenter", "--target", str(self.pid), *NAMESPACES, "bash", "-c", f"cd {shlex.quote(str(ROOT))} && {command}"]
+        there = f"cd {shlex.quote(str(ROOT))} && {command}"
+        inside = ["nsenter", "--target", str(self.pid), *NAMESPACES, "bash", "-c", there]
         own = {"HOME": HOME, "PATH": f"{BIN}:{os.environ['PATH']}", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
         return subprocess.Popen(
             inside,

@@ -115,4 +115,4 @@ def test_error_of_a_worker_is_reported_without_control_characters(monkeypatch: p
 
     with pytest.raises(ReportedError):
         reporting_errors(work)
-    assert reports == [{"error": r"RuntimeError: \x1b[31mred\x07", "of_store": False}]
+    assert reports == [{}, {"error": r"RuntimeError: \x1b[31mred\x07", "of_store": False}]

@@ -1,5 +1,6 @@
 """Compaction on a disk and on S3: every row once, at any moment and wherever it is killed; the latest result counts."""
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -137,7 +138,7 @@ def test_reader_of_many_small_files_suggests_to_compact_them_once(
     monkeypatch.setattr(reader, "MANY", 2)
     for _ in range(2):
         Store(store.uri).read("trials")
-    assert [f"`esbn compact --results {store.uri}`" in text for text in caplog.messages] == [True]
+    assert [f"`esbn compact --results {shlex.quote(store.uri)}`" in text for text in caplog.messages] == [True]
     compact(store, silent)
     caplog.clear()
     Store(store.uri).read("trials")
