@@ -6,6 +6,7 @@ everything is set; only that has an identity and can be trained.
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -62,8 +63,13 @@ def _changed(model: Any, changes: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{what} is refused by model={model.name!r}: {type(error).__name__}: {error}") from None
 
 
+@functools.cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 def _settings(config: Any) -> dict[str, Any]:
-    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    return {name: getattr(config, name) for name in _names(type(config))}
 
 
 def _as(kind: type[Kind], config: Any, **changes: Any) -> Kind:
@@ -270,8 +276,8 @@ class TrialConfig:
         """
         model: Any = _model(changes.pop("model")) if "model" in changes else self.model
         parts: dict[str, Any] = {"task": self.task, "model": model, "train": self.train}
-        owner = {f.name: part for part, config in parts.items() for f in dataclasses.fields(config)}
-        owner |= {f.name: "" for f in dataclasses.fields(self) if f.name not in parts}
+        owner = {name: part for part, config in parts.items() for name in _names(type(config))}
+        owner |= {name: "" for name in _names(TrialConfig) if name not in parts}
         owner["task"] = owner.pop("name")  # the flat name of the task's own field
         updates: dict[str, dict[str, Any]] = {part: {} for part in (*parts, "")}
         for name, value in changes.items():

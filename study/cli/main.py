@@ -10,7 +10,6 @@ import shlex
 import sys
 import traceback
 from contextlib import suppress
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -64,6 +63,8 @@ def _sentence(error: OSError) -> str:
 
 def _request() -> str:
     """Asks to report a fault of this project, with what it takes to find it."""
+    from importlib.metadata import version
+
     versions = f"esbn-study {version('esbn-study')}, Python {platform.python_version()}"
     return (
         "This is a fault of esbn-study itself; please report it with the lines above and these: "
