@@ -16,7 +16,7 @@ from esbn_core.errors import ConfigError
 from esbn_core.files import read_file
 from esbn_core.imports import OWN_PACKAGES
 
-MOST_FILES = 200
+MOST_FILES = 1_000
 
 
 class File(NamedTuple):
