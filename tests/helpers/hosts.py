@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from debian import install, one_at_a_time
-from repository import ROOT
+from repository import NO_CLUSTER, ROOT
 
 BIN = Path(sys.prefix, "bin")
 HOME = "/home/host"
@@ -227,8 +227,8 @@ def missing() -> str:
         return "hosts need root"
     if Path("/").stat().st_dev != Path(sys.prefix).resolve().stat().st_dev:
         return f"hosts see the file system of / alone, and {sys.prefix} is on another"
-    if shlex.quote(sys.prefix) != sys.prefix:
-        return f"Ray starts no workers of a cluster whose Python is in {sys.prefix}: its command line is not quoted"
+    if NO_CLUSTER:
+        return NO_CLUSTER
     wanted = sorted({package for command, package in PACKAGES.items() if not shutil.which(command)})
     why = install(wanted) if wanted else ""
     return f"hosts need {', '.join(wanted)}: {why}" if why else ""

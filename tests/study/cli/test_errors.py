@@ -2,6 +2,7 @@
 
 import errno
 import platform
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,6 +14,8 @@ from click.testing import CliRunner, Result
 from repository import ROOT
 
 from study.cli.main import main
+
+PYTHON = shlex.quote(sys.executable)
 
 
 def esbn_raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Result:
@@ -80,14 +83,14 @@ def test_exit_codes_of_commands_are_kept(monkeypatch: pytest.MonkeyPatch, code: 
 
 
 def test_answer_that_nobody_reads_on_ends_quietly() -> None:
-    script = f"set -o pipefail; {sys.executable} -m study.cli query --schema | head -1"
+    script = f"set -o pipefail; {PYTHON} -m study.cli query --schema | head -1"
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("arguments", ["plan nosuch", "nonsense", "query 'select nonsense'"])
 def test_error_that_cannot_be_printed_keeps_its_exit_code(tmp_path: Path, arguments: str) -> None:
-    script = f"{sys.executable} -m study.cli {arguments} --results {tmp_path} 2>/dev/full"
+    script = f"{PYTHON} -m study.cli {arguments} --results {tmp_path} 2>/dev/full"
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode in (1, 2)
     assert done.stdout == ""

@@ -131,7 +131,7 @@ SENTENCES = {
 def test_answer_that_cannot_be_printed_is_one_sentence_and_exit_code_1(
     results: str, tmp_path: Path, command: str, where: str
 ) -> None:
-    start = f"{sys.executable} -c 'from study.cli.main import main; main(prog_name=\"esbn\")'"
+    start = f"{shlex.quote(sys.executable)} -c 'from study.cli.main import main; main(prog_name=\"esbn\")'"
     arguments = ANSWERS[command].format(results=shlex.quote(results), out=tmp_path)
     script = f"set -o pipefail; {start} {arguments} {where}"
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
+from repository import NO_CLUSTER
 
 from study.store.store import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(NO_CLUSTER), reason=NO_CLUSTER)]
 
 STUDY = """
 name: machines

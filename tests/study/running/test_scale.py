@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
+from repository import NO_CLUSTER
 from runs import Run
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.skipif(bool(NO_CLUSTER), reason=NO_CLUSTER)]
 
 STUDY = """
 name: scale
