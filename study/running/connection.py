@@ -67,7 +67,8 @@ def connect(address: str | None) -> None:
     except Exception as error:  # Ray raises bare ones, as when a process of its own dies at the start
         disconnect()
         what = f"address={address!r} is no Ray cluster one can connect to" if address else "Ray does not start here"
-        raise ConfigError(f"{what}: {str(error).strip()}") from None
+        why = " ".join(str(error).partition("Traceback")[0].split())
+        raise ConfigError(f"{what}: {why}") from None
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # why a pack failed is in its rows, and said once
 
 

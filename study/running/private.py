@@ -17,6 +17,8 @@ IN_FOLDER_BYTES = 68  # of it, for Ray's /ray/session_2026-11-27_23-16-47_565084
 FOLDER_BYTES = SOCKET_BYTES - IN_FOLDER_BYTES
 FREE_BYTES = 50 * 2**20  # logs of a long run
 
+_kept = False  # a token in a file, which Ray in this process has read and goes on using
+
 
 def private_folder() -> str:
     """Makes an empty folder that nobody else may enter, with a path that leaves room for Ray's sockets.
@@ -49,6 +51,7 @@ def protect_token(create: bool) -> None:
     Raises:
         ConfigError: the token cannot be written, or stays readable.
     """
+    global _kept
     if "RAY_AUTH_TOKEN" in os.environ:
         return  # and no file
     try:
@@ -59,13 +62,14 @@ def protect_token(create: bool) -> None:
         if path.exists() and path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except (OSError, RuntimeError) as error:  # the latter: there is no home
-        if create and not os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        if create and not _kept and not os.environ.get("RAY_AUTH_TOKEN_PATH"):
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
             return
         raise ConfigError(
             f"Ray's token cannot be kept from other users ({error}); set RAY_AUTH_TOKEN_PATH to a file in a folder "
             "of yours"
         ) from None
+    _kept = True
 
 
 def _create(path: Path) -> None:

@@ -21,6 +21,7 @@ from runs import Run, descendants, wait_for
 
 from esbn_core.errors import ConfigError
 from study.planning.packs import Pack
+from study.running import private
 from study.running.connection import open_to_strangers
 from study.running.private import FOLDER_BYTES, private_folder, protect_token
 from study.running.progress import Progress
@@ -214,11 +215,20 @@ def test_token_without_a_place_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 def test_token_of_a_user_without_a_home_is_in_the_environment(
     monkeypatch: pytest.MonkeyPatch, home: str | None
 ) -> None:
+    monkeypatch.setattr(private, "_kept", False)  # as in a process that has not started Ray
     monkeypatch.setattr(os, "environ", {"HOME": home} if home else {})
     if home is None:
         monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without a line in /etc/passwd
     protect_token(create=True)
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+def test_home_that_goes_away_does_not_change_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray has read it, and would be refused by its own processes."""
+    monkeypatch.setattr(private, "_kept", True)
+    monkeypatch.setattr(os, "environ", {"HOME": "/dev/null"})
+    with pytest.raises(ConfigError, match="Ray's token cannot be kept"):
+        protect_token(create=True)
 
 
 def test_temporary_folder_is_private_and_short_wherever_tmpdir_is(
