@@ -31,7 +31,7 @@ STUDY = """
 name: supervised
 question: Does a run end as it should?
 grids:
-  - arms: [{updates: 60, n_test: 20, encoder: mlp}]
+  - arms: [{updates: 200, n_test: 20, encoder: mlp}]
     conditions: {same_different: [95, 98]}
     seeds: 1
 """
