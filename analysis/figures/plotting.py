@@ -34,9 +34,7 @@ def _loading() -> Iterator[None]:
 def _load_without_settings() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("matplotlib", "seaborn")]:
         del sys.modules[name]  # half loaded
-    hidden = {
-        name: os.environ.pop(name) for name in ("MPLBACKEND", "MATPLOTLIBRC", "MPLCONFIGDIR") if name in os.environ
-    }
+    hidden = {name: os.environ.pop(name) for name in _SETTINGS if name in os.environ}
     try:
         with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
             os.environ["MPLCONFIGDIR"] = empty

@@ -183,11 +183,11 @@ def topup(
     baseline. A question that is undecided at one look gets the next if, by its means and SDs so far, some look would
     decide it; those that need the fewest seeds come first.
 
-    Who tests again and again errs more often. So each p is multiplied by the number of planned looks (Bonferroni)
-    before it is corrected for the family (Holm): all tests of all looks together err with probability alpha at most,
-    wherever one stops. The looks are stored with the plan, so verdict, compare and report do the same from then on.
-    Plan them before reading a verdict, by --budget 0: who reads one first, and tops up what it left undecided, errs up
-    to twice as often.
+    Repeated tests inflate the error rate. So each p is multiplied by the number of planned looks (Bonferroni) before
+    it is corrected for the family (Holm): all tests of all looks together err with probability alpha at most, wherever
+    one stops. The looks are stored with the plan, so verdict, compare and report do the same from then on. Plan them
+    with --budget 0 before you read a verdict: if you read one first, and top up what it left undecided, your error
+    rate can double.
 
     Stopped or killed, the same command goes on and buys nothing twice: what was bought is in the stored plan.
 

@@ -54,6 +54,8 @@ def protect_token(create: bool) -> None:
     global _kept
     if "RAY_AUTH_TOKEN" in os.environ:
         return  # and no file
+    if named := os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        os.environ["RAY_AUTH_TOKEN_PATH"] = os.path.abspath(named)  # Ray is started from another folder
     try:
         path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
         if create and not path.exists():

@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from esbn_core.errors import UserError
 from esbn_core.printable import printable
-from study.running.connection import GO_ON_LATER, last_death
+from study.running.connection import GO_ON_LATER, last_death, temporary_folder
 from study.running.memory import MemoryShortageError, memory_shortage
 from study.running.progress import Display
 from study.store.errors import StoreError
@@ -133,6 +133,7 @@ class Retrying(tune.Callback):
         self._progress.ended(trial.config[INDEX])
 
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Counts a failure after which Tune tries the pack again."""
         attempts = self._of(trial)
         attempts.count(self._preempted(trial))
         left = 0 if attempts.losses >= LOSSES else max(0, RETRIES - attempts.errors)
@@ -141,6 +142,7 @@ class Retrying(tune.Callback):
         self._stop_if_short_of_memory(trial)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Takes back a pack that Tune tries no more, or gives it up if it has failed too often."""
         index, attempts = trial.config[INDEX], self._of(trial)
         error = attempts.count(self._preempted(trial))
         if not attempts.over():
@@ -159,14 +161,14 @@ class Retrying(tune.Callback):
         attempts, said = self._of(trial), _last_failure(trial)
         shortage = memory_shortage(said)
         died_early = "" if attempts.begun else last_death()
-        cause = (
-            shortage or died_early or said.strip().rpartition("\n")[2].strip() or "unknown, as Tune wrote no error file"
-        )
+        last_line = said.strip().rpartition("\n")[2].strip()
+        cause = shortage or died_early or last_line or "unknown, as Tune wrote no error file"
         why = f"it lost {attempts.losses} workers in a row, the last by: {cause}"
         return Failure(why, of_machine=not attempts.begun or shortage is not None)
 
     def _stop_if_short_of_memory(self, trial: TuneTrial) -> None:
-        if self._of(trial).losses > 1 and (shortage := memory_shortage(_last_failure(trial))):
+        """Stops all jobs of a run on this machine if memory has run out again; on a cluster, a job goes elsewhere."""
+        if temporary_folder() and self._of(trial).losses > 1 and (shortage := memory_shortage(_last_failure(trial))):
             raise MemoryShortageError(shortage)
 
     def _of(self, trial: TuneTrial) -> _Attempts:

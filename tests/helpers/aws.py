@@ -81,6 +81,8 @@ class Aws:
     def __init__(self, hosts: Hosts, folder: Path):
         self._hosts, self._folder, self._over = hosts, folder, threading.Event()
         self.laptop = hosts.laptop
+        # Made once, and not in a thread: boto3 reads the environment, which pytest changes between tests.
+        self._ec2, self._s3 = _client("ec2"), _client("s3")
         hosts.laptop.environment.update(KEYS)
         hosts.laptop.ip("addr", "add", f"{METADATA}/32", "dev", "br0")
         self._server = hosts.laptop.start("moto_server -H 172.31.0.1 -p 80 > /tmp/moto.log 2>&1")
@@ -89,7 +91,7 @@ class Aws:
     def __enter__(self) -> "Aws":
         # A host ends with the thread that started it, so the one that boots them lives as long as this object.
         self._inside = ThreadPoolExecutor(2, initializer=_enter_network, initargs=(self._hosts.laptop.pid,))
-        self.ask(lambda: self._client("s3").create_bucket(Bucket=BUCKET))
+        self.ask(lambda: self._s3.create_bucket(Bucket=BUCKET))
         self._metadata = self.ask(lambda: ThreadingHTTPServer((METADATA, 80), Metadata))
         threading.Thread(target=self._metadata.serve_forever, daemon=True).start()
         self._keeper = self._inside.submit(self._keep)
@@ -116,19 +118,15 @@ class Aws:
 
     def reclaim(self, name: str) -> None:
         """Takes a spot machine back, at once."""
-        self.ask(lambda: self._client("ec2").terminate_instances(InstanceIds=[name]))
+        self.ask(lambda: self._ec2.terminate_instances(InstanceIds=[name]))
 
     def objects(self, prefix: str) -> list[datetime]:
         """When each object of the bucket under a prefix was last written, leaving out what stands for a folder."""
-        found = self.ask(lambda: self._client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix))
+        found = self.ask(lambda: self._s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix))
         return [each["LastModified"] for each in found.get("Contents", ()) if not each["Key"].endswith("/")]
 
-    def _client(self, service: str) -> Any:
-        keys = {name.lower(): value for name, value in KEYS.items()}
-        return boto3.client(service, region_name=REGION, endpoint_url=ENDPOINT, **keys)
-
     def _instances(self) -> list[Instance]:
-        reservations = self._client("ec2").describe_instances()["Reservations"]
+        reservations = self._ec2.describe_instances()["Reservations"]
         return [
             Instance(
                 i["InstanceId"],
@@ -158,9 +156,14 @@ class Aws:
 
     def _public_key(self, name: str) -> Path:
         path = self._folder / f"{name}.pub"
-        pairs = self._client("ec2").describe_key_pairs(KeyNames=[name], IncludePublicKey=True)["KeyPairs"]
+        pairs = self._ec2.describe_key_pairs(KeyNames=[name], IncludePublicKey=True)["KeyPairs"]
         path.write_text(pairs[0]["PublicKey"] + "\n")
         return path
+
+
+def _client(service: str) -> Any:
+    keys = {name.lower(): value for name, value in KEYS.items()}
+    return boto3.client(service, region_name=REGION, endpoint_url=ENDPOINT, **keys)
 
 
 def _enter_network(pid: int) -> None:
