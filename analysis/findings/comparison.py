@@ -14,10 +14,20 @@ from analysis.data.published import published
 from analysis.errors import AnalysisError, choices
 from analysis.findings.interim import at_looks
 from analysis.statistics.bootstrap import Estimate, improvement, interquartile_mean
-from analysis.statistics.tests import Paired, holm, more_pairs, paired, repeated
+from analysis.statistics.tests import (
+    MOST_NETWORKS,
+    Flips,
+    Paired,
+    flip_tests,
+    holm,
+    more_pairs,
+    paired,
+    repeated,
+    smallest_p,
+)
 from esbn_core.vocabulary import Cell
 
-ALPHA = 0.05  # level of each family of tests
+ALPHA = 0.05  # probability of a wrong "worse" or "better" anywhere in a study, at most
 COMPLETED = "completed"
 NOT_PLANNED = "not planned"
 
@@ -67,32 +77,60 @@ def pairs(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
     Returns:
         A row per condition and arm: ``task``, ``withheld``, ``arm``; ``n`` (seeds completed in both) of ``planned``
         (seeds planned in either); ``difference_points`` (arm minus baseline, mean over pairs) with ``low_points`` and
-        ``high_points`` (95 % t interval) and ``t`` as `tests.paired` has them; ``p`` likewise, but corrected by
-        `tests.repeated` where there are several ``looks``; ``p_holm`` (the family is all rows, those without a test
-        included); ``unpaired``, the seeds completed in one of the two only, in words; ``more_seeds``, the fewest after
-        which p would pass the strictest step of the correction, null if none (see `tests.more_pairs`).
+        ``high_points`` (95 % t interval) and ``t`` as `tests.paired` has them; ``p`` of the exact sign-flip test and
+        ``p_corrected`` over the conditions of the arm (`tests.flip_tests`) and, by Bonferroni, over the arms;
+        both corrected by `tests.repeated` where there are several ``looks``; ``pairs_needed``, fewer than which cannot
+        give a ``p_corrected`` up to `ALPHA`; ``unpaired``, the seeds completed in one of the two only, in words;
+        ``more_seeds``, the fewest after which the tests would tell, null if none (see `tests.more_pairs`).
     """
-    tested = [_pairs(conditions(seen), baseline) for seen in at_looks(frame)]
-    looks = len(tested)
-    p = repeated(np.stack([rows["p"].to_numpy(float) for rows in tested]), looks)
-    rows = tested[0] if looks == 1 else _pairs(conditions(frame), baseline)
-    level = ALPHA / max(len(rows), 1) / looks
-    more = [more_pairs(Paired(*values), level) for values in rows[_PAIRED].itertuples(index=False)]
-    return rows.assign(p=p, p_holm=holm(p), looks=looks, more_seeds=pd.array(more, dtype="Int64"))
+    looks = at_looks(frame)
+    tested = [_pairs(conditions(seen), baseline, len(looks)) for seen in looks]
+    rows = tested[0] if len(looks) == 1 else _pairs(conditions(frame), baseline, len(looks))
+    p, corrected = (
+        repeated(np.stack([look[column].to_numpy(float) for look in tested]), len(looks))
+        for column in ("p", "p_corrected")
+    )
+    flip_level = _flip_level(rows["arm"].nunique(), len(looks))
+    levels = (ALPHA / max(len(rows), 1) / len(looks), flip_level)
+    more = [more_pairs(Paired(*values), *levels) for values in rows[_PAIRED].itertuples(index=False)]
+    needed = next(n for n in range(2, MOST_NETWORKS) if smallest_p(n) <= flip_level)
+    return rows.assign(
+        p=p, p_corrected=corrected, looks=len(looks), pairs_needed=needed, more_seeds=pd.array(more, dtype="Int64")
+    )
 
 
-def _pairs(cells: dict[Condition, Arms], baseline: str) -> pd.DataFrame:
-    """`pairs` as they are, without what corrects p."""
-    rows = []
+def _flip_level(n_arms: int, looks: int) -> float:
+    """Returns the p that a sign-flip test has to reach alone, before any correction over conditions."""
+    return ALPHA / max(n_arms, 1) / looks
+
+
+def _pairs(cells: dict[Condition, Arms], baseline: str, looks: int) -> pd.DataFrame:
+    """`pairs` at one look, before the correction over looks."""
+    rows, differences = [], {}
     for (task, withheld), arms in cells.items():
         base = arms.get(baseline, {})
         for arm, seeds in arms.items():
             if arm == baseline:
                 continue
             ours, theirs = _completed(seeds), _completed(base)
-            test = paired([100 * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs])
+            points = {seed: 100 * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs}
+            differences.setdefault(arm, {})[len(rows)] = points
+            test = paired(list(points.values()))
             rows.append((task, withheld, arm, len(seeds.keys() | base), *test, unpaired(seeds, base)))
-    return pd.DataFrame(rows, columns=[*Cell._fields, "planned", *_PAIRED, "unpaired"])
+    frame = pd.DataFrame(rows, columns=[*Cell._fields, "planned", *_PAIRED, "unpaired"])
+    p, corrected = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    for of_arm in differences.values():
+        at = list(of_arm)
+        tests = _flip_tests(list(of_arm.values()), _flip_level(len(differences), looks))
+        p[at], corrected[at] = tests.p, np.minimum(len(differences) * tests.corrected, 1)
+    return frame.assign(p=p, p_corrected=corrected)
+
+
+def _flip_tests(differences: list[dict[int, float]], level: float) -> Flips:
+    """`tests.flip_tests` of one arm, from its differences by seed at each condition."""
+    seeds = sorted(set().union(*differences))
+    points_SC = [[of_condition.get(seed, np.nan) for of_condition in differences] for seed in seeds]
+    return flip_tests(np.reshape(points_SC, (len(seeds), len(differences))), hopeless=level)
 
 
 def _completed(seeds: dict[int, Seed]) -> dict[int, float]:
@@ -128,7 +166,8 @@ def over_conditions(differences: pd.DataFrame) -> pd.DataFrame:
         differences: rows of `pairs` or of `published_differences`.
     Returns:
         ``arm``; ``n`` (conditions with a difference) of ``planned``; and ``difference_points`` (mean over conditions)
-        to ``p_holm`` as in `pairs`, the pairs being conditions here and the family the arms.
+        ``t`` as in `pairs`, the pairs being conditions here; ``p`` of the t test, and ``p_corrected`` by Holm over the
+        arms.
     Source: the tests of encoders in the paper, over the 17 conditions of Tables 15-18.
     """
     rows = []
@@ -136,7 +175,7 @@ def over_conditions(differences: pd.DataFrame) -> pd.DataFrame:
         of_arm = differences.loc[differences["arm"] == arm, "difference_points"]
         rows.append((arm, len(of_arm), *paired(of_arm.dropna().to_numpy(float))))
     frame = pd.DataFrame(rows, columns=["arm", "planned", *_PAIRED])
-    return frame.assign(p_holm=holm(frame["p"].to_numpy(float)))
+    return frame.assign(p_corrected=holm(frame["p"].to_numpy(float)))
 
 
 def published_differences(baseline: str) -> pd.DataFrame:
@@ -158,17 +197,18 @@ def arms(cells: dict[Condition, Arms], differences: pd.DataFrame, baseline: str)
         differences: rows of `pairs` for them.
         baseline: arm that the others are compared with.
     Returns:
-        A row per arm: ``conditions`` (planned), ``compared`` (with two pairs or more), ``worse`` and ``better``
-        (``p_holm`` up to `ALPHA`), ``largest_points``, ``largest_task``, ``largest_withheld`` (the largest of these,
-        null if there is none), ``complete`` (conditions with every planned seed completed in both arms), and over
-        these, with a ``_low`` and a ``_high`` each: ``iqm`` and ``baseline_iqm`` (fractions), ``p_improvement``.
+        A row per arm: ``conditions`` (planned), ``compared`` (with two pairs or more), ``pairs`` (the most at one
+        condition), ``worse`` and ``better`` (``p_corrected`` up to `ALPHA`), ``largest_points``, ``largest_task``,
+        ``largest_withheld`` (the largest of these, null if there is none), ``complete`` (conditions with every planned
+        seed completed in both arms), and over these, with a ``_low`` and a ``_high`` each: ``iqm`` and
+        ``baseline_iqm`` (fractions), ``p_improvement``.
     """
     rows = []
     for arm in dict.fromkeys(differences["arm"]):
         here = differences.loc[differences["arm"] == arm]
-        told = here.loc[here["p_holm"] <= ALPHA]
+        told = here.loc[here["p_corrected"] <= ALPHA]
         worse, better = (int((sign * told["difference_points"] > 0).sum()) for sign in (-1, 1))
-        row = {"arm": arm, "conditions": len(here), "compared": int((here["n"] > 1).sum())}
+        row = {"arm": arm, "conditions": len(here), "compared": int((here["n"] > 1).sum()), "pairs": here["n"].max()}
         rows.append({**row, "worse": worse, "better": better, **_largest(told), **_across(cells, arm, baseline)})
     return pd.DataFrame(rows)
 

@@ -1,4 +1,4 @@
-"""Reproduction of the published accuracies: equivalence tests against the paper's means, cell by cell."""
+"""Agreement with the published accuracies: tests against the paper's means, cell by cell."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,27 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.published import PUBLISHED_N
+from analysis.data.trials import VARIANT
 from analysis.errors import AnalysisError
 from analysis.findings.accuracy import variant_accuracies
 from analysis.findings.interim import at_looks
-from analysis.statistics.tests import MOST_NETWORKS, Welch, holm, interval, p_beyond, p_zero, repeated, welch
+from analysis.statistics.tests import (
+    MOST_NETWORKS,
+    Difference,
+    difference,
+    holm,
+    interval,
+    more_networks,
+    p_apart,
+    p_most,
+    repeated,
+    share_at_least,
+)
 
-REPRODUCED, DIFFERS, UNDECIDED = "reproduced", "differs", "undecided"
+AGREES, DIFFERS, UNDECIDED = "agrees", "differs", "undecided"
+LEAST = 5  # networks of ours below which nothing is shown: few equal ones make a t test too sure
 SEM_FLOOR = 0.05  # points; the paper prints 0.1, so that its 0.0 may be anything below this
+_ROUNDING = 1e-9  # points by which floats may put an accuracy at the margin outside it
 
 
 def verdicts(frame: pd.DataFrame, margin: float = 3.0, alpha: float = 0.05) -> pd.DataFrame:
@@ -20,70 +34,82 @@ def verdicts(frame: pd.DataFrame, margin: float = 3.0, alpha: float = 0.05) -> p
 
     Args:
         frame: rows of `load_study`.
-        margin: percentage points; differences smaller than this count as none.
-        alpha: probability of a wrong verdict anywhere in the study and at any of its looks, at most.
+        margin: percentage points.
+        alpha: level of each verdict, see `judge`.
     Returns:
         The rows of `judge`.
     Raises:
         AnalysisError: as `judge`.
     """
-    looks = [pd.DataFrame(variant_accuracies(seen)) for seen in at_looks(frame)]
-    return judge(pd.DataFrame(variant_accuracies(frame)), margin, alpha, looks)
+    _check(margin, alpha)
+    return judge(_judged(frame, margin), margin, alpha, [_judged(seen, margin) for seen in at_looks(frame)])
 
 
 def judge(
-    frame: pd.DataFrame, margin: float, alpha: float, looks: Sequence[pd.DataFrame] | None = None
+    cells: pd.DataFrame, margin: float, alpha: float, looks: Sequence[pd.DataFrame] | None = None
 ) -> pd.DataFrame:
-    """Says of each cell whether the difference of ours from the paper's mean is inside the margin, or not zero.
+    """Says of each cell whether our networks agree with the paper's mean, or differ from it.
 
-    Both tests are Welch's, with the paper's standard error over 10 networks counted and no standard error taken as less
-    than `SEM_FLOOR`. The verdict is reproduced if the equivalence test passes, even where the difference is also told
-    from zero; differs if only zero is rejected; and undecided otherwise. Where there are several looks, each p is
-    corrected for them by `tests.repeated`. The 2 C tests of C cells are one family for
-    Holm's correction, those that n < 2 forbids included, so the level does not depend on what is trained yet. A
-    difference is not both zero and beyond the margin, so C null hypotheses at most hold at once.
+    differs: the mean of our networks is shown to be more than the margin away from the paper's mean, by
+    `tests.p_apart`. Both standard errors count, the paper's over 10 networks, none as less than `SEM_FLOOR`. Fewer than
+    `LEAST` networks have no such test.
+    agrees: most of our networks, that is more than half of all that could be trained, are shown to lie within the
+    margin of the printed mean, by `tests.p_most`, and the cell does not differ. undecided: neither.
+
+    "agrees" says nothing of the mean, and on purpose. Networks solve these tasks or stay at chance, so no ten networks
+    at 100 % show that the mean is within 3 points: one in four may fail unseen (`agreeing_at_least`).
+
+    Where there are several looks, each p is corrected for them by `tests.repeated`. The tests of each verdict, one for
+    each cell, trained or not, are a family for Holm's correction. So any wrong "agrees" has probability alpha at most,
+    and so has any wrong "differs".
 
     Args:
-        frame: rows of `accuracy.table`.
+        cells: rows of `accuracy.table` with a published value, and ``agreeing``, the number of networks within the
+            margin of it.
         margin: percentage points.
-        alpha: level of the family.
-        looks: such rows at every planned look, n = 0 where a variant has not come to it; None: one look, at ``frame``.
+        alpha: level of each family.
+        looks: such rows at every planned look, n = 0 where a variant has not come to it; None: one look, at ``cells``.
     Returns:
-        The rows with a published value, their columns, and: ``low_points``, ``high_points`` (95 % interval of the
-        difference, uncorrected), ``p_equivalence``, ``p_difference`` (corrected; NaN if n < 2 at all looks),
-        ``verdict``, ``more_seeds`` and ``obstacle`` (see `_planned`), ``margin_points``, ``alpha``, ``family`` (number
-        of tests), ``looks`` (number planned).
+        The rows, their columns, and: ``agreeing_at_least`` (lower end of the 95 % interval of the share of all networks
+        that lie within the margin, uncorrected), ``low_points``, ``high_points`` (95 % interval of the difference,
+        uncorrected), ``p_agrees``, ``p_differs`` (corrected; NaN if n < 1 or n < `LEAST` at all looks), ``verdict``,
+        ``more_seeds`` and ``obstacle`` (see `_planned`), ``margin_points``, ``alpha``, ``looks`` (number planned).
     Raises:
-        AnalysisError: margin or alpha is out of range, or no variant has a published value.
+        AnalysisError: no variant has a published value.
     """
-    _check(margin, alpha)
-    cells = _judged(frame)
     if cells.empty:
         raise AnalysisError("the paper has no value for any variant of this study; `esbn compare` compares its arms")
-    seen = [_difference(_judged(look)) for look in (looks or [frame])]
-    tests = repeated(np.stack([np.concatenate([p_beyond(at, margin), p_zero(at)]) for at in seen]), len(seen))
-    equivalence, difference = np.split(holm(tests, true_at_most=len(cells)), 2)
-    verdict = np.select([equivalence <= alpha, difference <= alpha], [REPRODUCED, DIFFERS], UNDECIDED)
+    seen = list(looks or [cells])
+    most = holm(repeated(np.stack([p_most(*_counts(at)) for at in seen]), len(seen)))
+    apart = holm(repeated(np.stack([_p_apart(_difference(at), margin) for at in seen]), len(seen)))
+    verdict = np.select([apart <= alpha, most <= alpha], [DIFFERS, AGREES], UNDECIDED)
     low, high = interval(_difference(cells))
-    undecided, waiting = verdict == UNDECIDED, np.isnan(equivalence)
+    undecided, waiting = verdict == UNDECIDED, np.isnan(most)
     more, obstacle = _planned(cells, undecided, waiting, margin, alpha / len(cells) / len(seen))
     return cells.assign(
+        agreeing_at_least=share_at_least(*_counts(cells)),
         low_points=low,
         high_points=high,
-        p_equivalence=equivalence,
-        p_difference=difference,
+        p_agrees=most,
+        p_differs=apart,
         verdict=verdict,
         more_seeds=more,
         obstacle=obstacle,
         margin_points=margin,
         alpha=alpha,
-        family=len(tests),
         looks=len(seen),
     )
 
 
-def _judged(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.loc[frame["published_mean"].notna()].reset_index(drop=True)
+def _judged(frame: pd.DataFrame, margin: float) -> pd.DataFrame:
+    """The variants of a study with a published value, and how many of their networks lie within the margin of it."""
+    cells = pd.DataFrame(variant_accuracies(frame))
+    cells = cells.loc[cells["published_mean"].notna()]
+    completed = frame.loc[frame["status"] == "completed", [*VARIANT, "test_accuracy"]]
+    networks = cells.merge(completed, on=VARIANT, how="left")
+    away = 100 * (networks["test_accuracy"].astype(float) - networks["published_mean"]).abs()
+    within = (away <= margin + _ROUNDING).groupby([networks[column] for column in VARIANT], sort=False).sum()
+    return cells.assign(agreeing=within.to_numpy(int)).reset_index(drop=True)
 
 
 def _check(margin: float, alpha: float) -> None:
@@ -93,18 +119,26 @@ def _check(margin: float, alpha: float) -> None:
         raise AnalysisError(f"alpha={alpha} is no level of a test; give a probability between 0 and 1, e.g. 0.05")
 
 
-def _difference(cells: pd.DataFrame, n: np.ndarray | None = None) -> Welch:
+def _counts(cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    return cells["agreeing"].to_numpy(float), cells["n"].to_numpy(float)
+
+
+def _difference(cells: pd.DataFrame, n: np.ndarray | None = None) -> Difference:
     """Ours minus the paper's, in points, if the SD of ours came from n networks, by default those there are.
 
     n is [C] or [C, N], and so are these; NaN where ours are fewer than two.
     """
     n = cells["n"].to_numpy() if n is None else n
     shape = (-1, *[1] * (n.ndim - 1))
-    difference, sem, have, paper_sem = (
+    points, sem, have, paper_sem = (
         cells[column].to_numpy(float).reshape(shape) for column in ("difference_points", "sem", "n", "published_sem")
     )
     ours = np.maximum(100 * sem * np.sqrt(have / np.maximum(n, 1)), SEM_FLOOR)
-    return welch(difference, ours, n, np.maximum(100 * paper_sem, SEM_FLOOR), PUBLISHED_N)
+    return difference(points, ours, n, np.maximum(100 * paper_sem, SEM_FLOOR), PUBLISHED_N)
+
+
+def _p_apart(means: Difference, margin: float) -> np.ndarray:
+    return np.where(means.n < LEAST, np.nan, p_apart(means, margin))
 
 
 def _planned(
@@ -112,24 +146,21 @@ def _planned(
 ) -> tuple[pd.Series, np.ndarray]:
     """How many more networks of ours would decide each cell, and what keeps them from it.
 
-    The rule: with the means and SDs as they are now, the fewest networks at which one of the two tests rejects at the
-    level of the strictest step of the correction.
+    The rule: with the mean, the SD and the share within the margin as they are now, the fewest networks at which one of
+    the two tests rejects at the level of the strictest step of the correction.
 
     Returns:
         [C] the number: 0 if decided, null where none can be said; and [C] what is in the way, or nothing: there is no
-        SD yet (n < 2); or its first look still waits for planned seeds; or no number up to `MOST_NETWORKS` would do,
-        since the paper's standard error alone hides a margin of this size, or since the difference is too far from zero
-        and from the margin alike.
+        SD yet (n < 2); its first look still waits for planned seeds; or no number up to `MOST_NETWORKS` would do.
     """
-    n_N, have_C1 = np.arange(2, MOST_NETWORKS + 1), cells["n"].to_numpy()[:, None]
+    have = cells["n"].to_numpy()
+    n_N = np.arange(2, MOST_NETWORKS + 1)
     later = _difference(cells, np.broadcast_to(n_N, (len(cells), len(n_N))))
-    decides_CN = (np.minimum(p_beyond(later, margin), p_zero(later)) <= level) & (n_N > have_C1)
-    hidden = p_beyond(later._replace(difference=np.zeros_like(later.difference)), margin)[:, -1] > level
-    few, never = undecided & (have_C1[:, 0] < 2), undecided & ~decides_CN.any(axis=1)
-    why = np.select(
-        [few, undecided & waiting, never & hidden, never],
-        ["n < 2", "look not complete", "paper's SEM", "between zero and margin"],
-        "",
-    )
-    more = np.where(undecided, n_N[decides_CN.argmax(axis=1)] - have_C1[:, 0], 0)
+    differs_CN = (_p_apart(later, margin) <= level) & (n_N > have[:, None])
+    to_differ = np.where(differs_CN.any(axis=1), n_N[differs_CN.argmax(axis=1)] - have, np.inf)
+    to_agree = more_networks(cells["agreeing"].to_numpy(), np.maximum(have, 1), level).astype(float)
+    fewest = np.minimum(to_differ, np.where(to_agree > 0, to_agree, np.inf))
+    conditions = [undecided & (have < 2), undecided & waiting, undecided & np.isinf(fewest)]
+    why = np.select(conditions, ["n < 2", "look not complete", "too close to both"], "")
+    more = np.where(undecided & np.isfinite(fewest), fewest, 0)
     return pd.Series(more, dtype="Int64").mask(why != ""), why

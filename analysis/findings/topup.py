@@ -25,7 +25,7 @@ class Question(NamedTuple):
 
 
 def of_verdicts(margin: float, alpha: float) -> Questions:
-    """Asks whether each published value is reproduced: see `reproduction.judge`, whose errors it raises."""
+    """Asks whether our networks agree with each published value: see `reproduction.judge`, whose errors it raises."""
 
     def questions(frame: pd.DataFrame) -> list[Question]:
         rows = verdicts(frame, margin, alpha).to_dict("records")
@@ -41,7 +41,7 @@ def of_comparisons(study: str, baseline: str) -> Questions:
         check_arms(frame, study, baseline)
         asked = []
         for row in pairs(frame, baseline).to_dict("records"):
-            told = ("worse" if row["difference_points"] < 0 else "better") if row["p_holm"] <= ALPHA else UNDECIDED
+            told = ("worse" if row["difference_points"] < 0 else "better") if row["p_corrected"] <= ALPHA else UNDECIDED
             obstacle = "n < 2" if row["n"] < 2 else "difference too small"
             asked.append(_question(row, (Cell(row["task"], row["withheld"], baseline),), told, obstacle))
         return asked

@@ -141,7 +141,7 @@ def _comparison_trace(rows: pd.DataFrame, places: Mapping[int, float], style: St
         texts.append(
             f"<b>{html.escape(style.label)}</b> minus {html.escape(baseline)}, {html.escape(task_title(row['task']))},"
             f" m = {row['withheld']}<br>{interval(mean, low, high)} points (mean and 95 % interval,"
-            f" {row['n']} of {row['planned']} pairs)<br>p (Holm) {html.escape(p_value(row['p_holm']))}"
+            f" {row['n']} of {row['planned']} pairs)<br>p (corrected) {html.escape(p_value(row['p_corrected']))}"
         )
         ups.append(_short(np.nan_to_num(high - mean)))
         downs.append(_short(np.nan_to_num(mean - low)))

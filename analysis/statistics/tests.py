@@ -1,6 +1,6 @@
 """Tests and intervals for means of trained networks. Every quantity has the unit of the values, here points.
 
-Legend: C comparisons, N networks or conditions.
+Legend: C comparisons or conditions, N networks, S seeds, F ways to exchange two arms, L looks.
 """
 
 import math
@@ -8,69 +8,94 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import betainc, betaincinv, binom, stdtr, stdtrit
 
 MOST_NETWORKS = 1_000  # per variant, that planning goes up to
+TEST_NOISE = 0.5  # points: SD of an accuracy of 50 % on 10,000 test problems
+_EXACT_SEEDS = 13  # 2^12 ways are counted; of more seeds, as many are drawn
 _EQUAL = 9  # decimals to which differences are compared: accuracies that are equal fractions differ by float rounding
 
 
-class Welch(NamedTuple):
+class Difference(NamedTuple):
     """Differences of two means whose variances may differ."""
 
-    difference: np.ndarray  # [C] first mean minus second
-    se: np.ndarray  # [C] standard error of the difference
-    df: np.ndarray  # [C] Welch-Satterthwaite degrees of freedom
+    mean: np.ndarray  # [C] first mean minus second
+    se: np.ndarray  # [C] standard error of the difference; NaN if either n < 2
+    n: np.ndarray  # [C] values behind the first mean
+    other_n: int  # values behind the second
+
+    @property
+    def df(self) -> np.ndarray:
+        """[C] degrees of freedom, those of the smaller sample.
+
+        Those of Welch and Satterthwaite are more. They trust a standard error that is small by luck, as that of two
+        networks that failed alike.
+
+        Source: Mickey and Brown 1966, who show that this bounds the error of the t test for normal values.
+        """
+        return np.maximum(np.minimum(self.n, self.other_n) - 1.0, 1)
 
 
-def welch(
-    difference: np.ndarray, sem: np.ndarray, n: np.ndarray | int, other_sem: np.ndarray, other_n: np.ndarray | int
-) -> Welch:
+def difference(mean: np.ndarray, sem: np.ndarray, n: np.ndarray, other_sem: np.ndarray, other_n: int) -> Difference:
     """Returns the difference of two means from their standard errors (ddof 1) and sizes.
 
     Args:
-        difference: [C] float, first mean minus second.
-        sem, other_sem: [C] float, standard error of each mean; the two may not both be 0. NaN (n < 2) stays NaN.
-        n, other_n: [C] int, values behind each mean.
-    Source: Welch 1947; the same as `scipy.stats.ttest_ind(equal_var=False)`.
+        mean: [C] float, first mean minus second.
+        sem, other_sem: [C] float, standard error of each mean; NaN or any number where n < 2.
+        n, other_n: [C] int and int, values behind each mean.
     """
-    variance, other = np.square(sem), np.square(other_sem)
-    with np.errstate(divide="ignore", invalid="ignore"):  # n < 2, where the standard error is NaN already
-        df = np.square(variance + other) / (variance**2 / (n - 1) + other**2 / (other_n - 1))
-    return Welch(difference, np.sqrt(variance + other), df)
+    return Difference(mean, np.where(n > 1, np.hypot(sem, other_sem), np.nan), n, other_n)
 
 
-def interval(means: Welch, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+def interval(means: Difference, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Returns [C] lower and upper end of the interval that holds the true difference with this probability."""
     half = stdtrit(means.df, (1 + level) / 2) * means.se
-    return means.difference - half, means.difference + half
+    return means.mean - half, means.mean + half
 
 
-def p_zero(means: Welch) -> np.ndarray:
-    """Returns [C] p of the two-sided test of "the difference is zero"."""
-    return 2 * stdtr(means.df, -np.abs(means.difference) / means.se)
+def p_apart(means: Difference, margin: float) -> np.ndarray:
+    """Returns [C] p of the test of "the means are at most the margin apart"; margin 0 gives the two-sided t test.
 
+    It is no smaller than 2 / binomial(n + m, n): of all ways to split n + m values into two samples, at least two, one
+    either way round, are as far apart. So a few equal failures do not make p tiny.
 
-def p_beyond(means: Welch, margin: float) -> np.ndarray:
-    """Returns [C] p of the equivalence test, of "the difference is the margin or more, up or down".
-
-    Source: two one-sided tests (TOST), Schuirmann 1987; of the two p-values the larger.
+    Source: minimum-effect test, Murphy and Myors 1999: the t test at the edge of the hypothesis, both tails.
     """
-    return stdtr(means.df, (np.abs(means.difference) - margin) / means.se)
+    apart = np.abs(means.mean)
+    p = stdtr(means.df, (margin - apart) / means.se) + stdtr(means.df, -(margin + apart) / means.se)
+    return np.maximum(p, np.minimum(2 / binom(means.n + means.other_n, means.n), 1))
 
 
-def holm(p: np.ndarray, true_at_most: int | None = None) -> np.ndarray:
+def p_most(count: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Returns [C] p of the test of "at most half of all networks have a property" that count of n have; NaN if n = 0.
+
+    The sign test. It is exact for any distribution of accuracies, since it counts networks and does not average them.
+    """
+    tail = np.where(count > 0, betainc(np.maximum(count, 1), n - count + 1.0, 0.5), 1.0)
+    return np.where(n > 0, tail, np.nan)
+
+
+def share_at_least(count: np.ndarray, n: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Returns [C] the share of all networks that have a property that count of n have, at least; NaN if n = 0.
+
+    Source: lower end of the one-sided interval of Clopper and Pearson 1934.
+    """
+    low = betaincinv(np.maximum(count, 1), n - count + 1.0, 1 - level)
+    return np.where(n == 0, np.nan, np.where(count == 0, 0.0, low))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
     """Corrects the p-values of a family: rejecting those up to alpha keeps the family-wise error rate at alpha.
 
     Args:
-        p: [C] float; NaN, a test that could not be made, belongs to the family and stays NaN.
-        true_at_most: how many of the null hypotheses can hold at once, where some exclude each other; None: all.
-    Source: Holm 1979; with true_at_most Shaffer 1986, who multiplies by no more than the nulls that can still be true.
+        p: [..., C] float; NaN, a test that could not be made, belongs to the family and stays NaN.
+    Source: Holm 1979.
     """
-    size = len(p)
-    factors = np.minimum(size - np.arange(size), true_at_most or size)
-    order = np.argsort(p)  # NaN last
-    corrected = np.empty(size)
-    corrected[order] = np.maximum.accumulate(np.minimum(factors * p[order], 1))
+    size = p.shape[-1]
+    order = np.argsort(p, axis=-1)  # NaN last
+    stepped = np.minimum((size - np.arange(size)) * np.take_along_axis(p, order, -1), 1)
+    corrected = np.empty(p.shape)
+    np.put_along_axis(corrected, order, np.maximum.accumulate(stepped, axis=-1), -1)
     return corrected
 
 
@@ -120,18 +145,103 @@ def paired(differences: Sequence[float] | np.ndarray) -> Paired:
     return Paired(n, mean, mean - half, mean + half, mean / sem, float(2 * stdtr(n - 1, -abs(mean) / sem)))
 
 
-def more_pairs(so_far: Paired, level: float) -> int | None:
-    """Returns the fewest further pairs at which the paired t test would reject at a level, if mean and SD stay.
+class Flips(NamedTuple):
+    """Sign-flip tests of one arm over its conditions."""
 
+    p: np.ndarray  # [C] exact two-sided p of each condition alone; NaN if it has fewer than two pairs
+    corrected: np.ndarray  # [C] the same, corrected over the conditions
+
+
+def flip_tests(differences_SC: np.ndarray, hopeless: float = 1.0) -> Flips:
+    """Tests "an arm and the baseline are alike" at every condition, by exchanging the two arms seed by seed.
+
+    If they are alike, it does not matter which of the two networks of a seed is called the arm's. So each of the 2^S
+    ways to exchange them is as likely, and p is the share of these ways that have as large a t value. That is exact
+    for any distribution of accuracies, at ceilings and with ties. A seed is exchanged at all conditions at once, as its
+    networks start from the same weights. So conditions that agree do not pay for each other: the correction is
+    step-down over the smallest p of all conditions, way by way.
+
+    The statistic is the p of the paired t test, with an SD of at least `TEST_NOISE` points, so that equal differences
+    do not divide by zero. It ranks the ways alone.
+
+    Args:
+        differences_SC: [S, C] float, arm minus baseline in points, by seed and condition; NaN: no pair.
+        hopeless: a condition with so few pairs that its p cannot be smaller than this is corrected on its own, by
+            Bonferroni over all conditions, and does not weaken the others.
+    Source: sign flips, Fisher 1935; step-down minimal p, Westfall and Young 1993, algorithm 2.8.
+    """
+    n_C = (~np.isnan(differences_SC)).sum(axis=0)
+    p_C, corrected_C = np.full(len(n_C), np.nan), np.full(len(n_C), np.nan)
+    tested = np.flatnonzero(n_C > 1)
+    if not len(tested):
+        return Flips(p_C, corrected_C)
+    statistic_FC = _flipped(differences_SC[:, tested])
+    extreme_FC = statistic_FC <= statistic_FC[0] * (1 + 1e-9)  # the way as trained comes first
+    p_C[tested] = extreme_FC.mean(axis=0)
+    corrected_C[tested] = np.minimum(len(tested) * p_C[tested], 1)
+    family = np.flatnonzero(smallest_p(n_C[tested]) <= hopeless)
+    order = family[np.argsort(statistic_FC[0, family], kind="stable")]
+    smallest_FC = np.minimum.accumulate(statistic_FC[:, order[::-1]], axis=1)[:, ::-1]
+    stepped_C = (smallest_FC <= statistic_FC[0, order] * (1 + 1e-9)).mean(axis=0)
+    corrected_C[tested[order]] = np.maximum.accumulate(stepped_C)
+    return Flips(p_C, corrected_C)
+
+
+def smallest_p(n: np.ndarray) -> np.ndarray:
+    """Returns the smallest p that a sign-flip test of n pairs can have: two of the 2^n ways are the most extreme."""
+    return 2.0 ** (1 - n)
+
+
+def _flipped(differences_SC: np.ndarray) -> np.ndarray:
+    """[F, C] p of the t test of every way to exchange the arms, the way as trained first."""
+    n_seeds = len(differences_SC)
+    n_C = (~np.isnan(differences_SC)).sum(axis=0)
+    d_SC = np.round(np.nan_to_num(differences_SC), _EQUAL)
+    means_FC = _signs(n_seeds) @ d_SC / n_C
+    variance_FC = (np.square(d_SC).sum(axis=0) - n_C * means_FC**2) / (n_C - 1)
+    se_FC = np.sqrt((np.maximum(variance_FC, 0) + TEST_NOISE**2) / n_C)
+    return 2 * stdtr(n_C - 1.0, -np.abs(means_FC) / se_FC)
+
+
+def _signs(n_seeds: int) -> np.ndarray:
+    """[F, S] ways to exchange, the first exchanges none: all that differ in more than the sign of the whole, or, of
+    more than `_EXACT_SEEDS` seeds, a random draw of as many."""
+    n_ways = 2 ** (min(n_seeds, _EXACT_SEEDS) - 1)
+    if n_seeds > _EXACT_SEEDS:
+        draws_FS = np.random.default_rng(0).choice([-1.0, 1.0], (n_ways, n_seeds))
+        draws_FS[0] = 1
+        return draws_FS
+    bits_FS = np.arange(n_ways)[:, None] >> np.arange(n_seeds) & 1  # the last seed is never exchanged
+    return 1.0 - 2 * bits_FS
+
+
+def more_pairs(so_far: Paired, level: float, flip_level: float) -> int | None:
+    """Returns the fewest further pairs at which the tests of an arm would reject, if mean and SD stay.
+
+    Args:
+        so_far: the pairs there are.
+        level: that the paired t test has to reach, in place of the sign-flip test.
+        flip_level: that the smallest p of a sign-flip test has to reach.
     Returns:
         None where there is no SD yet (n < 2), or where no number up to `MOST_NETWORKS` would do.
     """
     if so_far.n < 2 or not so_far.mean:
         return None
     n_N = np.arange(so_far.n + 1, MOST_NETWORKS + 1)
-    if math.isnan(so_far.t):
-        p_N = 2.0 ** (1 - n_N)
-    else:
-        p_N = 2 * stdtr(n_N - 1, -abs(so_far.t) * np.sqrt(n_N / so_far.n))
-    enough_N = p_N <= level
+    t = math.inf if math.isnan(so_far.t) else abs(so_far.t)
+    enough_N = (2 * stdtr(n_N - 1, -t * np.sqrt(n_N / so_far.n)) <= level) & (smallest_p(n_N) <= flip_level)
     return int(enough_N.argmax()) + 1 if enough_N.any() else None
+
+
+def more_networks(count: np.ndarray, n: np.ndarray, level: float) -> np.ndarray:
+    """Returns [C] the fewest further networks at which `p_most` would reject at a level, if the share stays; 0: none
+    up to `MOST_NETWORKS`.
+
+    Args:
+        count: [C] int, networks that have the property, of n.
+        n: [C] int, at least 1.
+    """
+    later_CN = np.maximum(n[:, None] + 1, np.arange(1, MOST_NETWORKS + 1))
+    enough_CN = p_most(np.floor(count[:, None] * later_CN / n[:, None]), later_CN) <= level
+    first_C = later_CN[np.arange(len(n)), enough_CN.argmax(axis=1)]
+    return np.where(enough_CN.any(axis=1), first_C - n, 0)

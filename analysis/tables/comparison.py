@@ -48,7 +48,7 @@ def by_seed(frame: pd.DataFrame, baseline: str, format: str) -> str:
     notes = [
         *_pair_notes(differences, baseline),
         *looks_note(n_looks(frame)),
-        _matter(of_arms),
+        _matter(of_arms, differences["pairs_needed"].iloc[0]),
         *_unpaired(differences),
         _across_note(baseline),
         *_left_out(cells, of_arms, baseline),
@@ -65,14 +65,14 @@ def by_condition(frame: pd.DataFrame, baseline: str, format: str) -> str:
     differences = pairs(first, baseline)
     paper = over_conditions(published_differences(baseline)).rename(columns={"t": "paper_t", "n": "paper_n"})
     tests = over_conditions(differences).merge(paper[["arm", "paper_t", "paper_n"]], on="arm", how="left")
-    header = ("arm", "conditions", "difference [95 %]", "t", "p", "p (Holm)", "t of the paper", "its conditions")
+    header = ("arm", "conditions", "difference [95 %]", "t", "p", "p (corrected)", "t of the paper", "its conditions")
     table = PrintedTable(header, [_condition_cells(row) for row in tests.to_dict("records")], (False, *[True] * 7))
     notes = [*_condition_notes(tests, baseline), *[_FIRST_LOOK] * bool(later), *_unpaired(differences)]
     return render([table], notes, [tests], format)
 
 
 def _pairs_table(differences: pd.DataFrame) -> PrintedTable:
-    header = ("task", "m", "arm", "pairs", "difference [95 %]", "p", "p (Holm)")
+    header = ("task", "m", "arm", "pairs", "difference [95 %]", "p", "p (corrected)")
     rows = [
         [row["task"], str(row["withheld"]), row["arm"], f"{row['n']}/{row['planned']}", *_tested(row)]
         for row in differences.to_dict("records")
@@ -82,7 +82,7 @@ def _pairs_table(differences: pd.DataFrame) -> PrintedTable:
 
 def _tested(row: dict[Any, Any]) -> list[str]:
     difference = interval(row["difference_points"], row["low_points"], row["high_points"])
-    return [difference, p_value(row["p"]), p_value(row["p_holm"])]
+    return [difference, p_value(row["p"]), p_value(row["p_corrected"])]
 
 
 def _arms_table(of_arms: pd.DataFrame) -> PrintedTable:
@@ -128,22 +128,27 @@ def _t(t: float) -> str:
 
 
 def _pair_notes(differences: pd.DataFrame, baseline: str) -> list[str]:
+    n_arms = differences["arm"].nunique()
     return [
         "Pairs: trials of one task, m and seed, which have the same problems and batches, completed in the arm and in"
         f" {baseline}; of the seeds planned in either. Difference: arm minus {baseline}, in points, mean over pairs"
         " with a 95 % t interval (pairs - 1 degrees of freedom) that is not corrected.",
-        f"p: paired t test, two-sided. {_TIES} Holm: corrected once over the family of all {len(differences)} rows,"
-        f" trained or not. worse, better: conditions with p (Holm) ≤ {ALPHA}; largest difference: of these. compared:"
-        " conditions with two pairs or more.",
+        "p: exact sign-flip test, two-sided: if arm and baseline were alike, their networks could be exchanged seed by"
+        " seed. p (corrected): over the conditions of the arm by the smallest p of all exchanges (Westfall and Young),"
+        f" and over the {n_arms} arms by Bonferroni. The probability of any wrong worse or better is at most {ALPHA}.",
+        f"worse, better: conditions with p (corrected) ≤ {ALPHA}, which needs {differences['pairs_needed'].iloc[0]} or"
+        " more pairs; largest difference: of these. compared: conditions with two pairs or more.",
     ]
 
 
-def _matter(of_arms: pd.DataFrame) -> str:
-    told = of_arms["worse"] + of_arms["better"] > 0
+def _matter(of_arms: pd.DataFrame, needed: int) -> str:
+    told, compared = of_arms["worse"] + of_arms["better"] > 0, of_arms["compared"] > 0
+    enough = of_arms["pairs"] >= needed
     groups = {
-        f"Arms that matter, as some condition tells them from the baseline at {ALPHA}": told,
-        "Compared, and not told from it": ~told & (of_arms["compared"] > 0),
-        "Not compared, as no condition has two pairs": of_arms["compared"] == 0,
+        "Differs from the baseline at one condition or more": told,
+        "No significant difference from the baseline": ~told & compared & enough,
+        f"Too few pairs for a significant difference, which needs {needed}": ~told & compared & ~enough,
+        "Not compared, as no condition has two pairs": ~compared,
     }
     named = {what: "; ".join(of_arms.loc[chosen, "arm"]) for what, chosen in groups.items()}
     return " ".join(f"{what}: {names}." for what, names in named.items() if names)
@@ -162,7 +167,7 @@ def _across_note(baseline: str) -> str:
         "Over conditions, which count as the tasks of Agarwal et al. 2021: IQM, mean of the middle half of all"
         " accuracies, networks x conditions, not normalised by chance; P(improvement), probability that a network of"
         f" the arm beats one of {baseline} at the same condition, ties counting half. Stratified bootstrap: networks"
-        f" drawn anew within each condition and arm, {RESAMPLES:,} resamples, percentiles. Only conditions with every"
+        f" resampled within each condition and arm, {RESAMPLES:,} resamples, percentiles. Only conditions with every"
         " planned seed completed in both arms, so the baseline's IQM is of the same conditions as the arm's."
     )
 
@@ -188,6 +193,6 @@ def _condition_notes(frame: pd.DataFrame, baseline: str) -> list[str]:
         f"Difference: arm minus {baseline}, in points, mean over conditions (task and m) of the mean over the seeds"
         f" completed in both, with a 95 % t interval (conditions - 1 degrees of freedom) that is not corrected."
         " conditions: those with such a seed, of those planned.",
-        f"t, p: paired t test over conditions, two-sided, as the paper compares encoders. {_TIES} Holm: corrected once"
-        f" over the family of all {len(frame)} arms. t of the paper: the same from the means in its tables.",
+        f"t, p: paired t test over conditions, two-sided, as the paper compares encoders. {_TIES} p (corrected): by"
+        f" Holm over all {len(frame)} arms. t of the paper: the same from the means in its tables.",
     ]

@@ -7,7 +7,7 @@ def looks_note(looks: int) -> list[str]:
         return []
     return [
         f"Looks: {looks} are planned, at numbers of seeds set before the extra seeds were trained. p is {looks} times"
-        " the smallest over the looks taken, once all seeds of a look have ended (Bonferroni over looks, before Holm),"
+        " the smallest over the looks taken, once all seeds of a look have ended (Bonferroni over looks),"
         " so the level holds over all of them, wherever one stops. Means and intervals are of all seeds, and intervals"
         " are not corrected. A reader who saw p at a single look before the looks were planned, and would have kept it,"
         f" has an error rate of up to {2 - 1 / looks:.3g} times the level."

@@ -3,14 +3,14 @@
 import pandas as pd
 
 from analysis.findings.accuracy import VariantAccuracy
-from analysis.findings.reproduction import DIFFERS, REPRODUCED, SEM_FLOOR, UNDECIDED
+from analysis.findings.reproduction import AGREES, DIFFERS, LEAST, SEM_FLOOR, UNDECIDED
 from analysis.statistics.tests import MOST_NETWORKS
 from analysis.tables.accuracy import ERRORS, HEADER, RIGHT, cells, incomplete, rows_of
 from analysis.tables.interim import looks_note
 from analysis.tables.printed import MISSING, PrintedTable, interval, p_value, render
 
-_HEADER = (*HEADER, "difference [95 %]", "p (equal)", "p (zero)", "verdict", "more seeds")
-_RIGHT = (*RIGHT, True, True, True, False, False)
+_HEADER = (*HEADER, "difference [95 %]", "networks within", "p (agrees)", "p (differs)", "verdict", "more seeds")
+_RIGHT = (*RIGHT, True, True, True, True, False, False)
 
 
 def report(frame: pd.DataFrame, format: str) -> str:
@@ -32,38 +32,44 @@ def _cells(row: VariantAccuracy, verdict: dict) -> list[str]:
     return [
         *cells(row),
         interval(row.difference_points, verdict["low_points"], verdict["high_points"]),
-        p_value(verdict["p_equivalence"]),
-        p_value(verdict["p_difference"]),
+        _within(verdict),
+        p_value(verdict["p_agrees"]),
+        p_value(verdict["p_differs"]),
         verdict["verdict"],
         f"{MISSING} {verdict['obstacle']}" if verdict["obstacle"] else str(verdict["more_seeds"]),
     ]
 
 
+def _within(verdict: dict) -> str:
+    if not verdict["n"]:
+        return MISSING
+    return f"{verdict['agreeing']}/{verdict['n']} (≥ {100 * verdict['agreeing_at_least']:.0f} %)"
+
+
 def _count(frame: pd.DataFrame) -> str:
-    counts = [f"{(frame['verdict'] == verdict).sum()} {verdict}" for verdict in (REPRODUCED, DIFFERS, UNDECIDED)]
+    counts = [f"{(frame['verdict'] == verdict).sum()} {verdict}" for verdict in (AGREES, DIFFERS, UNDECIDED)]
     return f"{', '.join(counts)}, of {len(frame)} variants that the paper has a value for; no others are judged."
 
 
 def _rules(frame: pd.DataFrame) -> list[str]:
-    columns = ("margin_points", "alpha", "family", "looks")
-    margin, alpha, family, looks = (frame[column].iloc[0] for column in columns)
+    margin, alpha, looks = (frame[column].iloc[0] for column in ("margin_points", "alpha", "looks"))
     n = len(frame)
     strictest = f"{alpha:g}/{n}" + (f"/{looks}" if looks > 1 else "")
     return [
-        f"{REPRODUCED}: the difference is shown to be within the margin of ±{margin:g} points (equivalence by two"
-        f" one-sided Welch t tests), even where it is also shown not to be zero; {DIFFERS}: it is shown not to be zero"
-        f" (two-sided Welch t test) and is not shown to be within the margin; {UNDECIDED}: neither, or n < 2.",
-        f"p: corrected by Holm, once over the family of {family} tests, two for each of the {n} variants, trained or"
-        f" not. Level of the family: {alpha:g}. A difference is not both zero and beyond the margin, so at most {n}"
-        f" null hypotheses hold at once, and no p is multiplied by more than {n} (Shaffer 1986).",
+        f"{AGREES}: most networks, more than half of all that could be trained, lie within {margin:g} points of the"
+        f" published mean (exact sign test). It does not say that the means are equal. {DIFFERS}: the means are more"
+        f" than {margin:g} points apart (t test). {UNDECIDED}: neither is shown. Fewer than {LEAST} networks show"
+        " neither.",
+        f"networks within: how many of ours lie within {margin:g} points of the published mean, and the least share of"
+        " all networks that this shows (95 %, Clopper-Pearson, not corrected). 10 of 10 show 74 %: up to 26 % may"
+        " fail.",
+        f"p: corrected by Holm over the {n} variants, trained or not, for each verdict on its own. The probability of"
+        f" any wrong {AGREES} is at most {alpha:g}, and so is that of any wrong {DIFFERS}.",
         *looks_note(looks),
-        "Difference: ours minus paper, in points, with a 95 % Welch interval that is not corrected. Both standard"
-        f" errors count, each as {SEM_FLOOR} points at least: the paper's are printed to 0.1, so its 0.0 may be any up"
-        " to that; and equal accuracies, at 100 % or at chance, do not show that there is no spread.",
-        f"more seeds: the fewest after which a test passes at {strictest}, the strictest step of Holm, if means and"
-        f" standard deviations stay as they are. {MISSING}: none can be named, as n < 2, as the seeds"
-        f" of the first look have not all ended, or as none up to"
-        f" {MOST_NETWORKS:,} networks would do: the paper's standard error is too large to show equivalence within this"
-        " margin, or the difference is too far from zero and from the margin alike.",
+        "difference: ours minus paper, in points, with a 95 % t interval that is not corrected. Both standard errors"
+        f" count, each as {SEM_FLOOR} points at least, because the paper's are printed to 0.1.",
+        f"more seeds: the fewest after which a test would pass at {strictest}, if the mean, the standard deviation and"
+        f" the share within stay as they are. {MISSING}: n < 2, the seeds of the first look have not all ended, or no"
+        f" number up to {MOST_NETWORKS:,} would do.",
         ERRORS,
     ]

@@ -88,7 +88,7 @@ def main() -> None:
     esbn status                      how far the studies are
     esbn table quickstart            our accuracies beside the paper's
     esbn topup quickstart --budget 9 extra seeds where verdicts are undecided; before they are read
-    esbn verdict quickstart          which published values are reproduced
+    esbn verdict quickstart          which published values agree with ours
     esbn compare quickstart          which arms matter
     esbn figures quickstart          the figures, as PNG, SVG and PDF
     esbn keys quickstart             whether keys behave like symbols, as numbers

@@ -67,10 +67,14 @@ ARM_COMPARED_WITH = click.option(
     "--baseline", default=BASELINE, show_default=True, help="The arm to compare the others with."
 )
 MARGIN = click.option(
-    "--margin", type=float, default=3.0, show_default=True, help="Points within which a difference counts as none."
+    "--margin",
+    type=float,
+    default=3.0,
+    show_default=True,
+    help="Points from the published mean that count as none.",
 )
 ALPHA = click.option(
-    "--alpha", type=float, default=0.05, show_default=True, help="Level of all tests together, corrected by Holm."
+    "--alpha", type=float, default=0.05, show_default=True, help="Probability of any wrong verdict of a kind, at most."
 )
 
 

@@ -117,15 +117,16 @@ def table(study: str | None, results: str, as_tuned: bool, kind: str) -> None:
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is undecided, too.")
 @REPORT_FORMAT
 def verdict(study: str, results: str, margin: float, alpha: float, strict: bool, kind: str) -> None:
-    """Say of each published value whether STUDY reproduces it: reproduced, differs or undecided.
+    """Compare STUDY with each published value: agrees, differs or undecided.
 
-    An equivalence test against the paper's mean and standard error, with the seeds that would decide what is open
-    (`esbn topup` trains them at a level that holds; adding seeds until a verdict changes does not).
-    Exits with 1 if anything differs.
+    agrees: most networks lie within --margin of the published mean. differs: the means are further apart than that.
+    The probability of any wrong verdict of either kind is at most --alpha. The table names the seeds that would decide
+    the rest: `esbn topup` trains them at a level that holds; adding seeds until a verdict changes does not. Exits with
+    1 if anything differs.
 
     \b
     esbn verdict encoders                    within 3 points of the paper, at level 0.05?
-    esbn verdict encoders --margin 5 --strict && echo reproduced, all of it
+    esbn verdict encoders --margin 5 --strict && echo it all agrees
     esbn verdict paper --format latex > verdicts.tex
     """
     from analysis.data.trials import load_study

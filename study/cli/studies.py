@@ -156,7 +156,7 @@ def run(
     type=click.Choice(["verdict", "compare"]),
     default="verdict",
     show_default=True,
-    help="What to decide: which published values are reproduced, or which arms differ from --baseline.",
+    help="What to decide: which published values agree with ours, or which arms differ from --baseline.",
 )
 @MARGIN
 @ALPHA
@@ -184,10 +184,10 @@ def topup(
     decide it; those that need the fewest seeds come first.
 
     Repeated tests inflate the error rate. So each p is multiplied by the number of planned looks (Bonferroni) before
-    it is corrected for the family (Holm): all tests of all looks together err with probability alpha at most, wherever
-    one stops. The looks are stored with the plan, so verdict, compare and report do the same from then on. Plan them
-    with --budget 0 before you read a verdict: if you read one first, and top up what it left undecided, your error
-    rate can double.
+    it is corrected for the other variants: the error rate of all looks together is at most alpha, wherever you stop.
+    The looks are stored with the plan, so verdict, compare and report do the same from then on. Plan them with
+    --budget 0 before you read a verdict: if you read one first, and top up what it left undecided, your error rate can
+    double.
 
     Stopped or killed, the same command goes on and buys nothing twice: what was bought is in the stored plan.
 

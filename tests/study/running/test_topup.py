@@ -84,7 +84,7 @@ def test_purchase_takes_the_next_look_of_what_needs_the_fewest_seeds_first() -> 
 
 def test_purchase_leaves_what_is_decided_or_out_of_reach() -> None:
     study = frame({"a": [0.9] * 3, "b": [0.9] * 3, "c": [0.9] * 3, "d": [0.9] * 9})
-    asked = [question("a", 1, outcome="reproduced"), question("b", 7), question("c", None), question("d", 1)]
+    asked = [question("a", 1, outcome="agrees"), question("b", 7), question("c", None), question("d", 1)]
     want, why = purchase(study, asked, budget=100)
     assert want == {}
     assert why == {
@@ -116,10 +116,11 @@ def test_purchase_waits_for_seeds_that_are_planned() -> None:
 
 
 def test_verdict_that_seeds_would_decide_is_bought_and_one_that_is_decided_is_not() -> None:
-    near = [0.93, 0.96, 0.945]  # the paper has 95.0 +- 0.7; one look of three does not show equivalence
+    near = [0.93, 0.96, 0.945]  # the paper has 95.0 +- 0.7; three networks show no majority
     study = frame({"baseline": near})
     assert purchase(study, of_verdicts(3.0, 0.05)(study), 9)[0] == {("rmts", 95, "baseline"): 6}
-    assert purchase(study, of_verdicts(20.0, 0.05)(study), 9) == ({}, {})
+    enough = frame({"baseline": near * 3}, per_look=9)
+    assert purchase(enough, of_verdicts(3.0, 0.05)(enough), 9) == ({}, {})
 
 
 def test_report_says_what_was_open_what_it_cost_and_what_it_decided() -> None:
