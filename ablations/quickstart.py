@@ -16,9 +16,9 @@ QUICKSTART = Study(
                 {"confidence": "off"},
                 {"confidence": "default_memory"},
             ],
-            conditions={"same_different": (85, 95, 98)},
-            seeds=3,
+            conditions={"same_different": (95, 98)},
         ),
         Grid(arms=[{}], conditions={"distribution_of_three": (95,)}, seeds=2, keys=True),
+        Grid(arms=[{"encoder": "random"}], conditions={"distribution_of_three": (95,)}, seeds=2),
     ],
 )

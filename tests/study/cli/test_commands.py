@@ -47,13 +47,13 @@ def test_list_tells_of_every_study_what_it_asks_and_costs() -> None:
     for study in REGISTRY.values():
         assert study.name in output
         assert study.question in output
-    assert "56 trials, 21,600 updates" in output
+    assert "124 trials, 25,200 updates" in output
 
 
 def test_plan_counts_what_is_there_and_what_is_missing(results: str) -> None:
     result = esbn("plan", "quickstart", "--results", results)
     assert result.exit_code == 0
-    assert "56 trials: 1 completed, 1 failed, 54 missing" in result.output
+    assert "124 trials: 1 completed, 1 failed, 122 missing" in result.output
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_status_keeps_rehearsals_apart(tmp_path: Path) -> None:
 
 def test_plan_filters(tmp_path: Path) -> None:
     result = esbn("plan", "quickstart", "--results", str(tmp_path), "--withheld", "98", "--arm", "encoder=mlp")
-    assert "3 trials: 0 completed, 0 failed, 3 missing; 300 updates to make" in result.output
+    assert "10 trials: 0 completed, 0 failed, 10 missing; 1,000 updates to make" in result.output
 
 
 def test_plan_writes_nothing(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_plan_writes_nothing(tmp_path: Path) -> None:
 def test_status_reads_the_store_alone(results: str) -> None:
     output = esbn("status", "--results", results).output
     assert "quickstart" in output
-    assert " ".join(output.splitlines()[1].split()) == "quickstart 56 1 1 54"
+    assert " ".join(output.splitlines()[1].split()) == "quickstart 124 1 1 122"
 
 
 def test_query_answers_by_the_documented_columns(results: str) -> None:
@@ -112,7 +112,7 @@ def test_query_answers_by_the_documented_columns(results: str) -> None:
     result = esbn("query", sql, "--results", results, "--format", "csv")
     assert result.output.splitlines()[:2] == [
         "task,withheld,arm,mean,n",
-        "same_different,85,baseline,0.995,2",
+        "same_different,95,baseline,0.995,2",
     ]
 
 
@@ -132,8 +132,8 @@ def test_query_writes_parquet_to_a_file(results: str, tmp_path: Path) -> None:
 def test_table_shows_missing_and_failed_cells(results: str) -> None:
     output = esbn("table", "quickstart", "--results", results).output
     lines = [" ".join(line.split()) for line in output.splitlines()]
-    assert lines[2] == "same_different 85 baseline 1/3 1 99.5 ± — 100.0 ± 0.0 -0.5 Table 9, Table 15"
-    assert lines[3] == "same_different 85 encoder=mlp 0/3 0 — 100.0 ± 0.0 — Table 15"
+    assert lines[2] == "same_different 95 baseline 1/10 1 99.5 ± — 100.0 ± 0.0 -0.5 Table 9, Table 15"
+    assert lines[3] == "same_different 95 encoder=mlp 0/10 0 — 100.0 ± 0.0 — Table 15"
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def wrong_images(tmp_path: Path) -> str:
     ("arguments", "message"),
     [
         (["run", "quikstart"], "study='quikstart' is unknown; did you mean quickstart?"),
-        (["run", "quickstart", "--withheld", "7"], "withheld=7 is not in this study; it has 85, 95, 98"),
+        (["run", "quickstart", "--withheld", "7"], "withheld=7 is not in this study; it has 95, 98"),
         (["run", "quickstart", "--results", "{file}/in/the/way"], "cannot be written"),
         (["run", "quickstart", "--images", "{images}"], "2.png has 33 x 32 pixels; 32 x 32 are needed"),
         (["run", "{yaml}"], "withheld=99 leaves 1 objects; rmts needs at least 5"),

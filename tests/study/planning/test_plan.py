@@ -15,7 +15,7 @@ from study.store.store import Store
 @pytest.mark.parametrize(
     ("name", "n_trials"),
     [
-        ("quickstart", 56),
+        ("quickstart", 124),
         ("withheld", 170),
         ("encoders", 510),
         ("tcn", 340),
