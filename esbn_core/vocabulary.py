@@ -1,6 +1,7 @@
 """Words and numbers that every room shares; imports nothing of the project."""
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 BASELINE = "baseline"
@@ -48,3 +49,15 @@ class Cell(NamedTuple):
 def arm_words(arm: str) -> list[str]:
     """Splits an arm's label into ``key=value`` words; the baseline has none. A value may hold commas, as lists do."""
     return [] if arm == BASELINE else re.split(r",(?=\w+=)", arm)
+
+
+def plain_arm(arms: Collection[str]) -> str:
+    """Returns the arm to compare a study's others with: the baseline, or else the one whose words all of them share.
+
+    Where all arms are of one set of images or of one model, that is the arm that changes nothing else. Where no arm is
+    like that, it is the baseline, which the study then lacks.
+    """
+    if BASELINE in arms or not arms:
+        return BASELINE
+    shared = set.intersection(*(set(arm_words(arm)) for arm in arms))
+    return next((arm for arm in arms if set(arm_words(arm)) == shared), BASELINE)

@@ -1,4 +1,4 @@
-"""Test accuracies of the paper."""
+"""Test accuracies of the paper, and how the networks behind them were trained."""
 
 import csv
 import functools
@@ -6,9 +6,12 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from esbn_core.vocabulary import Cell
+from esbn_core.vocabulary import BASELINE, Cell, arm_words
 
 PUBLISHED_N = 10  # networks behind every published mean
+PUBLISHED_OBJECTS = 100  # images that every published network was trained and tested on
+
+AS_RELEASED, OWN_IMAGES = "as released", "own images"
 
 
 class Published(NamedTuple):
@@ -20,6 +23,59 @@ class Published(NamedTuple):
 
 
 UNPUBLISHED = Published(math.nan, math.nan, None)
+
+
+class Deviation(NamedTuple):
+    """Published values that the released code probably made from other training problems than the text says."""
+
+    task: str
+    withheld: int
+    text: str  # word of an arm that follows the text; empty: an arm without a word follows it
+    released: str  # word in its place of an arm that follows the code
+    trained_on: str  # what the code trains on
+
+
+DEVIATIONS = (
+    Deviation("rmts", 85, "", "sampling=as_released", "1 in 12 training problems with a same source"),
+    Deviation("distribution_of_three", 85, "n_train=100000", "n_train=16380", "16,380 training problems"),
+)
+"""All those that can shift a mean; in the others the code balances kinds of problem on average, where ours are exact.
+
+Source: official scripts/RMTS.sh, tasks/RMTS.py and tasks/dist3.py.
+"""
+
+
+class Comparable(NamedTuple):
+    """The published value to compare an arm of ours with, and how ours were trained."""
+
+    paper: Published
+    protocol: str | None
+    """`AS_RELEASED`, or in which points ours were trained otherwise than the networks of the value; None: no value."""
+    confounded: bool  # whether there are such points, which may then explain a difference
+
+
+NOTHING = Comparable(UNPUBLISHED, None, False)
+
+
+def comparable(cell: Cell) -> Comparable:
+    """Finds the published value of an arm, or else that of the arm it becomes on the paper's images and by its text."""
+    words = arm_words(cell.arm)
+    plain = [word for word in words if not is_images(word)]
+    points = [OWN_IMAGES] if plain != words else []
+    for at in DEVIATIONS:
+        if (at.task, at.withheld) != (cell.task, cell.withheld):
+            continue
+        if at.released in plain:
+            plain = [at.text if word == at.released else word for word in plain]
+        elif not at.text or at.text in plain:
+            points.append(f"paper's text, not the code's {at.trained_on}")
+    paper = published().get(cell._replace(arm=",".join(filter(None, plain)) or BASELINE))
+    return Comparable(paper, "; ".join(points) or AS_RELEASED, bool(points)) if paper else NOTHING
+
+
+def is_images(word: str) -> bool:
+    """Tells the word of an arm that names a set of the user's own images."""
+    return word.startswith("images=")
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from analysis.figures.description import TEST_ACCURACY, WITHHELD, AccuracyPanel,
 from analysis.figures.gaps import count_networks, list_gaps
 from analysis.figures.palette import Style, styles
 from analysis.figures.plotting import Artist, Axes, Figure, Line2D, Patch, seaborn, to_hex, withStroke
-from analysis.findings.accuracy import VariantAccuracy, variant_accuracies
+from analysis.findings.accuracy import VariantAccuracy, as_printed, variant_accuracies
 
 _SPREAD = 0.76  # of the arms that stand side by side, as a share of the distance between two m
 _SHADES = (0.0, 0.45, 0.75)  # shares of white in the bars of one colour
@@ -38,7 +38,7 @@ def draw_accuracy(
         bars: draws bars in place of markers joined by lines.
     Source: paper Figures 3 and (bars) 6, from the values of Tables 9-20.
     """
-    rows, style_of_arm = variant_accuracies(frame), styles(arms or frame["arm"].unique().tolist())
+    rows, style_of_arm = as_printed(variant_accuracies(frame)), styles(arms or frame["arm"].unique().tolist())
     if bars:
         style_of_arm = _shaded(style_of_arm)
     panels = accuracy_panels(rows, style_of_arm, _SPREAD)

@@ -1,13 +1,23 @@
 """Test accuracy of every variant of a study beside the published value."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from analysis.data.published import UNPUBLISHED, published
+from analysis.data.published import (
+    NOTHING,
+    PUBLISHED_OBJECTS,
+    UNPUBLISHED,
+    Comparable,
+    comparable,
+    is_images,
+    published,
+)
 from analysis.data.trials import VARIANT, load_study
 from analysis.statistics.summary import summarise
-from esbn_core.vocabulary import Cell
+from esbn_core.vocabulary import Cell, arm_words
 from study.store.location import Place
 
 
@@ -23,10 +33,12 @@ class VariantAccuracy(NamedTuple):
     missing: int
     mean: float  # test accuracy, a fraction; NaN if n = 0
     sem: float  # standard error of the mean, a fraction; NaN if n < 2
-    published_mean: float  # fraction; NaN where the paper has no value
+    published_mean: float  # fraction; NaN where the paper has no value to compare with
     published_sem: float
     source: str | None  # table of the paper
     difference_points: float  # ours minus published, in percentage points
+    protocol: str | None = None  # of ours against that of the published value, as `Comparable` has it
+    confounded: bool = False  # whether they differ, so that this may explain a difference
 
     @property
     def cell(self) -> Cell:
@@ -61,12 +73,29 @@ def variant_accuracies(frame: pd.DataFrame) -> list[VariantAccuracy]:
     trials = {Cell(task, int(withheld), arm): rows for (task, withheld, arm), rows in groups}
     tasks, arms = frame["task"].unique().tolist(), frame["arm"].unique().tolist()
     order = sorted(trials, key=lambda cell: (tasks.index(cell.task), cell.withheld, arms.index(cell.arm)))
-    return [_accuracy(cell, trials[cell]) for cell in order]
+    values = _comparables(frame, order)
+    return [_accuracy(cell, trials[cell], value) for cell, value in zip(order, values, strict=True)]
 
 
-def _accuracy(cell: Cell, trials: pd.DataFrame) -> VariantAccuracy:
+def as_printed(rows: Sequence[VariantAccuracy]) -> list[VariantAccuracy]:
+    """Returns the rows with published values only at the arms the paper prints them for, as figures show them."""
+    nothing = dict(zip(("published_mean", "published_sem", "source"), UNPUBLISHED, strict=True))
+    lacking = {**nothing, "difference_points": np.nan, "protocol": None, "confounded": False}
+    return [row if row.cell in published() else row._replace(**lacking) for row in rows]
+
+
+def _comparables(frame: pd.DataFrame, cells: Sequence[Cell]) -> list[Comparable]:
+    """Returns what each variant is compared with: nothing if it has its own images and not as many as the paper, since
+    m then leaves another number of objects for training."""
+    numbers = frame["n_objects"] if "n_objects" in frame else pd.Series(None, frame.index)
+    others = frame.loc[numbers.notna() & (numbers != PUBLISHED_OBJECTS), "arm"]
+    other_sets = {word for arm in others.unique() for word in arm_words(arm) if is_images(word)}
+    return [NOTHING if other_sets & set(arm_words(cell.arm)) else comparable(cell) for cell in cells]
+
+
+def _accuracy(cell: Cell, trials: pd.DataFrame, value: Comparable) -> VariantAccuracy:
     statuses = trials["status"].tolist()
     failed, missing = statuses.count("failed"), statuses.count("missing")
     n, mean, sem = summarise(trials.loc[trials["status"] == "completed", "test_accuracy"].to_numpy(float))
-    paper = published().get(cell, UNPUBLISHED)
-    return VariantAccuracy(*cell, n, len(statuses), failed, missing, mean, sem, *paper, 100 * (mean - paper.mean))
+    (paper, *protocol), points = value, 100 * (mean - value.paper.mean)
+    return VariantAccuracy(*cell, n, len(statuses), failed, missing, mean, sem, *paper, points, *protocol)

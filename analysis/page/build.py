@@ -34,11 +34,11 @@ from analysis.tables import accuracy, audit, comparison, key_measures, reproduct
 from analysis.tables.printed import PrintedTable, render
 from esbn_core.files import write_file
 from esbn_core.printable import printable
-from esbn_core.vocabulary import BASELINE, TUNED
+from esbn_core.vocabulary import BASELINE, TUNED, plain_arm
 from study.store.location import Place
 
 
-def write(results: Place, study: str, out: str | Path, command: str | None = None, baseline: str = BASELINE) -> Path:
+def write(results: Place, study: str, out: str | Path, command: str | None = None, baseline: str | None = None) -> Path:
     """Writes the report of a study as ``out``/index.html; equal stores give equal pages.
 
     Args:
@@ -46,7 +46,7 @@ def write(results: Place, study: str, out: str | Path, command: str | None = Non
         study: name of the study.
         out: local folder; made if it is not there.
         command: what `esbn run` takes for the study, a name or a file; None: its name.
-        baseline: arm that the others are compared with.
+        baseline: arm that the others are compared with; None: `plain_arm`.
     Raises:
         AnalysisError: no trial of the study has completed; study or baseline is unknown; or ``out``
             cannot be written.
@@ -61,13 +61,14 @@ def write(results: Place, study: str, out: str | Path, command: str | None = Non
     return path
 
 
-def html(results: Place, study: str, command: str, baseline: str) -> str:
+def html(results: Place, study: str, command: str, baseline: str | None = None) -> str:
     """The page itself; arguments and errors are those of `write`."""
     frame = load_study(results, study)
     completed = frame.loc[frame["status"] == "completed"]
     if completed.empty:
         raise AnalysisError(f"study={study!r} has no completed trial yet, so there is nothing to report; run it first")
     arms = list(dict.fromkeys(frame["arm"]))
+    baseline = baseline or plain_arm(arms)
     if baseline not in (BASELINE, *arms):  # a study need not have the default
         raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
     rows, style_of_arm = variant_accuracies(frame), styles(arms)
@@ -157,7 +158,7 @@ def _commands(command: str, results: Place, frame: pd.DataFrame, baseline: str) 
     """What makes this page again, from a checkout of this project."""
     commits = frame["commit"].dropna().unique() if "commit" in frame else []
     place = f"{shlex.quote(command)} --results {shlex.quote(os.fspath(results))}"
-    base = "" if baseline == BASELINE else f" --baseline {shlex.quote(baseline)}"
+    base = "" if baseline == plain_arm(set(frame["arm"])) else f" --baseline {shlex.quote(baseline)}"
     return [
         *(f"git checkout {shlex.quote(str(commit))}" for commit in commits[:1]),
         "make .venv/installed && source .venv/bin/activate",

@@ -18,7 +18,7 @@ from analysis.figures import description
 from analysis.figures.description import ArmAccuracy, ArmCurve, KeyPoints, task_title
 from analysis.figures.palette import Style, step_color
 from analysis.findings import key_geometry
-from analysis.findings.accuracy import VariantAccuracy
+from analysis.findings.accuracy import VariantAccuracy, as_printed
 from analysis.tables.accuracy import percent
 from analysis.tables.printed import interval, p_value
 from esbn_core.vocabulary import Cell
@@ -85,7 +85,7 @@ def accuracy_figures(
         cell = Cell(row["task"], row["withheld"], row["arm"])
         verdicts[cell] = f"difference {difference} points: {row['verdict']}"
     figures = []
-    for panel in description.accuracy_panels(rows, style_of_arm, _SPREAD):
+    for panel in description.accuracy_panels(as_printed(rows), style_of_arm, _SPREAD):
         data = [trace for arm in panel.arms for trace in _accuracy_traces(arm, verdicts)]
         y_axis = {"title": {"text": description.TEST_ACCURACY}, "range": [0, 104]}
         figures.append(_figure(panel.title, data, _m_axis(panel.withheld), y_axis, panel.chance))

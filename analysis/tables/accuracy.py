@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.data.published import PUBLISHED_N
+from analysis.data.published import AS_RELEASED, DEVIATIONS, OWN_IMAGES, PUBLISHED_N
 from analysis.findings.accuracy import VariantAccuracy
 from analysis.tables.printed import MISSING, PrintedTable, render
 
@@ -13,6 +13,8 @@ ERRORS = (
     "±: standard error of the mean over seeds (sample standard deviation, ddof 1, over √n); n: completed/planned"
     f" trials. Paper: n = {PUBLISHED_N}."
 )
+
+_TEXT, _IMAGES = "†", "‡"
 
 HEADER = ("task", "m", "arm", "n", "failed", "ours (%)", "paper (%)")  # of `cells`
 RIGHT = (False, True, False, True, True, True, True)
@@ -30,7 +32,7 @@ def report(frame: pd.DataFrame, format: str) -> str:
         AnalysisError: the format is none of these.
     """
     rows = rows_of(frame)
-    notes = [f"{ERRORS} Difference: ours minus paper, in percentage points.", *incomplete(rows)]
+    notes = [f"{ERRORS} Difference: ours minus paper, in percentage points.", *protocols(rows), *incomplete(rows)]
     return render([PrintedTable(_HEADER, [_cells(row) for row in rows], _RIGHT)], notes, [frame], format)
 
 
@@ -40,7 +42,10 @@ def rows_of(frame: pd.DataFrame) -> list[VariantAccuracy]:
 
 
 def cells(row: VariantAccuracy) -> list[str]:
-    """Returns what a variant is, how many of its trials are there, and both accuracies in percent."""
+    """Returns what a variant is, how many of its trials are there, and both accuracies in percent.
+
+    A mark before the paper's value says that ours were trained otherwise; `protocols` explains it.
+    """
     return [
         row.task,
         str(row.withheld),
@@ -48,8 +53,45 @@ def cells(row: VariantAccuracy) -> list[str]:
         f"{row.n}/{row.planned}",
         str(row.failed),
         percent(row.mean, row.sem),
-        percent(row.published_mean, row.published_sem),
+        marks(row) + percent(row.published_mean, row.published_sem),
     ]
+
+
+def marks(row: VariantAccuracy) -> str:
+    """Returns a mark for each point in which ours were trained otherwise than the networks of the paper's value."""
+    return "".join(_IMAGES if point == OWN_IMAGES else _TEXT for point in _points(row))
+
+
+def _points(row: VariantAccuracy) -> list[str]:
+    protocol = row.protocol if isinstance(row.protocol, str) else AS_RELEASED  # pandas may hold None as NaN
+    return [point for point in protocol.split("; ") if point != AS_RELEASED]
+
+
+def protocols(rows: Sequence[VariantAccuracy]) -> list[str]:
+    """Returns notes on what was trained alike where the paper has a value, and on the marks that say what was not."""
+    valued = [row for row in rows if isinstance(row.protocol, str)]
+    if not valued:
+        return []
+    notes = [
+        "Protocol: the paper's values are of its released code. Ours were trained likewise, on kinds of problem that"
+        " are balanced exactly instead of on average, and on our rendering of the same characters"
+        + (", unless marked." if any(row.confounded for row in valued) else ".")
+    ]
+    at = {(row.task, row.withheld) for row in valued if _TEXT in marks(row)}
+    if code := [point for point in DEVIATIONS if (point.task, point.withheld) in at]:
+        trained_on = "; ".join(
+            f"{point.task}, m = {point.withheld}: {point.trained_on}, which the word {point.released} of an arm sets"
+            for point in code
+        )
+        notes.append(
+            f"{_TEXT}: ours follow the paper's text where the code does not, so a difference may come from that. The"
+            f" code has, at {trained_on}."
+        )
+    if any(_IMAGES in marks(row) for row in valued):
+        notes.append(
+            f"{_IMAGES}: own images, but the paper's value is of its own, so a difference may come from the images."
+        )
+    return notes
 
 
 def _cells(row: VariantAccuracy) -> list[str]:

@@ -5,7 +5,7 @@ import pandas as pd
 from analysis.findings.accuracy import VariantAccuracy
 from analysis.findings.reproduction import AGREES, DIFFERS, LEAST, SEM_FLOOR, UNDECIDED
 from analysis.statistics.tests import MOST_NETWORKS
-from analysis.tables.accuracy import ERRORS, HEADER, RIGHT, cells, incomplete, rows_of
+from analysis.tables.accuracy import ERRORS, HEADER, RIGHT, cells, incomplete, protocols, rows_of
 from analysis.tables.interim import looks_note
 from analysis.tables.printed import MISSING, PrintedTable, interval, p_value, render
 
@@ -24,7 +24,7 @@ def report(frame: pd.DataFrame, format: str) -> str:
     """
     variants = rows_of(frame)
     lines = [_cells(row, verdict) for row, verdict in zip(variants, frame.to_dict("records"), strict=True)]
-    notes = [_count(frame), *_rules(frame), *incomplete(variants)]
+    notes = [_count(frame), *_rules(frame), *protocols(variants), *incomplete(variants)]
     return render([PrintedTable(_HEADER, lines, _RIGHT)], notes, [frame], format)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from ablations.checks import MOST_SEEDS
-from esbn_core.vocabulary import BASELINE
 from study.planning.declarations import find_space, find_study, is_file
 from study.planning.plan import Selection
 from study.running.resources import Resources
@@ -64,7 +63,8 @@ def path_option(*names: str, default: str, help: str, folder: bool = False) -> D
 
 FIGURES = path_option("-o", "--output", default="figures", folder=True, help="Folder for the figures.")
 ARM_COMPARED_WITH = click.option(
-    "--baseline", default=BASELINE, show_default=True, help="The arm to compare the others with."
+    "--baseline",
+    help="The arm to compare the others with. Default: baseline, or else the arm whose settings all others share.",
 )
 MARGIN = click.option(
     "--margin",

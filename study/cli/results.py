@@ -8,6 +8,7 @@ from rich.text import Text
 
 from esbn_core.files import read_text, write_file
 from esbn_core.printable import printable
+from esbn_core.vocabulary import plain_arm
 from study.cli.console import console
 from study.cli.options import (
     ALPHA,
@@ -84,15 +85,22 @@ def query(
 @click.option(
     "--tuned", "as_tuned", is_flag=True, help="The arms as declared and as `esbn run --tuned` has tuned them."
 )
+@click.option("--protocol", is_flag=True, help="The paper's Tables 1 to 8 instead, which need no results.")
 @REPORT_FORMAT
-def table(study: str | None, results: str, as_tuned: bool, kind: str) -> None:
+def table(study: str | None, results: str, as_tuned: bool, protocol: bool, kind: str) -> None:
     """Show our accuracies beside the published ones.
 
     \b
     esbn table encoders      STUDY, variant by variant: n, standard error, difference
     esbn table               the paper's Tables 9 to 20, from the trials of every study; a dash where none has run
     esbn table tcn --tuned   default and tuned arms, what tuning spent, and whether the order of arms changed
+    esbn table --protocol    Tables 1 to 8: problems, learning rates and epochs of our default trials and the paper's
     """
+    if protocol:
+        if study is not None or as_tuned:
+            raise click.UsageError("--protocol is of no study; leave out STUDY and --tuned")
+        answer(_protocol(kind))
+        return
     from analysis.findings.accuracy import table as accuracies
     from analysis.findings.paper import other_code, paper_cells
     from analysis.findings.tuned import tuned_arms
@@ -147,12 +155,13 @@ def verdict(study: str, results: str, margin: float, alpha: float, strict: bool,
     "--over-conditions", is_flag=True, help="The paper's t tests instead: over the means of conditions, not over seeds."
 )
 @REPORT_FORMAT
-def compare(study: str, results: str, baseline: str, over_conditions: bool, kind: str) -> None:
+def compare(study: str, results: str, baseline: str | None, over_conditions: bool, kind: str) -> None:
     """Compare the arms of STUDY with one of them: which matter, where, and by how much.
 
     \b
     esbn compare encoders                     seed by seed at each task and m, then over all of them
-    esbn compare transformer_encoders --baseline model=transformer --over-conditions
+    esbn compare transformer_encoders --over-conditions
+    esbn compare tcn --baseline tcn=none
     esbn compare tcn --format csv > tcn.csv
     """
     from analysis.data.trials import load_study
@@ -161,6 +170,7 @@ def compare(study: str, results: str, baseline: str, over_conditions: bool, kind
 
     name = study_name(study)
     frame = load_study(results, name)
+    baseline = baseline or plain_arm(set(frame["arm"]))
     check_arms(frame, name, baseline)
     answer((by_condition if over_conditions else by_seed)(frame, baseline, kind))
 
@@ -208,12 +218,12 @@ def audit(study: str, results: str, kind: str) -> None:
 @RESULTS
 @ARM_COMPARED_WITH
 @path_option("-o", "--output", default="report", folder=True, help="Folder for the page, which becomes its index.html.")
-def report(study: str, results: str, baseline: str, output: Path) -> None:
+def report(study: str, results: str, baseline: str | None, output: Path) -> None:
     """Write all there is to say of STUDY as one web page that opens from disk, without a network.
 
     \b
     esbn report encoders
-    esbn report transformer_encoders --baseline model=transformer -o rivals/
+    esbn report transformer_encoders -o rivals/
     """
     from analysis.page.build import write
 
@@ -250,6 +260,16 @@ def figures(study: str, results: str, output: Path, style: str) -> None:
         paths = save_all(results, study_name(study), output, style)
     for path in paths:
         answer(f"{path}\n")
+
+
+def _protocol(kind: str) -> str:
+    import pandas as pd
+
+    from analysis.findings.protocol import protocol_cells
+    from analysis.tables.protocol import report
+    from study.planning.paper_protocol import default_protocol
+
+    return report(protocol_cells(pd.DataFrame(default_protocol())), kind)
 
 
 def _print_schema() -> None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ablations import REGISTRY
 from ablations.search_space import MOST_SUGGESTIONS
-from esbn_core.vocabulary import BASELINE, Cell
+from esbn_core.vocabulary import Cell, plain_arm
 from study.cli.console import console
 from study.cli.options import (
     ALPHA,
@@ -172,7 +172,7 @@ def topup(
     command: str,
     margin: float,
     alpha: float,
-    baseline: str,
+    baseline: str | None,
     dry_run: bool,
     retry_failed: bool,
     resources: Resources,
@@ -208,8 +208,9 @@ def topup(
     from study.store.store import Store
 
     declared, store = find_study(study), Store(results)
-    asked = of_verdicts(margin, alpha) if command == "verdict" else of_comparisons(declared.name, baseline)
     planned = with_looks(variants(declared), declared.name, store, looks)
+    base = baseline or plain_arm({variant.arm for variant in planned})
+    asked = of_verdicts(margin, alpha) if command == "verdict" else of_comparisons(declared.name, base)
     questions = of_cells(asked, {variant.cell for variant in planned})
     frame = pd.DataFrame(planned_rows([trial for variant in planned for trial in variant.trials()], store))
     questions(frame)  # refuses what cannot be asked before anything is stored
@@ -238,10 +239,10 @@ def status(results: str, timing: bool) -> None:
     console.print((timing_table if timing else summary)(Store(results)))
 
 
-def _refuse_options_of_another(command: str, margin: float, alpha: float, baseline: str) -> None:
+def _refuse_options_of_another(command: str, margin: float, alpha: float, baseline: str | None) -> None:
     if command == "compare" and (margin, alpha) != (3.0, 0.05):
         raise click.UsageError("--margin and --alpha belong to verdicts; leave them out with --for compare")
-    if command == "verdict" and baseline != BASELINE:
+    if command == "verdict" and baseline is not None:
         raise click.UsageError("--baseline belongs to comparisons; add --for compare")
 
 
