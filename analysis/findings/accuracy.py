@@ -97,5 +97,5 @@ def _accuracy(cell: Cell, trials: pd.DataFrame, value: Comparable) -> VariantAcc
     statuses = trials["status"].tolist()
     failed, missing = statuses.count("failed"), statuses.count("missing")
     n, mean, sem = summarise(trials.loc[trials["status"] == "completed", "test_accuracy"].to_numpy(float))
-    (paper, *protocol), points = value, 100 * (mean - value.paper.mean)
-    return VariantAccuracy(*cell, n, len(statuses), failed, missing, mean, sem, *paper, points, *protocol)
+    ours, points = (n, len(statuses), failed, missing, mean, sem), 100 * (mean - value.paper.mean)
+    return VariantAccuracy(*cell, *ours, *value.paper, points, value.protocol, value.confounded)

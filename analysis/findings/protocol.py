@@ -1,6 +1,7 @@
 """Our default training protocol beside the paper's Tables 1 to 8."""
 
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -30,17 +31,21 @@ def protocol_cells(ours: pd.DataFrame) -> list[ProtocolCell]:
     Returns:
         The numbers in the paper's order.
     """
-    printed = printed_protocol()
+    printed, trials = printed_protocol(), ours.to_dict("records")
     named = {(number.quantity, number.task, number.model) for number in printed if number.model}
-    return [ProtocolCell(number, _ours(number, ours, named)) for number in printed]
+    return [
+        ProtocolCell(
+            number,
+            tuple(sorted({float(trial[number.quantity]) for trial in trials if _is_about(number, trial, named)})),
+        )
+        for number in printed
+    ]
 
 
-def _ours(number: Printed, ours: pd.DataFrame, named: set[tuple[str, str, str]]) -> tuple[float, ...]:
-    here = ours.loc[ours["task"] == number.task]
-    if number.withheld is not None:
-        here = here.loc[here["withheld"] == number.withheld]
-    with_own_number = here["model"].map(lambda model: (number.quantity, number.task, model) in named)
-    if number.quantity == "learning_rate":
-        with_own_number &= here["tcn"] == "none"
-    about = with_own_number & (here["model"] == number.model) if number.model else ~with_own_number
-    return tuple(sorted(set(here.loc[about, number.quantity].astype(float))))
+def _is_about(number: Printed, trial: Mapping[Any, Any], named: Collection[tuple[str, str, str]]) -> bool:
+    if trial["task"] != number.task or number.withheld not in (None, trial["withheld"]):
+        return False
+    has_its_own = (number.quantity, number.task, trial["model"]) in named
+    if number.quantity == "learning_rate" and trial["tcn"] != "none":
+        has_its_own = False
+    return number.model == (trial["model"] if has_its_own else "")

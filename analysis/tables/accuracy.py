@@ -79,18 +79,13 @@ def protocols(rows: Sequence[VariantAccuracy]) -> list[str]:
     ]
     at = {(row.task, row.withheld) for row in valued if _TEXT in marks(row)}
     if code := [point for point in DEVIATIONS if (point.task, point.withheld) in at]:
-        trained_on = "; ".join(
-            f"{point.task}, m = {point.withheld}: {point.trained_on}, which the word {point.released} of an arm sets"
-            for point in code
-        )
+        trained_on = "; ".join(f"{p.task}, m = {p.withheld}: {p.trained_on} ({p.released})" for p in code)
         notes.append(
-            f"{_TEXT}: ours follow the paper's text where the code does not, so a difference may come from that. The"
-            f" code has, at {trained_on}."
+            f"{_TEXT}: ours follow the paper's text, but the released code does not, so a difference may come from"
+            f" that. What it trains on, and the arm that does so: {trained_on}."
         )
     if any(_IMAGES in marks(row) for row in valued):
-        notes.append(
-            f"{_IMAGES}: own images, but the paper's value is of its own, so a difference may come from the images."
-        )
+        notes.append(f"{_IMAGES}: ours are of own images, so a difference may come from the images.")
     return notes
 
 

@@ -209,8 +209,8 @@ def topup(
 
     declared, store = find_study(study), Store(results)
     planned = with_looks(variants(declared), declared.name, store, looks)
-    base = baseline or plain_arm({variant.arm for variant in planned})
-    asked = of_verdicts(margin, alpha) if command == "verdict" else of_comparisons(declared.name, base)
+    baseline = baseline or plain_arm({variant.arm for variant in planned})
+    asked = of_verdicts(margin, alpha) if command == "verdict" else of_comparisons(declared.name, baseline)
     questions = of_cells(asked, {variant.cell for variant in planned})
     frame = pd.DataFrame(planned_rows([trial for variant in planned for trial in variant.trials()], store))
     questions(frame)  # refuses what cannot be asked before anything is stored
@@ -219,8 +219,7 @@ def topup(
         return
 
     def buy() -> dict[Cell, int]:
-        frame = load_study(results, declared.name)
-        return purchase(frame, questions(frame), budget)[0]
+        return purchase(seen := load_study(results, declared.name), questions(seen), budget)[0]
 
     now = top_up(declared, planned, store, buy, resources, retry_failed=retry_failed, console=console)
     answer(report(load_study(results, declared.name), questions, budget))
