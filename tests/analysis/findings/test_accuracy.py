@@ -7,17 +7,20 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from analysis_store import Row, trial, write_study
 from click.testing import CliRunner, Result
+from matplotlib.text import Text
 
 from ablations import REGISTRY
 from analysis.data.published import DEVIATIONS, OWN_IMAGES, comparable, published
 from analysis.data.trials import load_study
-from analysis.figures.description import accuracy_panels
+from analysis.figures.accuracy import draw_accuracy
 from analysis.figures.palette import styles
-from analysis.findings.accuracy import as_printed, table, variant_accuracies
+from analysis.findings.accuracy import table, variant_accuracies
 from analysis.page.build import html
+from analysis.page.figures import accuracy_figures
 from esbn_core.config import PAPER, arm_label
 from esbn_core.vocabulary import BASELINE, Cell, plain_arm
 from study.cli.main import main
@@ -182,14 +185,17 @@ def test_marks_are_in_every_format(released: str, own: str, format: str) -> None
 
 
 def test_figures_show_published_values_at_their_own_arms_only(released: str, own: str) -> None:
-    drawn = {}
+    """On paper, where the legend says what hollow marks are, and on the page, by arm."""
+    hollow = {}
     for study in ("r", "o"):
-        accuracies = as_printed(variant_accuracies(load_study(released, study)))
-        for panel in accuracy_panels(accuracies, styles([row.arm for row in accuracies]), 0.5):
-            drawn |= {arm.rows[0].arm: arm.paper_M.tolist() for arm in panel.arms}
-    assert drawn.pop("baseline") == [100.0, 95.0]
-    assert drawn.keys() == {"sampling=as_released", OWN, f"{OWN},encoder=mlp"}
-    assert all(math.isnan(value) for values in drawn.values() for value in values)
+        frame = load_study(released, study)
+        legend = [text.get_text() for text in draw_accuracy(frame).findobj(Text)]
+        assert ("hollow: paper" in legend) == (study == "r")
+        rows = variant_accuracies(frame)
+        for panel in accuracy_figures(rows, styles([row.arm for row in rows]), pd.DataFrame()):
+            marks = [trace for trace in panel["data"] if trace["mode"] == "markers"]
+            hollow |= {trace["meta"]["arm"]: trace["y"] for trace in marks}
+    assert hollow == {"baseline": [100.0, 95.0], "sampling=as_released": [], OWN: [], f"{OWN},encoder=mlp": []}
 
 
 @pytest.mark.parametrize(
@@ -243,3 +249,10 @@ def test_report_compares_own_images_without_being_told_how(own: str) -> None:
     assert f"Difference from {OWN} (points)" in text
     assert "--baseline" not in text
     assert "--baseline images=0123abcd,encoder=mlp" in html(own, "o", "o", f"{OWN},encoder=mlp")
+
+
+def test_topup_takes_the_plain_arm_too(tmp_path: Path) -> None:
+    asked = ("topup", "transformer_encoders", "--for", "compare", "--budget", "9", "--dry-run")
+    lines = cells_of(esbn(*asked, "--results", str(tmp_path)).output)
+    assert any(line.startswith("rmts 95 model=transformer,encoder=mlp ") for line in lines)
+    assert not any(line.startswith("rmts 95 model=transformer ") for line in lines)
