@@ -154,7 +154,7 @@ function filters() {
   }
 }
 
-const WORDS = { reproduced: "good", passed: "good", completed: "good", differs: "bad", FAILED: "bad", failed: "bad", undecided: "open", missing: "open" };
+const WORDS = { agrees: "good", passed: "good", completed: "good", differs: "bad", FAILED: "bad", failed: "bad", undecided: "open", missing: "open" };
 for (const cell of all("td")) if (WORDS[cell.textContent]) cell.classList.add(WORDS[cell.textContent]);
 
 document.getElementById("theme").addEventListener("click", () => {

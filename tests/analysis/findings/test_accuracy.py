@@ -169,6 +169,14 @@ def test_verdict_judges_both_protocols_and_marks_the_confounded_one(released: st
     assert any(line.startswith("†: ours follow the paper's text") for line in printed.splitlines())
 
 
+@pytest.mark.parametrize(("arm", "code"), [("baseline", 0), ("sampling=as_released", 1)])
+def test_verdict_fails_where_a_difference_is_not_confounded(arm: str, code: int, tmp_path: Path) -> None:
+    results = write_study(tmp_path, "r", rows("rmts", 85, arm, [0.6] * 10))
+    result = esbn("verdict", "r", "--results", results)
+    assert result.exit_code == code
+    assert f"1 differs{'' if code else ' (1 confounded)'}," in result.output
+
+
 def test_verdict_judges_own_images_and_marks_them(own: str) -> None:
     result = esbn("verdict", "o", "--results", own)
     lines = cells_of(result.output)
