@@ -2,7 +2,7 @@
 
     python -m analysis.statistics.simulation --runs 4000
 
-Accuracies are drawn as these networks have them: a share of networks is stuck at 50 %, the rest is normal.
+Accuracies are drawn as these networks have them: a share of networks is stuck at chance, the rest is normal.
 Legend: R simulated studies, C cells or conditions, N networks, S seeds.
 """
 
@@ -11,41 +11,45 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtr
 
 from analysis.statistics.tests import difference, flip_tests, holm, p_apart, p_most
 
 ALPHA, MARGIN, PAPER_N = 0.05, 3.0, 10
-STUCK = 50.0
 FLOOR, LEAST = 0.05, 5  # as `findings.reproduction` has them
 NETWORKS, FAMILIES = (2, 3, 5, 10, 20), (1, 17, 60)
 
 
 class Networks(NamedTuple):
-    """Accuracies of networks in percent: some are stuck at `STUCK`, the others are normal."""
+    """Accuracies of networks in percent: some are stuck, the others are normal."""
 
     mean: float
     sd: float = 0.0
     stuck: float = 0.0  # share
+    stuck_at: float = 50.0
 
     def draw(self, rng: np.random.Generator, *shape: int) -> np.ndarray:
         """Draws accuracies on 10,000 test problems."""
         solved = rng.normal(self.mean, self.sd, shape)
-        return np.round(np.where(rng.random(shape) < self.stuck, STUCK, solved), 2)
+        return np.round(np.where(rng.random(shape) < self.stuck, self.stuck_at, solved), 2)
 
     @property
     def expectation(self) -> float:
         """Their true mean."""
-        return self.stuck * STUCK + (1 - self.stuck) * self.mean
+        return self.stuck * self.stuck_at + (1 - self.stuck) * self.mean
 
     def share_within(self, centre: np.ndarray, margin: float) -> np.ndarray:
         """Returns the share of all networks that lie within the margin of each centre."""
-        stuck = np.abs(centre - STUCK) <= margin
+        stuck = np.abs(centre - self.stuck_at) <= margin
         if self.sd:
             solved = ndtr((centre + margin - self.mean) / self.sd) - ndtr((centre - margin - self.mean) / self.sd)
         else:
             solved = np.abs(centre - self.mean) <= margin
         return self.stuck * stuck + (1 - self.stuck) * solved
+
+
+TWO_GROUPS = (Networks(91, 0, 0.6, 86), Networks(90, 1))
+"""60 % of ours 4 points lower and 40 % 1 point higher: no t test has its level here."""
 
 
 class Rates(NamedTuple):
@@ -85,6 +89,15 @@ def verdict_rates(ours: Networks, paper: Networks, n: int, family: int, runs: in
     return Rates(
         (agrees & no_majority).any(axis=1).mean(), equal * differs.any(axis=1).mean(), agrees.mean(), differs.mean()
     )
+
+
+def reproduced_by_t_tests(ours: Networks, paper: Networks, n: int, runs: int, rng: np.random.Generator) -> float:
+    """Returns how often two one-sided t tests of Welch find the means of a cell to lie within the margin."""
+    x_RN, y_RN = ours.draw(rng, runs, n), paper.draw(rng, runs, PAPER_N)
+    variance, other = (np.maximum(_sem(draws), FLOOR) ** 2 for draws in (x_RN, y_RN))
+    df = (variance + other) ** 2 / (variance**2 / (n - 1) + other**2 / (PAPER_N - 1))
+    apart = np.abs(x_RN.mean(axis=1) - y_RN.mean(axis=1))
+    return float(np.mean(stdtr(df, (apart - MARGIN) / np.sqrt(variance + other)) <= ALPHA))
 
 
 def _sem(x: np.ndarray) -> np.ndarray:
@@ -153,7 +166,12 @@ def main() -> None:
         for name, networks in COMPARISONS.items()
         for family in (1, 17)
     ]
-    print(_markdown(["arm", "conditions", *(f"n = {n}" for n in (3, 8, 10))], rows))
+    print(_markdown(["arm", "conditions", *(f"n = {n}" for n in (3, 8, 10))], rows), end="\n\n")
+    by_t = [reproduced_by_t_tests(*VERDICTS["6 % stuck, the paper none"], n, runs, rng) for n in NETWORKS]
+    rows = [["6 % stuck, within the margin by t tests", *map(_percent, by_t)]]
+    groups = [verdict_rates(*TWO_GROUPS, n, 4, runs, rng).wrong_differs for n in NETWORKS]
+    rows.append(["two groups 5 points apart, a wrong differs in 4 cells", *map(_percent, groups)])
+    print(_markdown(["beyond the tests", *(f"n = {n}" for n in NETWORKS)], rows))
 
 
 if __name__ == "__main__":
