@@ -5,23 +5,27 @@ two shows is not here. Accuracies are percent. Dimensions: M numbers of withheld
 problem, R reads.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
 from analysis.data.curves import Course
-from analysis.data.results import has_rows, load_keys
 from analysis.figures.palette import Style
 from analysis.findings import key_geometry
 from analysis.findings.accuracy import VariantAccuracy
 from esbn_core.vocabulary import CHANCE, TASK_TITLES, Cell
-from study.store.location import Place
 
 WITHHELD, UPDATES = "Withheld objects m", "Training updates"
 TEST_ACCURACY, TRAINING_ACCURACY = "Test accuracy (%)", "Training accuracy (%)"
+
+STEPS_SHOW = {
+    "same_different": "Steps 1 and 2 show the two objects.",
+    "rmts": "Steps 1 and 2 show the source pair, 3 and 4 the first pair to choose, 5 and 6 the second.",
+    "distribution_of_three": "Steps 1 to 3 show the first row, 4 and 5 the second, 6 to 9 the choices.",
+    "identity_rules": "Steps 1 to 3 show the first row, 4 and 5 the second, 6 to 9 the choices.",
+}
+"""What a problem of each task shows at its steps."""
 
 Places = dict[str, dict[int, float]]  # by arm and m, where on the axis of m
 
@@ -69,7 +73,7 @@ class CurvePanel(NamedTuple):
 class KeyPoints(NamedTuple):
     """Keys written at one step, or reads of what was written at it, in two components."""
 
-    name: str  # k1 .. kT, r1 .. r3
+    name: str  # k1 .. kT, r1 .. rT
     step: int  # from 1
     points: np.ndarray  # [P, 2] of written keys, [R, 2] of reads
     train: np.ndarray  # [P] or [R] bool, whether of a training problem
@@ -79,7 +83,7 @@ class KeySpace(NamedTuple):
     """Keys of one network in the two principal components of all that it wrote."""
 
     written: list[KeyPoints]  # one per step
-    read: list[KeyPoints]  # one per role
+    read: list[KeyPoints]  # one per role, of which there may be none
     variance: np.ndarray  # [2] share of the variance of all written keys in each component, a fraction
 
     def label(self, component: int, of_what: str = "") -> str:
@@ -95,6 +99,27 @@ def task_title(task: str) -> str:
 def chance(task: str) -> float | None:
     """Returns the accuracy of guessing; None for a task of the user's own."""
     return 100 * CHANCE[task] if task in CHANCE else None
+
+
+def agreement(same: int, n_steps: int) -> str:
+    """Says which steps of a network write the same key in training and test by construction.
+
+    Args:
+        same: how many of the first steps, of `analysis.findings.key_trials.n_same`.
+        n_steps: T of the task.
+    """
+    if not same:
+        return "No keys agree by construction, since the leak shows the images to the controller or the keys at once."
+    if same >= n_steps:
+        return (
+            f"By construction, all {n_steps} keys agree for training and test, since the controller has learned nothing"
+            " of the images when it writes them; so they are no evidence of abstraction."
+        )
+    steps = "1 and 2" if same == 2 else f"1 to {same}"
+    return (
+        f"The keys of steps {steps} agree for training and test by construction, since the controller has learned"
+        " nothing of the images yet."
+    )
 
 
 def side_by_side(
@@ -171,23 +196,8 @@ def curve_panels(
     return panels
 
 
-def stored_keys(results: Place, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pa.Table]]:
-    """Yields the networks whose key space is drawn, one at a time: the trial's row and its rows of the keys table.
-
-    Args:
-        frame: rows of `analysis.load_study` or `load_cells`; of completed trials of distribution of three, those whose
-            keys a study asked for are wanted.
-    """
-    if not has_rows(results, "keys"):
-        return
-    wanted = frame["keys"].eq(True) & (frame["status"] == "completed") & (frame["task"] == "distribution_of_three")
-    for trial in frame.loc[wanted].to_dict("records"):
-        if len(keys := load_keys(results, trial["trial_id"])):  # 0.2 GB
-            yield trial, keys
-
-
 def key_space(trace: key_geometry.Trace, reads: key_geometry.Reads) -> KeySpace:
-    """Describes the key space of one network: what it wrote at each step, and what it read of the first row again.
+    """Describes the key space of one network: what it wrote at each step, and what it read of objects shown again.
 
     Source: paper Figure 9.
     """
@@ -197,7 +207,7 @@ def key_space(trace: key_geometry.Trace, reads: key_geometry.Reads) -> KeySpace:
         [KeyPoints(f"k{t + 1}", t + 1, written_PT2[:, t], trace.train) for t in range(written_PT2.shape[1])],
         [
             KeyPoints(f"r{role}", role, read_R2[reads.role == role], reads.train[reads.role == role])
-            for role in key_geometry.ROLES
+            for role in np.unique(reads.role).tolist()
         ],
         axes.variance,
     )

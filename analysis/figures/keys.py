@@ -6,46 +6,57 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from analysis.figures.description import KeyPoints, key_space
+from analysis.figures.description import STEPS_SHOW, KeyPoints, agreement, key_space, task_title
 from analysis.figures.palette import STEP_MARKERS, step_color
 from analysis.figures.plotting import Axes, Figure, Line2D, Rectangle, seaborn
 from analysis.figures.sheet import NOTE_SIZE, label_outer, make_sheet, scaled, with_settings
 from analysis.findings import key_geometry
-from analysis.findings.key_measures import BY_CONSTRUCTION
 
 
 @with_settings
-def draw_keys(keys: pa.Table) -> Figure:
-    """Draws principal components of the keys of one network: written in training, written first, and read back.
+def draw_keys(keys: pa.Table, task: str, same: int) -> Figure:
+    """Draws principal components of the keys of one network: written in training, those read again, and the reads.
 
     Panel c shows its full range, unlike the paper's, and says how many reads panel b's limits would have cut off.
 
     Args:
-        keys: all rows of the keys table of one trial of distribution of three.
-    Source: paper Figure 9.
+        keys: all rows of the keys table of one trial.
+        task: of the trial.
+        same: how many of its first steps write the same key by construction, of `key_trials.n_same`.
+    Source: paper Figure 9, for distribution of three.
     """
     trace = key_geometry.trace(keys)
-    space = key_space(trace, key_geometry.reads(trace))
-    note = (
-        f"One network (trial {trace.trial_id}); {trace.train.sum():,} training and {(~trace.train).sum():,} test"
-        " problems. Principal components of all written keys, with their share of the variance. $k_t$: key written at"
-        " step t; $r_o$: read when the object of step o is shown again. $k_1$ and $k_2$ agree for training and test by"
-        " construction: the controller has seen no image yet."
-    )
-    figure, (a, b, c) = make_sheet([(0, 0), (0, 1), (0, 2)], 7.0, 2.75, [], [note])
+    recalled = key_geometry.reads(trace)
+    space = key_space(trace, recalled)
+    figure, (a, b, c) = make_sheet([(0, 0), (0, 1), (0, 2)], 7.0, 2.75, [], [_note(trace, task, same)])
     _draw_written(a, space.written)
-    first = space.written[: len(key_geometry.ROLES)]
-    limits = key_geometry.panel_limits(np.concatenate([step.points for step in first]))
-    _draw_splits(b, first)
+    compared = key_geometry.compared_steps(recalled, len(space.written))
+    limits = key_geometry.panel_limits(np.concatenate([space.written[step - 1].points for step in compared]))
+    _draw_splits(b, [space.written[step - 1] for step in compared])
     b.set(xlim=(limits[0][0], limits[1][0]), ylim=(limits[0][1], limits[1][1]))
+    if len(space.written) == len(compared):  # the same points, which may lie on a line that has no height of its own
+        a.set(xlim=b.get_xlim(), ylim=b.get_ylim())
     _draw_reads(c, space.read, limits)
-    titles = ("a  Written, training", "b  Written, t = 1, 2, 3", "c  Read again")
-    for axes, title in zip((a, b, c), titles, strict=True):
+    written = f"b  Written, t = {', '.join(map(str, compared))}"
+    for axes, title in zip((a, b, c), ("a  Written, training", written, "c  Read again"), strict=True):
         axes.set_title(title, loc="left")
         axes.set_xlabel(space.label(1))
         seaborn.despine(ax=axes)
     a.set_ylabel(space.label(2))
     return figure
+
+
+def _note(trace: key_geometry.Trace, task: str, same: int) -> str:
+    n_steps = trace.keys.shape[1]
+    said = (
+        f"{task_title(task)}, one network (trial {trace.trial_id}); {trace.train.sum():,} training and"
+        f" {(~trace.train).sum():,} test problems.",
+        STEPS_SHOW.get(task, ""),
+        "Principal components of all written keys, with their share of the variance. $k_t$: key written at step t;"
+        " $r_o$: read when the object that first appears at step o is shown again.",
+        agreement(same, n_steps),
+    )
+    return " ".join(filter(None, said))
 
 
 def _draw_written(axes: Axes, written: Sequence[KeyPoints]) -> None:
@@ -75,8 +86,13 @@ def _draw_splits(axes: Axes, keys: Sequence[KeyPoints]) -> None:
 
 
 def _draw_reads(axes: Axes, reads: Sequence[KeyPoints], limits: tuple[np.ndarray, np.ndarray]) -> None:
-    _draw_splits(axes, reads)
     low, high = limits
+    if not reads:
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        middle: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+        axes.text(0.5, 0.5, "no object is shown again", **middle, size=scaled(NOTE_SIZE), gid="outside")
+        return
+    _draw_splits(axes, reads)
     frame = {"fill": False, "edgecolor": "0.4", "linestyle": (0, (3, 2)), "linewidth": scaled(0.7)}
     axes.add_patch(Rectangle((low[0], low[1]), *(high - low), **frame, zorder=1, gid="limits"))
     cut = key_geometry.outside(np.concatenate([read.points for read in reads]), low, high)
@@ -98,7 +114,7 @@ def _add_legend_below(axes: Axes, handles: Sequence[Line2D], columns: int) -> No
 
 
 @with_settings
-def draw_similarities(of_variant: Mapping[str, np.ndarray]) -> Figure:
+def draw_similarities(of_variant: Mapping[str, np.ndarray], same: Mapping[str, int]) -> Figure:
     """Draws how alike the mean keys of training and test are, step by step, a panel per variant.
 
     The steps at which training and test agree by construction are framed.
@@ -106,19 +122,21 @@ def draw_similarities(of_variant: Mapping[str, np.ndarray]) -> Figure:
     Args:
         of_variant: by title, [N, T, T] cosines of N networks, training steps down, test steps across; as
             `key_measures.similarity` gives them.
+        same: by title, how many of the first steps write the same key by construction, of `key_trials.n_same`.
     """
     columns = min(len(of_variant), 3)
     places = [divmod(i, columns) for i in range(len(of_variant))]
     note = (
         "Cosine of the mean key of training problems at one step and that of test problems at another, both taken from"
         " the mean over all steps. Mean over n networks; SEM: the largest standard error over networks (ddof 1)."
-        " Framed, steps 1 and 2: the same keys for training and test by construction, since the controller has seen no"
-        " image yet; step 3 can differ through the confidence of its read alone. The key of the last step is never"
-        " read, so nothing trains it."
+        " Framed: the same keys for training and test by construction, since the controller has learned nothing of the"
+        " images yet. Unless step 3 is framed, it can differ through one number alone: the confidence of the read at"
+        " step 2 or, with a default entry, its weight there. The key of the last step is never read, so nothing trains"
+        " it."
     )
     figure, every_axes = make_sheet(places, {1: 3.4, 2: 5.5}.get(columns, 7.0), 3.2, [], [note])
     for axes, (title, cosines_NTT) in zip(every_axes, of_variant.items(), strict=True):
-        _draw_similarity(axes, cosines_NTT)
+        _draw_similarity(axes, cosines_NTT, same[title])
         axes.set_title(f"{title}\n{_spread(cosines_NTT)}", size=scaled(7))
     shade = figure.colorbar(every_axes[0].images[0], ax=every_axes, shrink=0.6, ticks=(-1, 0, 1))
     shade.outline.set_visible(False)
@@ -133,17 +151,18 @@ def _spread(cosines_NTT: np.ndarray) -> str:
     return f"n = {n} networks, SEM up to {(cosines_NTT.std(axis=0, ddof=1) / np.sqrt(n)).max():.2f}"
 
 
-def _draw_similarity(axes: Axes, cosines_NTT: np.ndarray) -> None:
+def _draw_similarity(axes: Axes, cosines_NTT: np.ndarray, same: int) -> None:
     mean_TT = cosines_NTT.mean(axis=0)
     steps = range(1, len(mean_TT) + 1)
     low, high = 0.5, len(mean_TT) + 0.5
     axes.imshow(mean_TT, cmap="cividis", vmin=-1, vmax=1, extent=(low, high, high, low), gid="similarity")
     for (row, column), cosine in np.ndenumerate(mean_TT):
-        ink = "black" if cosine > 0.2 else "white"
-        number = f"{cosine:.1f}".replace("-0.0", "0.0").replace("-", "\N{MINUS SIGN}")
+        ink = "white" if cosine <= 0.2 else "black"
+        number = f"{cosine:.1f}".replace("-0.0", "0.0").replace("-", "\N{MINUS SIGN}").replace("nan", "\N{EN DASH}")
         axes.text(column + 1, row + 1, number, ha="center", va="center", color=ink, size=scaled(5))
     frame = {"fill": False, "edgecolor": "black", "linewidth": scaled(1.4), "gid": "by construction"}
-    axes.add_patch(Rectangle((0.5, 0.5), BY_CONSTRUCTION, BY_CONSTRUCTION, **frame))
+    if side := min(same, len(mean_TT)):
+        axes.add_patch(Rectangle((0.5, 0.5), side, side, **frame))
     axes.set_xticks(steps)
     axes.set_yticks(steps)
     axes.tick_params(length=0)

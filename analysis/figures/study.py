@@ -1,6 +1,7 @@
 """Files of the figures of a study, as `esbn figures` writes them."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +13,21 @@ from analysis.data.results import has_rows, read
 from analysis.data.trials import load_study
 from analysis.figures.accuracy import draw_accuracy
 from analysis.figures.curves import draw_curves
-from analysis.figures.description import stored_keys, task_title
+from analysis.figures.description import task_title
 from analysis.figures.keys import draw_keys, draw_similarities
 from analysis.figures.objects import draw_objects
 from analysis.figures.palette import styles
 from analysis.figures.sheet import drawing_for, save
 from analysis.findings import key_geometry
 from analysis.findings.key_measures import similarity
+from analysis.findings.key_trials import n_same, stored_keys, without_keys
 from esbn_core.vocabulary import BASELINE, Cell
 from study.store.location import Place
 
 
-def save_all(results: Place, study: str, out: str | Path, medium: str = "paper") -> list[Path]:
+def save_all(
+    results: Place, study: str, out: str | Path, medium: str = "paper", tell: Callable[[str], None] = lambda line: None
+) -> list[Path]:
     """Writes every figure the data of a study allow, as PNG, SVG and PDF, and the numbers beside the keys as CSV.
 
     The names are accuracy, curves, keys_<task>_m<withheld>_seed<seed> (with the arm behind it, if it is not the
@@ -34,6 +38,7 @@ def save_all(results: Place, study: str, out: str | Path, medium: str = "paper")
         study: name of the study.
         out: local folder; made if it is not there.
         medium: paper or talk.
+        tell: is given a line for each reason why networks have no picture of their keys.
     Returns:
         The paths of the files.
     Raises:
@@ -45,6 +50,8 @@ def save_all(results: Place, study: str, out: str | Path, medium: str = "paper")
         curves = curves_of(results, frame)
         if len(curves):
             paths += save(draw_curves(frame, curves), Path(out), "curves")
+        for line in without_keys(results, frame):
+            tell(line)
         return paths + save_keys(results, frame, Path(out)) + save_objects(results, frame, Path(out))
 
 
@@ -52,24 +59,27 @@ def save_keys(results: Place, frame: pd.DataFrame, out: Path, name: str | None =
     """Writes the key space of each network whose keys are stored, and the similarity of their mean keys.
 
     Args:
-        frame: as for `stored_keys`.
+        frame: as for `analysis.findings.key_trials.stored_keys`.
         name: draws the first network alone, under this name; None: all of them.
     """
     paths: list[Path] = []
     cosines: dict[Cell, list[np.ndarray]] = {}
+    same: dict[Cell, int] = {}
     for trial, keys in stored_keys(results, frame):
         cell = Cell(trial["task"], int(trial["withheld"]), trial["arm"])
         cosines.setdefault(cell, []).append(similarity(key_geometry.trace(keys)))
+        same[cell] = n_same(trial)
         if name is None or not paths:
             file = name or _keys_name(cell, int(trial["seed"]))
-            paths += save(draw_keys(keys), out, file)
+            paths += save(draw_keys(keys, cell.task, same[cell]), out, file)
             key_geometry.key_summary(keys).to_csv(out / f"{file}.csv")
             paths.append(out / f"{file}.csv")
     if cosines:
         style_of_arm = styles(list(dict.fromkeys(cell.arm for cell in cosines)))
         titles = [f"{task_title(task)}, m = {m}\n{style_of_arm[arm].label}" for task, m, arm in cosines]
         of_title = dict(zip(titles, map(np.stack, cosines.values()), strict=True))
-        paths += save(draw_similarities(of_title), out, "key_similarity")
+        figure = draw_similarities(of_title, dict(zip(titles, same.values(), strict=True)))
+        paths += save(figure, out, "key_similarity")
     return paths
 
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from analysis.errors import AnalysisError
 
-ROLES = (1, 2, 3)  # steps at which the objects of the first row are shown
 LIMIT_MARGIN = 0.05  # panel b's limits: range of the written keys, widened on each side by this share of it
+NO_VARIANCE = 1e-9  # share of the variance below which a component is rounding error
 
 
 class Trace(NamedTuple):
@@ -28,10 +28,11 @@ class Trace(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """Reads at the second appearance of an object of the first row."""
+    """Reads at the second appearance of an object."""
 
     train: np.ndarray  # [R] bool
     role: np.ndarray  # [R] int, step o of the first appearance
+    step: np.ndarray  # [R] int, step t of the second
     read: np.ndarray  # [R, K] float32, gated
     key: np.ndarray  # [R, K] float32, k_o
     gate: np.ndarray  # [R] float32
@@ -42,7 +43,7 @@ class Axes(NamedTuple):
     """The first two principal components of the written keys."""
 
     mean: np.ndarray  # [K]
-    axes: np.ndarray  # [K, 2] orthonormal columns
+    axes: np.ndarray  # [K, 2] orthonormal columns; zeros for a component without variance
     variance: np.ndarray  # [2] share of the total variance
 
     def project(self, keys_K: np.ndarray) -> np.ndarray:
@@ -106,32 +107,60 @@ def _entry_weights(column: pa.ChunkedArray, T: int) -> np.ndarray:
 
 
 def reads(trace: Trace) -> Reads:
-    """The read at the first step after the first row that shows again the object of step o, for o = 1, 2, 3.
+    """The read at the second appearance of every object that a problem shows again, whatever the task.
 
-    Problems in which an object never comes back give no read for it.
+    An object has the role o if it first appears at step o. When it first appears again, at step t, exactly one entry
+    of memory holds it, so a perfect retrieval gives k_o. At a third appearance, two entries hold it and share the
+    weight, so those reads do not count. A step that shows an object again is no role of its own. So the rule of a task
+    decides its roles:
 
-    Source: paper Figure 9 (right); official key-analysis script.
+        same/different          1 (problems with the answer "same" alone)
+        rmts                    1, 3, 5: the first object of each pair of equals
+        distribution of three   1, 2, 3: the first row, shown again in the second row or among the choices
+        identity rules          AAA: 1, 4; ABA: 1, 2, 4, 5; ABB: 1, 2, 4, 5
+
+    Returns:
+        Reads by role, and by problem within a role.
+    Source: paper Figure 9 (right) and the official key-analysis script, for distribution of three.
     """
+    shown_PT, n_steps = trace.objects, trace.objects.shape[1]
     parts = []
-    for role in ROLES:
-        again_PT = trace.objects[:, len(ROLES) :] == trace.objects[:, [role - 1]]
-        p = np.flatnonzero(again_PT.any(axis=1))
-        t = len(ROLES) + again_PT[p].argmax(axis=1)  # counted from 0
+    for o in range(n_steps):  # counted from 0
+        again_PT = shown_PT[:, o + 1 :] == shown_PT[:, [o]]
+        before_P = (shown_PT[:, :o] == shown_PT[:, [o]]).any(axis=1)
+        p = np.flatnonzero(again_PT.any(axis=1) & ~before_P)
+        t = o + 1 + again_PT[p].argmax(axis=1) if len(p) else p
         parts.append(
             Reads(
                 train=trace.train[p],
-                role=np.full(len(p), role),
+                role=np.full(len(p), o + 1),
+                step=t + 1,
                 read=trace.reads[p, t - 1],
-                key=trace.keys[p, role - 1],
+                key=trace.keys[p, o],
                 gate=trace.gates[p, t],
-                weight=trace.weights[p, t, role - 1],
+                weight=trace.weights[p, t, o],
             )
         )
     return Reads(*map(np.concatenate, zip(*parts, strict=True)))
 
 
+def relative_errors(recalled: Reads) -> np.ndarray:
+    """[R] |r - k_o| / |k_o|; NaN or infinite where k_o is zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.linalg.norm(recalled.read - recalled.key, axis=1) / np.linalg.norm(recalled.key, axis=1)
+
+
+def compared_steps(recalled: Reads, n_steps: int) -> list[int]:
+    """The steps whose keys panel b shows: the roles, or all steps if there are fewer than two roles."""
+    roles = np.unique(recalled.role).tolist()
+    return roles if len(roles) > 1 else list(range(1, n_steps + 1))
+
+
 def principal_axes(keys_PTK: np.ndarray) -> Axes:
     """Centred principal components of all written keys; signs are such that the first key has negative components.
+
+    Zeros stand for a component without variance: the second of keys of size 1, or of keys that are on one line, as
+    those of same/different are; both of keys that all agree.
 
     Args:
         keys_PTK: [P, T, K] float, training and test problems stacked.
@@ -142,15 +171,19 @@ def principal_axes(keys_PTK: np.ndarray) -> Axes:
         centred_PK = keys_PTK[:, t] - mean_K
         covariance_KK += centred_PK.T @ centred_PK
     variances, vectors = np.linalg.eigh(covariance_KK)  # ascending
-    axes_K2 = vectors[:, [-1, -2]]
+    axes_K2, share_2 = np.zeros((len(mean_K), 2)), np.zeros(2)
+    shares = variances[::-1][:2] / (variances.sum() or 1.0)
+    n = int((shares > NO_VARIANCE).sum())
+    axes_K2[:, :n], share_2[:n] = vectors[:, ::-1][:, :n], shares[:n]
     signs_2 = np.where((keys_PTK[0, 0] - mean_K) @ axes_K2 > 0, -1.0, 1.0)
-    return Axes(mean_K, axes_K2 * signs_2, variances[[-1, -2]] / variances.sum())
+    return Axes(mean_K, axes_K2 * signs_2, share_2)
 
 
 def panel_limits(points_N2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest [2] component that a panel of these points shows."""
+    """Lowest and highest [2] component that a panel of these points shows; the two are never the same."""
     low, high = points_N2.min(axis=0), points_N2.max(axis=0)
-    margin = LIMIT_MARGIN * (high - low)
+    span = high - low
+    margin = np.where(span > 0, LIMIT_MARGIN * span, (span.max() or 1.0) / 2)
     return low - margin, high + margin
 
 
@@ -166,31 +199,34 @@ def key_summary(keys: pa.Table) -> pd.DataFrame:
         keys: all rows of the keys table of one trial.
     Returns:
         A row per split (train, test) with
-        problems, reads: how many there are; reads at the second appearance of the objects of the first row;
+        problems, reads: how many there are; reads are those of `reads`, and without any what follows from them is NaN;
         weight_median: retrieval weight on the entry written with the object;
         gate_min, gate_max: gate of those reads;
         distance_median: |r - k_o| / |k_o|;
-        k3_sd_1, k3_sd_2: standard deviation (ddof 1) of k_3 on components 1 and 2;
+        k3_sd_1, k3_sd_2: standard deviation (ddof 1) of k_3 on components 1 and 2; NaN where there are only two steps;
         outside: reads outside the limits of panel b;
         variance_1, variance_2: share of the variance of all written keys that a component holds, a fraction.
     """
     written = trace(keys)
     axes = principal_axes(written.keys)
-    limits = panel_limits(axes.project(written.keys[:, : len(ROLES)]).reshape(-1, 2))
     recalled = reads(written)
-    distance_R = np.linalg.norm(recalled.read - recalled.key, axis=1) / np.linalg.norm(recalled.key, axis=1)
+    compared = np.subtract(compared_steps(recalled, written.keys.shape[1]), 1)
+    limits = panel_limits(axes.project(written.keys[:, compared]).reshape(-1, 2))
+    distance_R = relative_errors(recalled)
     outside_R = outside(axes.project(recalled.read), *limits)
     rows = {}
     for split, train in (("train", True), ("test", False)):
         p, r = written.train == train, recalled.train == train
-        k3_sd_2 = axes.project(written.keys[p, 2]).std(axis=0, ddof=1)
+        k3_P2 = axes.project(written.keys[p, 2]) if written.keys.shape[1] > 2 else np.empty((0, 2))
+        k3_sd_2 = k3_P2.std(axis=0, ddof=1) if len(k3_P2) > 1 else [np.nan, np.nan]
+        gate_R = recalled.gate[r] if r.any() else [np.nan]
         rows[split] = {
             "problems": p.sum(),
             "reads": r.sum(),
-            "weight_median": np.median(recalled.weight[r]),
-            "gate_min": recalled.gate[r].min(),
-            "gate_max": recalled.gate[r].max(),
-            "distance_median": np.median(distance_R[r]),
+            "weight_median": median(recalled.weight[r]),
+            "gate_min": np.min(gate_R),
+            "gate_max": np.max(gate_R),
+            "distance_median": median(distance_R[r]),
             "k3_sd_1": k3_sd_2[0],
             "k3_sd_2": k3_sd_2[1],
             "outside": outside_R[r].sum(),
@@ -198,3 +234,8 @@ def key_summary(keys: pa.Table) -> pd.DataFrame:
             "variance_2": axes.variance[1],
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("split")
+
+
+def median(values_N: np.ndarray) -> float:
+    """Median; NaN if there are no values."""
+    return np.median(values_N) if len(values_N) else np.nan

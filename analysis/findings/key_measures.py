@@ -8,14 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analysis.data.results import load_keys
 from analysis.data.trials import VARIANT
-from analysis.errors import AnalysisError
 from analysis.findings import key_geometry
+from analysis.findings.key_trials import by_construction, refusal, stored_keys
 from study.store.location import Place
 
 RIDGE = 1e-3  # of the mean square of a key's entries, added to the normal equations of the decoder
-BY_CONSTRUCTION = 2  # steps at which the controller has seen nothing of the images, so the keys are the same
 
 
 def by_step(results: Place, frame: pd.DataFrame) -> pd.DataFrame:
@@ -26,28 +24,26 @@ def by_step(results: Place, frame: pd.DataFrame) -> pd.DataFrame:
         frame: rows of `load_study` from there.
     Returns:
         A row per trial and step t with the columns of the variant, ``seed`` and
+        by_construction: what the keys of this step have in common whatever the weights, as `by_construction` says;
         distance: between the mean key of training and of test problems;
         spread: root mean square distance of the test problems' keys from their mean;
         between: mean distance of the step's mean key from those of the other steps;
-        overlap: between / distance, how much further apart steps are than training and test (infinite if these agree);
+        overlap: between / distance, how much further apart steps are than training and test (infinite if these agree,
+        NaN if the steps do, too);
         decoded: fraction of the test problems' keys of this step whose step a linear decoder, fitted to the keys of
         the training problems, names right;
-        retrieved: median |r - k_t| / |k_t| over the test problems' reads of this step's entry, where there are any.
+        retrieved: median |r - k_t| / |k_t| over the test problems' reads of this step's entry, as `key_geometry.reads`
+        defines them; NaN if there are none.
     Raises:
         AnalysisError: none of the trials has stored keys.
     """
-    recorded = frame.loc[(frame["status"] == "completed") & frame["keys"]]
-    if recorded.empty:
-        study = frame["study"].iloc[0]
-        raise AnalysisError(f"study={study!r} has no trial with stored keys yet; `esbn run keys` makes some")
     frames = []
-    for row in recorded.to_dict("records"):
-        keys = load_keys(results, row["trial_id"])
-        if len(keys):  # a trial can be there while its keys are still to be recorded
-            measured = measures(key_geometry.trace(keys))
-            frames.append(measured.assign(**{name: row[name] for name in (*VARIANT, "seed")}))
+    for row, keys in stored_keys(results, frame):
+        measured = measures(key_geometry.trace(keys))
+        about = {name: row[name] for name in (*VARIANT, "seed")}
+        frames.append(measured.assign(**about, by_construction=by_construction(row, len(measured))))
     if not frames:
-        raise AnalysisError("no trial of the study has stored keys yet; run it again, which records them")
+        raise refusal(frame)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -60,11 +56,11 @@ def measures(trace: key_geometry.Trace) -> pd.DataFrame:
     n_steps = len(apart_TT)
     distance_T = np.linalg.norm(means_TK - test_means_TK, axis=1)
     between_T = apart_TT.sum(axis=1) / (n_steps - 1)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         overlap_T = between_T / distance_T
     recalled = key_geometry.reads(trace)
-    error_R = np.linalg.norm(recalled.read - recalled.key, axis=1) / np.linalg.norm(recalled.key, axis=1)
-    retrieved = {t: np.median(error_R[(recalled.role == t) & ~recalled.train]) for t in key_geometry.ROLES}
+    error_R = key_geometry.relative_errors(recalled)
+    of_step = [error_R[(recalled.role == t) & ~recalled.train] for t in range(1, n_steps + 1)]
     return pd.DataFrame(
         {
             "step": np.arange(1, n_steps + 1),
@@ -73,7 +69,7 @@ def measures(trace: key_geometry.Trace) -> pd.DataFrame:
             "between": between_T,
             "overlap": overlap_T,
             "decoded": (_decoder(train_PTK)(test_PTK) == np.arange(n_steps)).mean(axis=0),
-            "retrieved": [retrieved.get(t, np.nan) for t in range(1, n_steps + 1)],
+            "retrieved": [key_geometry.median(error) for error in of_step],
         }
     )
 
@@ -81,11 +77,13 @@ def measures(trace: key_geometry.Trace) -> pd.DataFrame:
 def similarity(trace: key_geometry.Trace) -> np.ndarray:
     """[T, T] cosine between the mean key of training problems at one step and that of test problems at another.
 
-    Both are taken from the mean over all steps of the training problems, which all keys share.
+    Both are taken from the mean over all steps of the training problems, which all keys share. NaN where nothing is
+    left of one of them.
     """
     means_STK = np.stack([trace.keys[trace.train == split].mean(axis=0, dtype=float) for split in (True, False)])
     means_STK = means_STK - means_STK[0].mean(axis=0)
-    train_TK, test_TK = means_STK / np.linalg.norm(means_STK, axis=2, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        train_TK, test_TK = means_STK / np.linalg.norm(means_STK, axis=2, keepdims=True)
     return train_TK @ test_TK.T
 
 

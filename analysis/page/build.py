@@ -19,7 +19,7 @@ from analysis.data.curves import BINS, curves_of, mean_courses
 from analysis.data.results import has_rows, read
 from analysis.data.trials import VARIANT, load_study
 from analysis.errors import AnalysisError, choices
-from analysis.figures.description import stored_keys, task_title
+from analysis.figures.description import task_title
 from analysis.figures.palette import STEP_COLORS, styles
 from analysis.findings import key_geometry
 from analysis.findings.accuracy import variant_accuracies
@@ -27,6 +27,7 @@ from analysis.findings.audit import audit_study
 from analysis.findings.comparison import check_arms, pairs
 from analysis.findings.interim import n_looks
 from analysis.findings.key_measures import by_step
+from analysis.findings.key_trials import n_same, stored_keys, without_keys
 from analysis.findings.reproduction import verdicts
 from analysis.findings.topup import bought
 from analysis.page import figures, tables
@@ -101,6 +102,7 @@ def html(results: Place, study: str, command: str, baseline: str | None = None) 
         steps=sorted({trace["meta"]["key"] for figure in networks.values() for trace in figure["data"]}),
         shown_problems=figures.PROBLEMS,
         networks=list(networks),
+        without_keys=without_keys(results, frame) if frame["keys"].eq(True).any() else [],
         protocol=_rendered(tables.protocol(completed)),
         audit=Markup(audit.report(checks, "html")),
         trials=_rendered([tables.trials(frame)]),
@@ -186,7 +188,8 @@ def _key_spaces(results: Place, frame: pd.DataFrame) -> dict[str, figures.Figure
         names = names or _object_names(results)
         name = f"{task_title(row['task'])}, m = {row['withheld']}, {row['arm']}, seed {row['seed']}"
         object_names = names.get(str(row.get("images_hash")), {})
-        of_network[name] = figures.key_space_figure(key_geometry.trace(keys), object_names)
+        trace = key_geometry.trace(keys)
+        of_network[name] = figures.key_space_figure(trace, object_names, row["task"], n_same(row))
     return of_network
 
 

@@ -23,7 +23,7 @@ from analysis.tables.accuracy import percent
 from analysis.tables.printed import interval, p_value
 from esbn_core.vocabulary import Cell
 
-Figure = dict[str, Any]  # title, data (a list of traces) and layout
+Figure = dict[str, Any]  # title, data (a list of traces) and layout; of keys a note, too
 Trace = dict[str, Any]
 
 _SPREAD = 0.66  # of the arms that stand side by side, as a share of the distance between two m
@@ -191,15 +191,17 @@ def _curve_traces(curve: ArmCurve) -> list[Trace]:
     return [band, _trace(x, y, text, meta, customdata=[list(curve.cell)] * len(x), mode="lines", line=line)]
 
 
-def key_space_figure(trace: key_geometry.Trace, names: Mapping[int, str]) -> Figure:
+def key_space_figure(trace: key_geometry.Trace, names: Mapping[int, str], task: str, same: int) -> Figure:
     """Makes the figure of written keys by step, and of what is read when an object is shown again.
 
-    Training problems are rings and test problems dots. ``meta`` says what a trace holds: k1 .. kT or r1 .. r3, and
-    train or test.
+    Training problems are rings and test problems dots. ``meta`` says what a trace holds: k1 .. kT or r1 .. rT, and
+    train or test; ``note`` what the steps show, and which keys agree by construction.
 
     Args:
         trace: what one network wrote and read.
         names: of the objects, by number.
+        task: of the network.
+        same: how many of its first steps write the same key by construction, of `key_trials.n_same`.
     """
     recalled = key_geometry.reads(trace)
     space = description.key_space(trace, recalled)
@@ -217,7 +219,8 @@ def key_space_figure(trace: key_geometry.Trace, names: Mapping[int, str]) -> Fig
                     f" {recalled.weight[i]:.3f}" for i in np.flatnonzero(recalled.role == read.step)[r]]  # fmt: skip
             data.append(_key_trace(read, r, text, split))
     x_axis, y_axis = ({"title": {"text": space.label(component, " of the variance")}} for component in (1, 2))
-    return _figure("", data, x_axis, y_axis, None)
+    note = f"{description.STEPS_SHOW.get(task, '')} {description.agreement(same, len(space.written))}".strip()
+    return {**_figure("", data, x_axis, y_axis, None), "note": note}
 
 
 def _key_trace(key: KeyPoints, rows: np.ndarray, text: list[str], split: str) -> Trace:

@@ -183,16 +183,21 @@ def compare(study: str, results: str, baseline: str | None, over_conditions: boo
 def keys(study: str, results: str, kind: str) -> None:
     """Measure whether the keys of STUDY behave like symbols: the same for training and withheld objects at each step.
 
-    Over all networks with stored keys, not one that was picked. `esbn figures STUDY` draws one of them.
+    Over all networks with stored keys, of every task, not one that was picked. What has none is named on the error
+    output with the reason. `esbn figures STUDY` draws the keys of each network.
 
     \b
     esbn keys keys
     """
     from analysis.data.trials import load_study
     from analysis.findings.key_measures import by_step
+    from analysis.findings.key_trials import without_keys
     from analysis.tables.key_measures import report
 
-    answer(report(by_step(results, load_study(results, study_name(study))), kind))
+    frame = load_study(results, study_name(study))
+    answer(report(by_step(results, frame), kind))
+    for line in without_keys(results, frame):
+        click.echo(printable(line), err=True)
 
 
 @click.command()
@@ -255,10 +260,13 @@ def figures(study: str, results: str, output: Path, style: str) -> None:
     from analysis.figures.paper import save_paper
     from analysis.figures.study import save_all
 
+    def tell(line: str) -> None:
+        click.echo(printable(line), err=True)
+
     if study == "paper":
-        paths = save_paper(results, output, style, lambda line: click.echo(printable(line), err=True))
+        paths = save_paper(results, output, style, tell)
     else:
-        paths = save_all(results, study_name(study), output, style)
+        paths = save_all(results, study_name(study), output, style, tell)
     for path in paths:
         answer(f"{path}\n")
 

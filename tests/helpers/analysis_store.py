@@ -97,6 +97,22 @@ def key_rows(trial_id: str, n_train: int = 6, n_test: int = 20, size: int = 8, d
     return rows
 
 
+def key_rows_of(
+    trial_id: str, train: Iterable[Sequence[int]], test: Iterable[Sequence[int]], size: int = 8
+) -> list[Row]:
+    """Rows of keys of these problems, each the objects it shows; keys and reads are as in `key_rows`."""
+    rng = np.random.default_rng(0)
+    centres_TK = 10 * rng.standard_normal((9, size))
+    return [
+        row
+        for split, problems in (("train", train), ("test", test))
+        for number, objects in enumerate(problems)
+        for row in _problem(
+            trial_id, split, number, [int(o) for o in objects], centres_TK + 0.1 * rng.standard_normal((9, size)), False
+        )
+    ]
+
+
 def _problem(
     trial_id: str, split: str, problem: int, objects: list[int], keys_TK: np.ndarray, default: bool
 ) -> list[Row]:

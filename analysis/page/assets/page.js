@@ -127,10 +127,17 @@ async function legends() {
 function keyControls() {
   const plot = document.querySelector("#keys .plot");
   if (!plot) return;
-  document.getElementById("network").addEventListener("change", (event) => { shown.network = +event.target.value; draw(plot); });
+  const showNetwork = (number) => { // tasks differ in their steps
+    shown.network = number;
+    const { data, note } = PLOTS.keys[number];
+    document.getElementById("about").textContent = note;
+    for (const box of all("#steps input")) box.parentElement.hidden = !data.some((trace) => trace.meta.key === box.value);
+  };
+  showNetwork(0);
+  document.getElementById("network").addEventListener("change", (event) => { showNetwork(+event.target.value); draw(plot); });
   for (const box of all("#steps input, #splits input")) box.addEventListener("change", () => draw(plot));
   for (const box of all("#steps input")) {
-    const color = PLOTS.keys[0].data.find((trace) => trace.meta.key === box.value)?.marker.color;
+    const color = PLOTS.keys.flatMap(({ data }) => data).find((trace) => trace.meta.key === box.value)?.marker.color;
     if (color) box.nextElementSibling.style.background = `light-dark(${color}, ${DARK[color]})`;
   }
 }

@@ -220,9 +220,9 @@ def test_similarity_has_training_steps_down_and_test_steps_across() -> None:
 
 
 def test_similarity_figure_frames_what_holds_by_construction_and_says_so() -> None:
-    figure = draw_similarities({"net": np.stack([np.eye(9), np.eye(9) * 0.8])})
+    figure = draw_similarities({"net": np.stack([np.eye(9), np.eye(9) * 0.8])}, {"net": 2})
     (frame,) = [patch for patch in figure.axes[0].patches if patch.get_gid() == "by construction"]
     assert isinstance(frame, Rectangle) and frame.get_bbox().bounds == (0.5, 0.5, 2, 2)
-    assert "Framed, steps 1 and 2: the same keys for training and test by construction" in notes(figure)
+    assert "Framed: the same keys for training and test by construction" in notes(figure)
     assert figure.axes[0].get_title() == "net\nn = 2 networks, SEM up to 0.10"
     assert [text.get_text() for text in figure.axes[0].texts[:2]] == ["0.9", "0.0"]

@@ -68,12 +68,12 @@ def talk(frame: pd.DataFrame) -> Figure:
 
 
 def keys(frame: pd.DataFrame) -> Figure:
-    return draw_keys(written())
+    return draw_keys(written(), "distribution_of_three", 2)
 
 
 def similarities(frame: pd.DataFrame) -> Figure:
     cosines_TT = similarity(trace(written()))
-    return draw_similarities({"a network": cosines_TT[None]})
+    return draw_similarities({"a network": cosines_TT[None]}, {"a network": 2})
 
 
 def written() -> pa.Table:

@@ -261,7 +261,7 @@ def test_key_summary_reports_the_numbers_beside_the_picture(keys: pa.Table) -> N
 
 
 def test_keys_draws_written_and_read_keys(keys: pa.Table) -> None:
-    a, b, c = draw_keys(keys).axes
+    a, b, c = draw_keys(keys, TASK, 2).axes
     trace = key_geometry.trace(keys)
     axes = key_geometry.principal_axes(trace.keys)
     for t in range(1, 10):
@@ -275,7 +275,7 @@ def test_keys_shows_and_counts_reads_outside_panel_b(keys: pa.Table) -> None:
     for row in rows[:9]:  # first training problem: its three reads go far away
         if row["read"] is not None:
             row["read"] = [500.0] * 8
-    _, b, c = draw_keys(pa.Table.from_pylist(rows, schema=TABLES["keys"])).axes
+    _, b, c = draw_keys(pa.Table.from_pylist(rows, schema=TABLES["keys"]), TASK, 2).axes
     (text,) = [text.get_text() for text in c.texts if text.get_gid() == "outside"]
     assert text.startswith("3 of 78 reads")
     drawn_R2 = np.concatenate([scatter(c, f"{split}{role}") for split in ("train", "test") for role in (1, 2, 3)])
@@ -287,7 +287,7 @@ def test_keys_shows_and_counts_reads_outside_panel_b(keys: pa.Table) -> None:
 
 def test_keys_names_the_share_of_variance(keys: pa.Table) -> None:
     share = key_geometry.principal_axes(key_geometry.trace(keys).keys).variance
-    assert draw_keys(keys).axes[0].get_xlabel() == f"Component 1 ({100 * share[0]:.1f} %)"
+    assert draw_keys(keys, TASK, 2).axes[0].get_xlabel() == f"Component 1 ({100 * share[0]:.1f} %)"
 
 
 def test_objects_places_images_by_number() -> None:

@@ -1,0 +1,116 @@
+"""Networks of a study whose keys are stored, why the others have none, and what of their keys holds by construction."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from analysis.data.results import Results, has_rows, load_keys
+from analysis.data.trials import VARIANT
+from analysis.errors import AnalysisError
+from esbn_core.vocabulary import Cell
+from study.store.location import Place
+
+MODEL = "esbn"  # the only one that writes keys
+SAME, ONE_NUMBER, FREE = "same", "one number", "nothing"
+_NAMED = 4  # variants that a sentence names; the others it counts
+
+
+def stored_keys(results: Place, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """Yields the networks with stored keys, one at a time: the trial's row and its rows of the keys table.
+
+    Args:
+        results: folder or URI the studies were run into.
+        frame: rows of `analysis.load_study` or `load_cells`; of completed trials, those whose keys a study asked for
+            are wanted.
+    """
+    if not has_rows(results, "keys"):
+        return
+    wanted = frame["keys"].eq(True) & (frame["status"] == "completed")
+    for trial in frame.loc[wanted].to_dict("records"):
+        if len(keys := load_keys(results, trial["trial_id"])):  # 0.2 GB
+            yield trial, keys
+
+
+def without_keys(results: Place, frame: pd.DataFrame) -> list[str]:
+    """Says which networks of a study have no stored keys and why, a sentence per reason.
+
+    Args:
+        results, frame: as for `stored_keys`.
+    """
+    stored = Results(results).names("keys") if has_rows(results, "keys") else set()
+    reasons = pd.Series([_lack(row, stored) for row in frame.to_dict("records")], frame.index, dtype=object)
+    of_variant: dict[str, list[str]] = {}
+    for _, here in frame.groupby(VARIANT, sort=False):
+        task, withheld, arm = here[VARIANT].iloc[0].tolist()
+        lacks = reasons[here.index]
+        for reason in lacks.dropna().unique():
+            seeds = ", ".join(f"{seed:.0f}" for seed in here.loc[lacks == reason, "seed"].dropna())
+            which = "" if (lacks == reason).all() or not seeds else f" (seeds {seeds})"
+            of_variant.setdefault(reason, []).append(f"{Cell(task, int(withheld), arm)}{which}")
+    return [f"No keys of {_listed(variants)}: {reason}." for reason, variants in of_variant.items()]
+
+
+def _lack(row: Mapping[str, Any], stored: set[str]) -> str | None:
+    """Returns why a network has no stored keys; None if it has."""
+    model = row.get("model")
+    if isinstance(model, str) and model != MODEL:
+        return f"only model={MODEL} writes keys"
+    if row["keys"] is not True:
+        return "no grid of a study with `keys: true` holds it"
+    if row["status"] != "completed":
+        return f"the trial is {row['status']}"
+    return None if row["trial_id"] in stored else "its keys are still to be recorded; run the study again"
+
+
+def _listed(variants: list[str]) -> str:
+    more = [f"{len(variants) - _NAMED} more variants"] if len(variants) > _NAMED + 1 else []
+    return "; ".join([*variants[:_NAMED], *more] if more else variants)
+
+
+def refusal(frame: pd.DataFrame) -> AnalysisError:
+    """Says of a study none of whose networks has stored keys what would make some."""
+    study = frame["study"].iloc[0]
+    models = sorted(set(frame["model"].dropna()))
+    if models and MODEL not in models:
+        return AnalysisError(f"study={study!r} has no keys: only model={MODEL} writes any, not {', '.join(models)}")
+    if not frame["keys"].eq(True).any():
+        return AnalysisError(
+            f"study={study!r} asks for no keys; add `keys: true` to a grid of it and run it again, or see "
+            "`esbn run keys`"
+        )
+    return AnalysisError(f"study={study!r} has no trial with stored keys yet; run it, which records them")
+
+
+def n_same(trial: Mapping[str, Any]) -> int:
+    """How many of a network's first steps write the same key in every problem by construction, whatever its weights.
+
+    The controller learns of an image only by its read, one step later, and the read at step 1 is 0: steps 1 and 2.
+    Without confidence, the read at step 2 is the same, too, since a softmax over one entry is 1: step 3. A leak into
+    controller or key shows them the image at once: none.
+
+    Args:
+        trial: a row of trials; what its config does not say is as in the paper.
+    """
+    settings = _settings(trial)
+    if settings.get("leak") and settings.get("leak_into", "controller") != "output":
+        return 0
+    return 3 if settings.get("confidence") == "off" else 2
+
+
+def by_construction(trial: Mapping[str, Any], n_steps: int) -> list[str]:
+    """[T] what the keys of each step have in common by construction.
+
+    Returns:
+        "same": the key is the same in every problem; "one number": it depends on the problem through one number alone,
+        the confidence of the read at step 2 or its weight on the default entry; "nothing".
+    """
+    same = n_same(trial)
+    return [SAME if t <= same else ONE_NUMBER if same == 2 and t == 3 else FREE for t in range(1, n_steps + 1)]
+
+
+def _settings(trial: Mapping[str, Any]) -> dict[str, Any]:
+    config = trial.get("config")
+    return json.loads(config) if isinstance(config, str) else {}
