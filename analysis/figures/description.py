@@ -112,8 +112,8 @@ def agreement(same: int, n_steps: int) -> str:
         return "No keys agree by construction, since the leak shows the images to the controller or the keys at once."
     if same >= n_steps:
         return (
-            f"By construction, all {n_steps} keys agree for training and test, since the controller has learned nothing"
-            " of the images when it writes them; so they are no evidence of abstraction."
+            "By construction, the keys of all steps agree for training and test, since the controller has learned"
+            " nothing of the images when it writes them. So they are no evidence of abstraction."
         )
     steps = "1 and 2" if same == 2 else f"1 to {same}"
     return (

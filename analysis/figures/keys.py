@@ -1,5 +1,6 @@
 """Figure 9, keys of one network in two components, and the similarity of mean keys of training and test."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from analysis.figures.palette import STEP_MARKERS, step_color
 from analysis.figures.plotting import Axes, Figure, Line2D, Rectangle, seaborn
 from analysis.figures.sheet import NOTE_SIZE, label_outer, make_sheet, scaled, with_settings
 from analysis.findings import key_geometry
+
+TITLE_WIDTH = 34  # characters in a line of a panel's title
 
 
 @with_settings
@@ -63,7 +66,7 @@ def _draw_written(axes: Axes, written: Sequence[KeyPoints]) -> None:
     for key in written:
         dots: dict[str, Any] = {**_mark(key), "alpha": 0.6, "linewidths": 0, "s": scaled(2.9) ** 2}
         axes.scatter(*key.points[key.train].T, **dots, rasterized=True, gid=key.name)
-    _add_legend_below(axes, [_handle(key) for key in written], 5)
+    _add_legend_below(axes, [_handle(key) for key in written])
 
 
 def _mark(key: KeyPoints) -> dict[str, Any]:
@@ -82,7 +85,7 @@ def _draw_splits(axes: Axes, keys: Sequence[KeyPoints]) -> None:
     grey: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": "0.3"}
     hollow = Line2D([], [], **grey, markerfacecolor="none", markersize=scaled(4.5), label="training")
     filled = Line2D([], [], **grey, markeredgewidth=0, markersize=scaled(3), label="test")
-    _add_legend_below(axes, [*map(_handle, keys), hollow, filled], 5)
+    _add_legend_below(axes, [*map(_handle, keys), hollow, filled])
 
 
 def _draw_reads(axes: Axes, reads: Sequence[KeyPoints], limits: tuple[np.ndarray, np.ndarray]) -> None:
@@ -106,7 +109,8 @@ def _handle(key: KeyPoints) -> Line2D:
     return Line2D([], [], **dot, label=f"${key.name[0]}_{key.step}$")
 
 
-def _add_legend_below(axes: Axes, handles: Sequence[Line2D], columns: int) -> None:
+def _add_legend_below(axes: Axes, handles: Sequence[Line2D]) -> None:
+    columns = len(handles) if len(handles) < 6 else -(-len(handles) // 2)  # of two entries, one below the other
     axes.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns,
         handlelength=1, handletextpad=0.2, columnspacing=0.8,
@@ -130,14 +134,19 @@ def draw_similarities(of_variant: Mapping[str, np.ndarray], same: Mapping[str, i
         "Cosine of the mean key of training problems at one step and that of test problems at another, both taken from"
         " the mean over all steps. Mean over n networks; SEM: the largest standard error over networks (ddof 1)."
         " Framed: the same keys for training and test by construction, since the controller has learned nothing of the"
-        " images yet. Unless step 3 is framed, it can differ through one number alone: the confidence of the read at"
-        " step 2 or, with a default entry, its weight there. The key of the last step is never read, so nothing trains"
-        " it."
+        " images yet. Without a leak, step 3 can differ through one number alone where it is not framed: the confidence"
+        " of the read at step 2 or, with a default entry, its weight there. The key of the last step is never read, so"
+        " nothing trains it."
     )
-    figure, every_axes = make_sheet(places, {1: 3.4, 2: 5.5}.get(columns, 7.0), 3.2, [], [note])
-    for axes, (title, cosines_NTT) in zip(every_axes, of_variant.items(), strict=True):
+    titles = [
+        [*(part for line in title.split("\n") for part in textwrap.wrap(line, TITLE_WIDTH)), _spread(cosines_NTT)]
+        for title, cosines_NTT in of_variant.items()
+    ]
+    width, height = {1: (3.4, 2.84), 2: (5.5, 2.84)}.get(columns, (7.0, 2.44))
+    figure, every_axes = make_sheet(places, width, height + 0.12 * max(map(len, titles)), [], [note])
+    for axes, lines, (title, cosines_NTT) in zip(every_axes, titles, of_variant.items(), strict=True):
         _draw_similarity(axes, cosines_NTT, same[title])
-        axes.set_title(f"{title}\n{_spread(cosines_NTT)}", size=scaled(7))
+        axes.set_title("\n".join(lines), size=scaled(7))
     shade = figure.colorbar(every_axes[0].images[0], ax=every_axes, shrink=0.6, ticks=(-1, 0, 1))
     shade.outline.set_visible(False)
     label_outer(every_axes, places, "Step of test problems", "Step of training problems")

@@ -172,7 +172,7 @@ def principal_axes(keys_PTK: np.ndarray) -> Axes:
         covariance_KK += centred_PK.T @ centred_PK
     variances, vectors = np.linalg.eigh(covariance_KK)  # ascending
     axes_K2, share_2 = np.zeros((len(mean_K), 2)), np.zeros(2)
-    shares = variances[::-1][:2] / (variances.sum() or 1.0)
+    shares = (variances[::-1][:2] / (variances.sum() or 1.0)).clip(max=1)
     n = int((shares > NO_VARIANCE).sum())
     axes_K2[:, :n], share_2[:n] = vectors[:, ::-1][:, :n], shares[:n]
     signs_2 = np.where((keys_PTK[0, 0] - mean_K) @ axes_K2 > 0, -1.0, 1.0)

@@ -47,8 +47,9 @@ def without_keys(results: Place, frame: pd.DataFrame) -> list[str]:
         task, withheld, arm = here[VARIANT].iloc[0].tolist()
         lacks = reasons[here.index]
         for reason in lacks.dropna().unique():
-            seeds = ", ".join(f"{seed:.0f}" for seed in here.loc[lacks == reason, "seed"].dropna())
-            which = "" if (lacks == reason).all() or not seeds else f" (seeds {seeds})"
+            seeds = [f"{seed:.0f}" for seed in here.loc[lacks == reason, "seed"].dropna()]
+            some = f" (seed{'s' * (len(seeds) > 1)} {', '.join(seeds)})"
+            which = "" if (lacks == reason).all() or not seeds else some
             of_variant.setdefault(reason, []).append(f"{Cell(task, int(withheld), arm)}{which}")
     return [f"No keys of {_listed(variants)}: {reason}." for reason, variants in of_variant.items()]
 

@@ -61,7 +61,7 @@ def test_panels_show_the_roles_of_the_task(task: str) -> None:
         ("rmts", 2, "The keys of steps 1 and 2 agree for training and test by construction"),
         ("rmts", 3, "The keys of steps 1 to 3 agree for training and test by construction"),
         ("rmts", 0, "No keys agree by construction, since the leak"),
-        ("same_different", 3, "By construction, all 2 keys agree for training and test"),
+        ("same_different", 3, "By construction, the keys of all steps agree for training and test"),
     ],
 )
 def test_note_says_what_the_steps_show_and_what_agrees_by_construction(task: str, same: int, words: str) -> None:

@@ -223,9 +223,9 @@ def test_by_step_measures_every_task(results: str) -> None:
 
 def test_networks_without_keys_are_named_with_the_reason(results: str) -> None:
     assert without_keys(results, load_study(results, "s")) == [
-        "No keys of rmts, m = 95, baseline (seeds 1): the trial is failed.",
-        "No keys of rmts, m = 95, confidence=off (seeds 0): its keys are still to be recorded; run the study again.",
-        "No keys of rmts, m = 95, confidence=off (seeds 1): the trial is missing.",
+        "No keys of rmts, m = 95, baseline (seed 1): the trial is failed.",
+        "No keys of rmts, m = 95, confidence=off (seed 0): its keys are still to be recorded; run the study again.",
+        "No keys of rmts, m = 95, confidence=off (seed 1): the trial is missing.",
         "No keys of rmts, m = 50, baseline: no grid of a study with `keys: true` holds it.",
         "No keys of rmts, m = 50, model=lstm: only model=esbn writes keys.",
     ]
