@@ -171,12 +171,12 @@ def principal_axes(keys_PTK: np.ndarray) -> Axes:
         centred_PK = keys_PTK[:, t] - mean_K
         covariance_KK += centred_PK.T @ centred_PK
     variances, vectors = np.linalg.eigh(covariance_KK)  # ascending
-    axes_K2, share_2 = np.zeros((len(mean_K), 2)), np.zeros(2)
-    shares = (variances[::-1][:2] / (variances.sum() or 1.0)).clip(max=1)
-    n = int((shares > NO_VARIANCE).sum())
-    axes_K2[:, :n], share_2[:n] = vectors[:, ::-1][:, :n], shares[:n]
+    if len(variances) == 1:  # keys of size 1
+        variances, vectors = np.append(0.0, variances), np.insert(vectors, 0, 0.0, axis=1)
+    axes_K2, share_2 = vectors[:, [-1, -2]], (variances[[-1, -2]] / (variances.sum() or 1.0)).clip(max=1)
+    there_2 = share_2 > NO_VARIANCE
     signs_2 = np.where((keys_PTK[0, 0] - mean_K) @ axes_K2 > 0, -1.0, 1.0)
-    return Axes(mean_K, axes_K2 * signs_2, share_2)
+    return Axes(mean_K, axes_K2 * signs_2 * there_2, np.where(there_2, share_2, 0.0))
 
 
 def panel_limits(points_N2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -41,17 +41,16 @@ def without_keys(results: Place, frame: pd.DataFrame) -> list[str]:
         results, frame: as for `stored_keys`.
     """
     stored = Results(results).names("keys") if has_rows(results, "keys") else set()
-    reasons = pd.Series([_lack(row, stored) for row in frame.to_dict("records")], frame.index, dtype=object)
-    of_variant: dict[str, list[str]] = {}
-    for _, here in frame.groupby(VARIANT, sort=False):
+    whys = frame.assign(why=[_lack(row, stored) or "" for row in frame.to_dict("records")])
+    of_reason: dict[str, list[str]] = {}
+    for _, here in whys.groupby(VARIANT, sort=False):
         task, withheld, arm = here[VARIANT].iloc[0].tolist()
-        lacks = reasons[here.index]
-        for reason in lacks.dropna().unique():
-            seeds = [f"{seed:.0f}" for seed in here.loc[lacks == reason, "seed"].dropna()]
+        for why in filter(None, dict.fromkeys(here["why"])):
+            seeds = [f"{seed:.0f}" for seed in here.loc[here["why"] == why, "seed"].dropna()]
             some = f" (seed{'s' * (len(seeds) > 1)} {', '.join(seeds)})"
-            which = "" if (lacks == reason).all() or not seeds else some
-            of_variant.setdefault(reason, []).append(f"{Cell(task, int(withheld), arm)}{which}")
-    return [f"No keys of {_listed(variants)}: {reason}." for reason, variants in of_variant.items()]
+            which = "" if set(here["why"]) == {why} or not seeds else some
+            of_reason.setdefault(why, []).append(f"{Cell(task, int(withheld), arm)}{which}")
+    return [f"No keys of {_listed(variants)}: {reason}." for reason, variants in of_reason.items()]
 
 
 def _lack(row: Mapping[str, Any], stored: set[str]) -> str | None:
@@ -71,13 +70,18 @@ def _listed(variants: list[str]) -> str:
     return "; ".join([*variants[:_NAMED], *more] if more else variants)
 
 
+def any_wanted(frame: pd.DataFrame) -> bool:
+    """Whether a study asked for the keys of any of these trials."""
+    return True in frame["keys"].tolist()
+
+
 def refusal(frame: pd.DataFrame) -> AnalysisError:
     """Says of a study none of whose networks has stored keys what would make some."""
     study = frame["study"].iloc[0]
     models = sorted(set(frame["model"].dropna()))
     if models and MODEL not in models:
         return AnalysisError(f"study={study!r} has no keys: only model={MODEL} writes any, not {', '.join(models)}")
-    if not frame["keys"].eq(True).any():
+    if not any_wanted(frame):
         return AnalysisError(
             f"study={study!r} asks for no keys; add `keys: true` to a grid of it and run it again, or see "
             "`esbn run keys`"

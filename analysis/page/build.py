@@ -27,7 +27,7 @@ from analysis.findings.audit import audit_study
 from analysis.findings.comparison import check_arms, pairs
 from analysis.findings.interim import n_looks
 from analysis.findings.key_measures import by_step
-from analysis.findings.key_trials import n_same, stored_keys, without_keys
+from analysis.findings.key_trials import any_wanted, n_same, stored_keys, without_keys
 from analysis.findings.reproduction import verdicts
 from analysis.findings.topup import bought
 from analysis.page import figures, tables
@@ -102,7 +102,7 @@ def html(results: Place, study: str, command: str, baseline: str | None = None) 
         steps=sorted({trace["meta"]["key"] for figure in networks.values() for trace in figure["data"]}),
         shown_problems=figures.PROBLEMS,
         networks=list(networks),
-        without_keys=without_keys(results, frame) if frame["keys"].eq(True).any() else [],
+        without_keys=without_keys(results, frame) if any_wanted(frame) else [],
         protocol=_rendered(tables.protocol(completed)),
         audit=Markup(audit.report(checks, "html")),
         trials=_rendered([tables.trials(frame)]),

@@ -8,6 +8,7 @@ import pytest
 from analysis_store import Row, key_rows_of, plan_row, trial, write_study
 from click.testing import CliRunner
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from panels import notes, scatter
 
 from analysis.figures.keys import draw_keys, draw_similarities
@@ -93,7 +94,7 @@ def test_similarities_frame_the_steps_of_each_variant_that_agree_by_construction
     sides = []
     for axes in figure.axes[:4]:
         frames = [patch for patch in axes.patches if patch.get_gid() == "by construction"]
-        sides.append([frame.get_bbox().width for frame in frames])
+        sides.append([frame.get_bbox().width for frame in frames if isinstance(frame, Rectangle)])
     assert sides == [[2], [3], [], [2]]
     assert {text.get_text() for text in figure.axes[3].texts} == {"\N{EN DASH}"}
 
