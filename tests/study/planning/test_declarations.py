@@ -62,6 +62,11 @@ def test_find_study_reads_python(tmp_path: Path) -> None:
         ("a.yaml", YAML.replace("seeds: 2", "keys: off"), "keys='off' must be true or false"),
         (
             "a.yaml",
+            YAML.replace("key_size: 64", "model: lstm").replace("seeds: 2", "keys: true"),
+            "model='lstm' has no keys to record; leave keys out of this grid",
+        ),
+        (
+            "a.yaml",
             YAML.replace("{distribution_of_three: [95]}", "{}"),
             "conditions={} must give at least one task a list",
         ),
