@@ -73,23 +73,27 @@ def pack_problems(
     )
 
 
-Measure = Callable[[dict[str, Tensor], dict[str, Tensor], PackProblems], tuple[Tensor, Tensor, Tensor]]
+Measure = Callable[[dict[str, Tensor], dict[str, Tensor], PackProblems], tuple[Tensor, Tensor]]
 
 
 def measure(network: SequenceClassifier, precision: str = "float32") -> Measure:
-    """Makes the function of stacked parameters, buffers and problems that gives, for each of the K networks, its mean
-    cross-entropy in nats, its accuracy, and the penalty that training adds to the former: [K] each.
+    """Makes the function of stacked parameters, buffers and problems that gives each network's loss and accuracy.
+
+    Returns:
+        A function to [K] loss in nats, which training minimises, and [K] accuracy, a fraction. The loss is the mean
+        cross-entropy, plus what the model adds to it: the loss of its memory (MNM), or the penalty on a leak.
+    Source: released code, train_and_eval.py, whose loss of the MNM has both parts in training and test.
     """
 
     def of_one(
         parameters: dict[str, Tensor], buffers: dict[str, Tensor], problems: PackProblems
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         objects_NX, indices_PT, targets_P = problems
         if precision == "bf16":
             parameters = in_bf16(parameters)
         logits_PC, penalty = functional_call(network, (parameters, buffers), (objects_NX, indices_PT, True))
         right_P = logits_PC.argmax(dim=-1) == targets_P
-        return F.cross_entropy(logits_PC, targets_P), right_P.double().mean(), penalty
+        return F.cross_entropy(logits_PC, targets_P) + penalty, right_P.double().mean()
 
     return vmap(of_one)
 
@@ -105,7 +109,7 @@ def evaluate(
     for start in range(0, n_problems, size):
         part = slice(start, start + size)
         batch = problems._replace(indices_KPT=problems.indices_KPT[:, part], targets_KP=problems.targets_KP[:, part])
-        loss_K, accuracy_K, _ = measured(parameters, buffers, batch)
+        loss_K, accuracy_K = measured(parameters, buffers, batch)
         means_2K = torch.stack([loss_K.double(), accuracy_K]).cpu()
         totals_2K += means_2K * batch.targets_KP.shape[1]
     loss, accuracy = (totals_2K / n_problems).tolist()

@@ -1,11 +1,12 @@
 """Position of a pack: how far its training has come, as the header of its checkpoint says. Imports no torch."""
 
+import itertools
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
-from esbn_core.vocabulary import CURVE_STEP
+from esbn_core.vocabulary import curve_points
 
 LARGEST_HEADER = 100_000_000  # bytes; the limit of safetensors
 
@@ -50,12 +51,13 @@ class Position:
         if not _is_list(self.trial_ids, str) or not _is_count(self.update):
             return {"trial_ids or update": False}
         n = len(self.trial_ids)
-        n_points = len(range(0, self.update, CURVE_STEP))
         return {
             "trial_ids": 0 < n == len(set(self.trial_ids)),
             "curve": _is_course(self.curve, n)
-            and len(self.curve) == n_points
-            and all(point[0] == CURVE_STEP * i for i, point in enumerate(self.curve)),
+            and all(
+                point is not None and point[0] == update
+                for point, update in itertools.zip_longest(self.curve, curve_points(self.update))
+            ),
             "rungs": _is_course(self.rungs, n) and all(rung[0] <= self.update for rung in self.rungs),
             "failures": isinstance(self.failures, dict)
             and self.failures.keys() <= set(self.trial_ids)

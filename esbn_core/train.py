@@ -23,7 +23,7 @@ from esbn_core.position import Position, Rung
 from esbn_core.seeding import rng
 from esbn_core.tasks.build import build
 from esbn_core.tasks.problems import ProblemSets
-from esbn_core.vocabulary import CURVE_STEP
+from esbn_core.vocabulary import CURVE_START, CURVE_STEP
 
 STRETCH = {"cpu": 1, "cuda": 100}  # updates between two looks at what came of them; a GPU waits for each look
 
@@ -36,13 +36,13 @@ class TrialResult:
     problems: ProblemSets
     network: SequenceClassifier
     curve: list[tuple[int, float, float]]
-    """(updates made before, loss in nats, accuracy) of every `CURVE_STEP`-th training batch, before its update."""
+    """(updates made before, loss in nats, accuracy) of training batches, before their update, at `curve_points`."""
     failure: str | None
     tested_after: int
     """Updates made before the one test."""
     test_loss: float | None
-    """Mean over test problems (validation problems, if it has those) in nats, after the last update; None if the
-    network failed."""
+    """Mean over test problems (validation problems, if it has those) in nats, after the last update, of what training
+    minimises; None if the network failed."""
     test_accuracy: float | None
     """Fraction of the same problems; None if the network failed."""
 
@@ -132,13 +132,13 @@ def _begin(networks: "Networks", optimiser: torch.optim.Adam, resume: bytes | No
 
 
 def train_step(networks: "Networks", batch: PackProblems, optimiser: torch.optim.Optimizer) -> tuple[Tensor, Tensor]:
-    """Takes one optimiser step of every network; returns cross-entropy and accuracy from before it, each [K].
+    """Takes one optimiser step of every network; returns loss and accuracy from before it, each [K].
 
     The networks share no parameter, so the gradient of the summed objective is each network's own.
     """
     optimiser.zero_grad(set_to_none=True)
-    loss_K, accuracy_K, penalty_K = networks.measured(networks.parameters, networks.buffers, batch)
-    (loss_K + penalty_K).sum().backward()
+    loss_K, accuracy_K = networks.measured(networks.parameters, networks.buffers, batch)
+    loss_K.sum().backward()
     optimiser.step()
     return loss_K.detach(), accuracy_K
 
@@ -212,7 +212,7 @@ def _note(
         for trial_id, loss in zip(position.trial_ids, loss_K, strict=True):
             if not math.isfinite(loss):
                 position.failures.setdefault(trial_id, f"training loss became {loss} at update {position.update}")
-        if position.update % CURVE_STEP == 0:
+        if position.update < CURVE_START or position.update % CURVE_STEP == 0:
             position.curve.append((position.update, loss_K, accuracy_K))
         position.update += 1
     if on_progress is not None and len(position.curve) > n_points:

@@ -1,7 +1,8 @@
 """Words and numbers that every room shares; imports nothing of the project."""
 
+import itertools
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 BASELINE = "baseline"
@@ -28,11 +29,16 @@ CONDITIONS = {
 }
 """Tasks and numbers of withheld objects m of the paper (Tables 1-4)."""
 
-CURVE_STEP = 10
-"""Updates between two points of a stored training curve."""
+CURVE_START, CURVE_STEP = 200, 10
+"""A stored training curve has a point before each of the first 200 updates, and then before every 10th."""
 
 TUNED = "-tuned"
 """Ends the name of the tuned form of a study."""
+
+
+def curve_points(updates: int) -> Iterator[int]:
+    """Yields the points of a training curve of so many updates, each as the number of updates made before it."""
+    return itertools.chain(range(min(updates, CURVE_START)), range(CURVE_START, updates, CURVE_STEP))
 
 
 class Cell(NamedTuple):

@@ -29,8 +29,8 @@ def draw_curves(
 ) -> Figure:
     """Draws training accuracy against updates, a panel per task and m, mean and standard error over seeds.
 
-    The axis is linear up to 10 updates, the second measurement, and logarithmic above, where measurements of a network
-    that are closer than 1/25 of a decade are averaged first. A panel without a curve is hatched.
+    The axis is linear up to 10 updates and logarithmic above, where measurements of a network that are closer than 1/25
+    of a decade are averaged first. A panel without a curve is hatched.
 
     Args:
         frame: rows of `analysis.load_study` or `load_cells`; only completed trials are averaged, and a variant that
@@ -48,7 +48,7 @@ def draw_curves(
         raise AnalysisError("no completed trial has training curves; run the study first")
     style_of_arm = styles(arms or frame["arm"].unique().tolist())
     panels = curve_panels([(row.task, row.withheld) for row in rows], rows, courses, style_of_arm)
-    places = _places([panel.title for panel in panels])
+    places = places_by_task([panel.title for panel in panels])
     width = {1: 3.4, 2: 5.0}.get(1 + max(column for _, column in places), 7.0)
     shown = {curve.cell.arm for panel in panels for curve in panel.arms}
     handles = [sheet.arm_handle(style) for arm, style in style_of_arm.items() if arm in shown]
@@ -70,7 +70,7 @@ def with_curves(frame: pd.DataFrame, curves: pa.Table | pd.DataFrame) -> pd.Data
     return frame.assign(status=frame["status"].mask(without, "missing"))
 
 
-def _places(tasks: Sequence[str]) -> list[tuple[int, int]]:
+def places_by_task(tasks: Sequence[str]) -> list[tuple[int, int]]:
     """Returns row and column of each panel: a row per task, or as many as it takes by fours if each task has one m."""
     rows = list(dict.fromkeys(tasks))
     if len(rows) == len(tasks):
@@ -81,8 +81,8 @@ def _places(tasks: Sequence[str]) -> list[tuple[int, int]]:
 def _note(rows: Sequence[VariantAccuracy], without: int) -> str:
     lacking = f" {without} completed networks have no stored time course, and count as missing here." if without else ""
     return (
-        f"{count_networks(rows)}. Bands: ± standard error of the mean over seeds (ddof 1). Above 100 updates,"
-        f" measurements of a network are averaged to {BINS} per decade first.{lacking}"
+        f"{count_networks(rows)}. Bands: ± standard error of the mean over seeds (ddof 1). Measurements of a"
+        f" network that are closer than 1/{BINS} of a decade of updates are averaged first.{lacking}"
     )
 
 
@@ -107,10 +107,14 @@ def _draw_panel(axes: Axes, panel: CurvePanel) -> None:
         axes.fill_between(update_U, mean_U - sem_U, mean_U + sem_U, color=curve.style.color, alpha=0.2, linewidth=0)
     if not panel.arms:
         axes.axhspan(0, 103, **sheet.UNTRAINED)
-    last = max([20.0, *(curve.course.updates[-1] for curve in panel.arms)])
+    updates_axis(axes, max([20.0, *(curve.course.updates[-1] for curve in panel.arms)]))
+    axes.set_ylim(top=103)
+    seaborn.despine(ax=axes)
+
+
+def updates_axis(axes: Axes, last: float) -> None:
+    """Makes the x axis one of updates up to the last, linear up to 10 and logarithmic above."""
     axes.set_xscale("symlog", linthresh=10, linscale=0.5)
     ticks = {update: text for update, text in _DECADES.items() if update <= last}
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xlim(0, last)
-    axes.set_ylim(top=103)
-    seaborn.despine(ax=axes)

@@ -14,10 +14,13 @@ from analysis.data.curves import Course
 from analysis.figures.palette import Style
 from analysis.findings import key_geometry
 from analysis.findings.accuracy import VariantAccuracy
+from analysis.findings.convergence import known
+from analysis.statistics.waiting import Steps, reached
 from esbn_core.vocabulary import CHANCE, TASK_TITLES, Cell
 
 WITHHELD, UPDATES = "Withheld objects m", "Training updates"
 TEST_ACCURACY, TRAINING_ACCURACY = "Test accuracy (%)", "Training accuracy (%)"
+AT_CRITERION = "Networks at criterion (%)"
 
 STEPS_SHOW = {
     "same_different": "Steps 1 and 2 show the two objects.",
@@ -68,6 +71,26 @@ class CurvePanel(NamedTuple):
     withheld: int
     chance: float | None
     arms: list[ArmCurve]  # none if no network has a curve
+
+
+class ArmSteps(NamedTuple):
+    """The share of the networks of one arm in a panel that have reached the criterion."""
+
+    cell: Cell
+    style: Style
+    n: int  # networks
+    incomplete: bool  # fewer than planned
+    steps: Steps  # share in percent, from update 0
+    censored: int  # networks that do not reach it
+    end: float  # update at which the last of these is censored; NaN if there is none
+
+
+class ConvergencePanel(NamedTuple):
+    """Networks at criterion against updates at one task and m."""
+
+    title: str
+    withheld: int
+    arms: list[ArmSteps]  # none if no network has a curve
 
 
 class KeyPoints(NamedTuple):
@@ -194,6 +217,32 @@ def curve_panels(
         ]
         panels.append(CurvePanel(task_title(task), m, chance(task), arms))
     return panels
+
+
+def convergence_panels(networks: pd.DataFrame, style_of_arm: Mapping[str, Style]) -> list[ConvergencePanel]:
+    """Describes the share of networks at criterion against updates, a panel per task and m.
+
+    Args:
+        networks: rows of `analysis.findings.convergence.updates_to_criterion`.
+        style_of_arm: in the order in which arms are drawn.
+    """
+    panels = []
+    for (task, m), here in networks.groupby(["task", "withheld"], sort=False):
+        arms = [
+            _arm_steps(Cell(str(task), int(m), arm), rows, style)
+            for arm, style in style_of_arm.items()
+            if (rows := here.loc[here["arm"] == arm])["updates"].notna().any()
+        ]
+        panels.append(ConvergencePanel(task_title(str(task)), int(m), arms))
+    return panels
+
+
+def _arm_steps(cell: Cell, rows: pd.DataFrame, style: Style) -> ArmSteps:
+    updates_N, censored_N = known(rows)
+    times_T, share_T = reached(updates_N, censored_N)
+    steps = Steps(np.insert(times_T, 0, 0), 100 * np.insert(share_T, 0, 0))
+    end = float(np.max(updates_N[censored_N], initial=-np.inf)) if censored_N.any() else np.nan
+    return ArmSteps(cell, style, len(updates_N), len(updates_N) < len(rows), steps, int(censored_N.sum()), end)
 
 
 def key_space(trace: key_geometry.Trace, reads: key_geometry.Reads) -> KeySpace:

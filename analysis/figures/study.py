@@ -12,6 +12,7 @@ from analysis.data.curves import curves_of
 from analysis.data.results import has_rows, read
 from analysis.data.trials import load_study
 from analysis.figures.accuracy import draw_accuracy
+from analysis.figures.convergence import draw_convergence
 from analysis.figures.curves import draw_curves
 from analysis.figures.description import task_title
 from analysis.figures.keys import draw_keys, draw_similarities
@@ -19,6 +20,7 @@ from analysis.figures.objects import draw_objects
 from analysis.figures.palette import styles
 from analysis.figures.sheet import drawing_for, save
 from analysis.findings import key_geometry
+from analysis.findings.convergence import updates_to_criterion
 from analysis.findings.key_measures import similarity
 from analysis.findings.key_trials import n_same, stored_keys, without_keys
 from esbn_core.vocabulary import BASELINE, Cell
@@ -30,8 +32,8 @@ def save_all(
 ) -> list[Path]:
     """Writes every figure the data of a study allow, as PNG, SVG and PDF, and the numbers beside the keys as CSV.
 
-    The names are accuracy, curves, keys_<task>_m<withheld>_seed<seed> (with the arm behind it, if it is not the
-    baseline), key_similarity and objects (with the start of the images' hash behind it, if there are several sets).
+    The names are accuracy, curves, convergence, keys_<task>_m<withheld>_seed<seed> (with the arm behind it, if it is
+    not the baseline), key_similarity and objects (with the start of the images' hash behind it, if there are several sets).
 
     Args:
         results: folder or URI the study was run into.
@@ -50,6 +52,9 @@ def save_all(
         curves = curves_of(results, frame)
         if len(curves):
             paths += save(draw_curves(frame, curves), Path(out), "curves")
+            networks = updates_to_criterion(frame, curves)
+            if networks["updates"].notna().any():
+                paths += save(draw_convergence(frame, networks), Path(out), "convergence")
         for line in without_keys(results, frame):
             tell(line)
         return paths + save_keys(results, frame, Path(out)) + save_objects(results, frame, Path(out))

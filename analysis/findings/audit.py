@@ -16,7 +16,7 @@ from analysis.data.results import has_rows, read
 from analysis.data.trials import VARIANT
 from analysis.errors import AnalysisError
 from analysis.findings.comparison import spans
-from esbn_core.vocabulary import CURVE_STEP, Cell
+from esbn_core.vocabulary import CURVE_STEP, Cell, curve_points
 from study.store.location import Place
 
 _DRAWN_BY = ("n_objects", "images", "n_train", "n_test", "sampling")  # settings that, with the seed, make the problems
@@ -167,19 +167,19 @@ def _planned_first(results: Place, trials: list[Row]) -> Check:
 
 
 def _untuned(results: Place, trials: list[Row]) -> list[Check]:
-    last: dict[str, int] = {}
+    ends: dict[str, tuple[int, int]] = {}  # how many points a curve has, and the last
     if has_rows(results, "curves"):
         here = pc.field("trial_id").isin([trial["trial_id"] for trial in trials])
-        points = read(results, "curves", ["trial_id", "update"], here)
-        ends = points.group_by("trial_id").aggregate([("update", "max")])
-        last = dict(zip(ends["trial_id"].to_pylist(), ends["update_max"].to_pylist(), strict=True))
-    with_ends = [{**trial, "curve": last.get(trial["trial_id"])} for trial in trials]
+        points = read(results, "curves", ["trial_id", "update"], here).group_by("trial_id")
+        for row in points.aggregate([("update", "count"), ("update", "max")]).to_pylist():
+            ends[row["trial_id"]] = (row["update_count"], row["update_max"])
+    with_ends = [{**trial, "curve": ends.get(trial["trial_id"])} for trial in trials]
     return [
         _each(
             "Training went on to the planned update",
             with_ends,
             ("updates", "curve"),
-            lambda t: t["curve"] == (t["updates"] - 1) // CURVE_STEP * CURVE_STEP,
+            lambda t: t["curve"] in _whole_curves(int(t["updates"])),
             "the stored time course ends where the plan does, not earlier and not later",
         ),
         _each(
@@ -190,6 +190,12 @@ def _untuned(results: Place, trials: list[Row]) -> list[Check]:
             "one test accuracy for each, measured when the planned number of updates had been made",
         ),
     ]
+
+
+def _whole_curves(updates: int) -> list[tuple[int, int]]:
+    """Returns how many points a curve of so many updates has, and the last: as it is stored, and as it was earlier."""
+    every = [*curve_points(updates)], range(0, updates, CURVE_STEP)
+    return [(len(points), points[-1]) for points in every]
 
 
 def _each(name: str, trials: list[Row], needs: Sequence[str], holds: Callable[[Row], bool], evidence: str) -> Check:

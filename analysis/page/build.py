@@ -25,13 +25,14 @@ from analysis.findings import key_geometry
 from analysis.findings.accuracy import variant_accuracies
 from analysis.findings.audit import audit_study
 from analysis.findings.comparison import check_arms, pairs
+from analysis.findings.convergence import CRITERION, WINDOW, updates_to_criterion
 from analysis.findings.interim import n_looks
 from analysis.findings.key_measures import by_step
 from analysis.findings.key_trials import any_wanted, n_same, stored_keys, without_keys
 from analysis.findings.reproduction import verdicts
 from analysis.findings.topup import bought
 from analysis.page import figures, tables
-from analysis.tables import accuracy, audit, comparison, key_measures, reproduction
+from analysis.tables import accuracy, audit, comparison, convergence, key_measures, reproduction
 from analysis.tables.printed import PrintedTable, render
 from esbn_core.files import write_file
 from esbn_core.printable import printable
@@ -75,12 +76,14 @@ def html(results: Place, study: str, command: str, baseline: str | None = None) 
     rows, style_of_arm = variant_accuracies(frame), styles(arms)
     judged = verdicts(frame) if any(row.source for row in rows) else pd.DataFrame()
     checks = audit_study(results, frame)
-    networks = _key_spaces(results, frame)
+    networks, curves = _key_spaces(results, frame), curves_of(results, frame)
+    speed = updates_to_criterion(frame, curves) if len(curves) else None
     drawn = {
         "legend": figures.legend(style_of_arm),
         "accuracy": figures.accuracy_figures(rows, style_of_arm, judged),
         "comparison": figures.comparison_figures(pairs(frame, baseline), style_of_arm, baseline),
-        "courses": figures.curve_figures(rows, mean_courses(frame, curves_of(results, frame)), style_of_arm),
+        "courses": figures.curve_figures(rows, mean_courses(frame, curves), style_of_arm),
+        "convergence": [] if speed is None else figures.convergence_figures(speed, style_of_arm),
         "keys": list(networks.values()),
     }
     colors = {style.color for style in style_of_arm.values()} | set(STEP_COLORS)
@@ -98,6 +101,7 @@ def html(results: Place, study: str, command: str, baseline: str | None = None) 
         accuracy_table=Markup(accuracy.report(pd.DataFrame(rows), "html")),
         verdicts=Markup(reproduction.report(judged, "html")) if len(judged) else None,
         comparison=_printed(lambda: _compared(frame, study, baseline)),
+        convergence=speed is not None and Markup(convergence.report(speed, CRITERION, WINDOW, "html")),
         symbols=networks and _printed(lambda: key_measures.report(by_step(results, frame), "html")),
         steps=sorted({trace["meta"]["key"] for figure in networks.values() for trace in figure["data"]}),
         shown_problems=figures.PROBLEMS,
@@ -167,6 +171,7 @@ def _commands(command: str, results: Place, frame: pd.DataFrame, baseline: str) 
         _training(command, place, frame),
         f"esbn verdict {place}",
         f"esbn compare {place}{base}",
+        f"esbn converge {place}",
         f"esbn audit {place}",
         f"esbn report {place}{base}",
     ]

@@ -15,10 +15,11 @@ from analysis.data.curves import Course
 from analysis.data.published import PUBLISHED_N
 from analysis.data.trials import VARIANT
 from analysis.figures import description
-from analysis.figures.description import ArmAccuracy, ArmCurve, KeyPoints, task_title
+from analysis.figures.description import ArmAccuracy, ArmCurve, ArmSteps, KeyPoints, task_title
 from analysis.figures.palette import Style, step_color
 from analysis.findings import key_geometry
 from analysis.findings.accuracy import VariantAccuracy, as_printed
+from analysis.findings.convergence import PAPER
 from analysis.tables.accuracy import percent
 from analysis.tables.printed import interval, p_value
 from esbn_core.vocabulary import Cell
@@ -36,8 +37,8 @@ _SYMBOLS = {  # of plotly.js, for the markers of `analysis.figures.palette`; gly
     "$◣$": "triangle-sw", "$◢$": "triangle-se", "$♠$": "star-diamond", "$▬$": "bowtie", "$▮$": "hourglass",
     "$♥$": "star-triangle-down", "$◖$": "octagon", "$♣$": "hexagram",
 }  # fmt: skip
-_UPDATES = {10: "10", 30: "30", 100: "100", 300: "300", 1_000: "1k", 3_000: "3k", 10_000: "10k", 30_000: "30k",
-            100_000: "100k"}  # fmt: skip
+_UPDATES = {1: "1", 3: "3", 10: "10", 30: "30", 100: "100", 300: "300", 1_000: "1k", 3_000: "3k", 10_000: "10k",
+            30_000: "30k", 100_000: "100k"}  # fmt: skip
 _HOVER = "%{text}<extra></extra>"  # the text of the point, and no name of its trace
 _ON_DARK, _CONTRAST = 0.012, 4.5  # luminance of the dark page, and least contrast of what is drawn on it
 
@@ -165,14 +166,18 @@ def curve_figures(
     Args:
         rows, courses, style_of_arm: as for `curve_panels`.
     """
-    ticks = {"tickvals": [*_UPDATES], "ticktext": [*_UPDATES.values()]}
-    x_axis = {"title": {"text": description.UPDATES}, "type": "log", **ticks}
     y_axis = {"title": {"text": description.TRAINING_ACCURACY}, "range": [0, 104]}
     figures = []
     for panel in description.curve_panels([(task, m) for task, m, _ in courses], rows, courses, style_of_arm):
         data = [trace for curve in panel.arms for trace in _curve_traces(curve)]
-        figures.append(_figure(f"{panel.title}, m = {panel.withheld}", data, x_axis, y_axis, panel.chance))
+        title = f"{panel.title}, m = {panel.withheld}"
+        figures.append(_figure(title, data, _updates_axis(), y_axis, panel.chance))
     return figures
+
+
+def _updates_axis() -> dict[str, Any]:
+    ticks = {"tickvals": [*_UPDATES], "ticktext": [*_UPDATES.values()]}
+    return {"title": {"text": description.UPDATES}, "type": "log", **ticks}
 
 
 def _curve_traces(curve: ArmCurve) -> list[Trace]:
@@ -189,6 +194,42 @@ def _curve_traces(curve: ArmCurve) -> list[Trace]:
             for u, m, s in zip(x, y, sem, strict=True)]  # fmt: skip
     line = {"color": color, "dash": _dash(curve.style), "width": 1.8}
     return [band, _trace(x, y, text, meta, customdata=[list(curve.cell)] * len(x), mode="lines", line=line)]
+
+
+def convergence_figures(networks: pd.DataFrame, style_of_arm: Mapping[str, Style]) -> list[Figure]:
+    """Makes figures of the share of networks at criterion against updates, one per task and m, with the paper's range.
+
+    Args:
+        networks, style_of_arm: as for `convergence_panels`.
+    """
+    y_axis = {"title": {"text": description.AT_CRITERION}, "range": [-2, 104]}
+    ends = {"x0": PAPER[0], "x1": PAPER[1], "y0": 0, "y1": 1}
+    band = {"type": "rect", "yref": "paper", **ends, "fillcolor": "#80808030", "line": {"width": 0}, "layer": "below"}
+    figures = []
+    for panel in description.convergence_panels(networks, style_of_arm):
+        if panel.arms:
+            title, data = f"{panel.title}, m = {panel.withheld}", [_steps_trace(arm) for arm in panel.arms]
+            figure = _figure(title, data, _updates_axis(), y_axis, None)
+            figure["layout"]["shapes"] = [band]
+            figures.append(figure)
+    return figures
+
+
+def _steps_trace(arm: ArmSteps) -> Trace:
+    """Makes the steps, from update 1, since 0 has no place on a log axis; the last point is the end of training."""
+    name = html.escape(arm.style.label)
+    texts = [
+        f"<b>{name}</b>, update {update:g}<br>{share:.0f} % of {arm.n} networks at criterion"
+        for update, share in zip(*arm.steps, strict=True)
+    ]
+    if arm.censored:
+        texts[-1] += f"; {arm.censored} do not reach it"
+    times = np.maximum(arm.steps.times_T, 1)
+    line = {"color": arm.style.color, "dash": _dash(arm.style), "width": 1.8, "shape": "hv"}
+    marker = {"color": arm.style.color, "symbol": _SYMBOLS[arm.style.marker], "size": 7}
+    more = {"mode": "lines+markers", "line": line, "marker": marker, "opacity": _FADED if arm.incomplete else 1}
+    cells = [list(arm.cell)] * len(times)
+    return _trace(times, arm.steps.share_T, texts, {"arm": arm.cell.arm}, customdata=cells, **more)
 
 
 def key_space_figure(trace: key_geometry.Trace, names: Mapping[int, str], task: str, same: int) -> Figure:

@@ -32,6 +32,7 @@ _LATEX = {
     "≠": r"$\neq$",
     "†": r"\dag{}",
     "‡": r"\ddag{}",
+    "∞": r"$\infty$",
     MISSING: "---",
 }
 

@@ -90,6 +90,7 @@ def main() -> None:
     esbn topup quickstart --budget 9 extra seeds where verdicts are undecided; before they are read
     esbn verdict quickstart          which published values agree with ours
     esbn compare quickstart          which arms matter
+    esbn converge quickstart         how many updates the networks take to learn
     esbn figures quickstart          the figures, as PNG, SVG and PDF
     esbn keys quickstart             whether keys behave like symbols, as numbers
     esbn audit quickstart            whether the test was held back and arms were treated alike
@@ -105,7 +106,7 @@ def main() -> None:
 for command in (
     *(studies.list_studies, studies.plan, studies.run, studies.topup, studies.status),
     *(searches.search, searches.importance),
-    *(results.query, results.table, results.verdict, results.compare, results.keys, results.audit),
+    *(results.query, results.table, results.verdict, results.compare, results.converge, results.keys, results.audit),
     *(results.figures, results.report),
     *(data.compact, data.export, data.import_, bench.bench, cluster.cluster),
 ):

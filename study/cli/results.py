@@ -179,6 +179,36 @@ def compare(study: str, results: str, baseline: str | None, over_conditions: boo
 @click.command()
 @STUDY
 @RESULTS
+@click.option(
+    "--criterion", type=float, default=99.0, show_default=True, help="Training accuracy to reach, in percent."
+)
+@click.option(
+    "--window", type=int, default=10, show_default=True, help="Measurements in a row over which it is averaged."
+)
+@REPORT_FORMAT
+def converge(study: str, results: str, criterion: float, window: int, kind: str) -> None:
+    """Count the updates that the networks of STUDY make until training accuracy reaches a criterion.
+
+    The paper says 100 to 200 of the ESBN. Networks that never reach it stay in the count (Kaplan-Meier).
+    `esbn figures STUDY` draws how many have reached it after how many updates.
+
+    \b
+    esbn converge quickstart
+    esbn converge architectures --criterion 95 --window 20
+    """
+    from analysis.data.curves import curves_of
+    from analysis.data.trials import load_study
+    from analysis.findings.convergence import updates_to_criterion
+    from analysis.tables.convergence import report
+
+    frame = load_study(results, study_name(study))
+    networks = updates_to_criterion(frame, curves_of(results, frame), criterion, window)
+    answer(report(networks, criterion, window, kind))
+
+
+@click.command()
+@STUDY
+@RESULTS
 @REPORT_FORMAT
 def keys(study: str, results: str, kind: str) -> None:
     """Measure whether the keys of STUDY behave like symbols: the same for training and withheld objects at each step.

@@ -5,13 +5,17 @@ The documentation travels as field metadata into each Parquet file.
 
 import pyarrow as pa
 
-from esbn_core.vocabulary import CURVE_STEP
+from esbn_core.vocabulary import CURVE_START, CURVE_STEP
 
 SCHEMA_VERSION = 1
 
 _TEXT, _INT, _FLOAT, _FLAG = pa.string(), pa.int32(), pa.float64(), pa.bool_()
 _TIME = pa.timestamp("us", tz="UTC")
 _VECTOR = pa.list_(pa.float32())
+_LOSS = (
+    "what training minimises, in nats: cross-entropy, with the loss of the memory for mnm and the penalty for a leak"
+    " (rows of earlier versions: cross-entropy alone)"
+)
 
 
 def _schema(doc: str, *columns: tuple[str, pa.DataType, str]) -> pa.Schema:
@@ -45,7 +49,7 @@ TABLES = {
         ("status", _TEXT, "completed or failed"),
         ("failure", _TEXT, "why a failed trial failed; null if completed"),
         ("test_accuracy", _FLOAT, "fraction of test problems answered correctly, after the last update"),
-        ("test_loss", _FLOAT, "mean cross-entropy over test problems, in nats"),
+        ("test_loss", _FLOAT, f"mean over test problems of {_LOSS}"),
         ("leak_rms", _FLOAT, "root mean square of what the ESBN's leak adds, over test problems; null without a leak"),
         (
             "leak_key_spread",
@@ -83,10 +87,11 @@ TABLES = {
         *_VERSIONS,
     ),
     "curves": _schema(
-        f"time course of training, every {CURVE_STEP}th update",
+        f"time course of training: the first {CURVE_START} updates, then every {CURVE_STEP}th (of trials of earlier"
+        f" versions every {CURVE_STEP}th throughout)",
         ("trial_id", _TEXT, "joins trials.trial_id"),
         ("update", _INT, "updates made before this measurement"),
-        ("loss", _FLOAT, "cross-entropy of the training batch before its update, in nats"),
+        ("loss", _FLOAT, f"of the training batch before its update: {_LOSS}"),
         ("accuracy", _FLOAT, "fraction of the training batch answered correctly before its update"),
     ),
     "keys": _schema(
