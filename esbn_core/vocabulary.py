@@ -38,7 +38,16 @@ TUNED = "-tuned"
 
 def curve_points(updates: int) -> Iterator[int]:
     """Yields the points of a training curve of so many updates, each as the number of updates made before it."""
-    return itertools.chain(range(min(updates, CURVE_START)), range(CURVE_START, updates, CURVE_STEP))
+    return itertools.chain(*_curve_ranges(updates))
+
+
+def count_curve_points(updates: int) -> int:
+    """Returns how many points a training curve of so many updates has."""
+    return sum(map(len, _curve_ranges(updates)))
+
+
+def _curve_ranges(updates: int) -> tuple[range, range]:
+    return range(min(updates, CURVE_START)), range(CURVE_START, updates, CURVE_STEP)
 
 
 class Cell(NamedTuple):

@@ -54,11 +54,10 @@ def draw_convergence(frame: pd.DataFrame, networks: pd.DataFrame) -> Figure:
 def _note(rows: Sequence[VariantAccuracy], without: int) -> str:
     lacking = f" {without} completed networks have no curve, or a shorter one, and count as missing." if without else ""
     return (
-        f"{count_networks(rows).replace('mean', 'line')}. Criterion: training accuracy averages {CRITERION:g} % over {WINDOW} measurements in a row, of one batch each."
-        f" Shaded: the {PAPER[0]} to {PAPER[1]} updates of which the paper speaks for the ESBN (section 5.1, Figures 4"
-        " and 5)."
-        " Lines: Kaplan-Meier estimate, without interval. Bars at their ends: networks that end without reaching it."
-        f"{lacking}"
+        f"{count_networks(rows).replace('mean', 'line')}. Criterion: training accuracy averages {CRITERION:g} % over"
+        f" {WINDOW} measurements in a row, of one batch each. Lines: Kaplan-Meier estimate, without interval. Bars at their"
+        f" ends: networks that end without reaching it. Shaded: the {PAPER[0]} to {PAPER[1]} updates of which the paper"
+        f" speaks for the ESBN (section 5.1, Figures 4 and 5).{lacking}"
     )
 
 

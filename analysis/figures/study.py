@@ -33,7 +33,8 @@ def save_all(
     """Writes every figure the data of a study allow, as PNG, SVG and PDF, and the numbers beside the keys as CSV.
 
     The names are accuracy, curves, convergence, keys_<task>_m<withheld>_seed<seed> (with the arm behind it, if it is
-    not the baseline), key_similarity and objects (with the start of the images' hash behind it, if there are several sets).
+    not the baseline), key_similarity and objects (with the start of the images' hash behind it, if there are several
+    sets).
 
     Args:
         results: folder or URI the study was run into.

@@ -16,7 +16,7 @@ from analysis.data.results import has_rows, read
 from analysis.data.trials import VARIANT
 from analysis.errors import AnalysisError
 from analysis.findings.comparison import spans
-from esbn_core.vocabulary import CURVE_STEP, Cell, curve_points
+from esbn_core.vocabulary import CURVE_START, CURVE_STEP, Cell, count_curve_points
 from study.store.location import Place
 
 _DRAWN_BY = ("n_objects", "images", "n_train", "n_test", "sampling")  # settings that, with the seed, make the problems
@@ -194,8 +194,9 @@ def _untuned(results: Place, trials: list[Row]) -> list[Check]:
 
 def _whole_curves(updates: int) -> list[tuple[int, int]]:
     """Returns how many points a curve of so many updates has, and the last: as it is stored, and as it was earlier."""
-    every = [*curve_points(updates)], range(0, updates, CURVE_STEP)
-    return [(len(points), points[-1]) for points in every]
+    coarse = range(0, updates, CURVE_STEP)
+    last = updates - 1 if updates <= CURVE_START else coarse[-1]
+    return [(count_curve_points(updates), last), (len(coarse), coarse[-1])]
 
 
 def _each(name: str, trials: list[Row], needs: Sequence[str], holds: Callable[[Row], bool], evidence: str) -> Check:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from esbn_core.vocabulary import CURVE_STEP
+from esbn_core.vocabulary import CURVE_STEP, count_curve_points
 from study.store.names import KEY
 from study.store.schema import SCHEMA_VERSION, TABLES
 
@@ -64,9 +64,17 @@ def file_fault(table: str, name: str | None, metadata: pq.FileMetaData, there: p
     if table in ONE_ROW and metadata.num_rows != 1:
         return f"has {metadata.num_rows} rows, not one"
     updates = extremes.get("update")
-    if updates and metadata.num_rows > (max(updates) - min(updates)) // CURVE_STEP + 1:
+    if updates and not _is_curve(metadata.num_rows, min(updates), max(updates)):
         return "has rows twice"
     return None
+
+
+def _is_curve(n: int, first: int, last: int) -> bool:
+    """Whether so many points can be a curve from one update to another: all there are, or at most every 10th.
+
+    Earlier versions stored every 10th. A number between the two would be one of theirs twice.
+    """
+    return n <= (last - first) // CURVE_STEP + 1 or n == count_curve_points(last + 1) - count_curve_points(first)
 
 
 def _extremes(metadata: pq.FileMetaData, place: int, column: str) -> list[Any]:

@@ -144,6 +144,7 @@ WITHIN = {
     "update beyond its curve": {"update": 10**9},
     "update beyond the integers": {"update": 2**31},
     "curve from a later start": {"curve": [[10, [0.1, 0.1], [0.5, 0.5]], [20, [0.1, 0.1], [0.5, 0.5]]]},
+    "curve of every tenth update alone": {"curve": [[0, [0.1, 0.1], [0.5, 0.5]], [10, [0.1, 0.1], [0.5, 0.5]]]},
     "curve of one network": {"curve": [[0, [0.1], [0.5]], [10, [0.1], [0.5]]]},
     "curve of whole numbers": {"curve": [[0, [1, 1], [0, 0]], [10, [1, 1], [0, 0]]]},
     "curve of nulls": {"curve": [[0, [None, None], [0.5, 0.5]], [10, [0.1, 0.1], [0.5, 0.5]]]},

@@ -20,8 +20,9 @@ from esbn_core.objects import glyphs
 from esbn_core.position import read_position
 from esbn_core.seeding import rng
 from esbn_core.tasks.build import build
+from esbn_core.tasks.problems import Problems
 from esbn_core.train import PackResult, TrialResult, train
-from esbn_core.vocabulary import CURVE_STEP
+from esbn_core.vocabulary import CURVE_START, curve_points
 
 IMAGES = glyphs().scale()
 SMALL = {"embedding_size": 16, "key_size": 12, "hidden_size": 20}
@@ -105,6 +106,28 @@ def test_training_follows_the_gradient_of_cross_entropy_plus_penalty() -> None:
     assert (both[clear].sign() != alone[clear].sign()).any()
 
 
+def test_stored_losses_are_what_training_minimises() -> None:
+    # The slow way: problem by problem, cross-entropy by hand, and the memory's loss from the core alone.
+    (config,) = pack_of(1, task="distribution_of_three", withheld=95, n_train=32, updates=1, n_test=1_010, model="mnm")
+    (trial,) = train([config], IMAGES).trials
+
+    def loss_of(network: SequenceClassifier, problems: Problems) -> tuple[float, float]:
+        entropies, memories = [], []
+        for indices_T, target in zip(*problems, strict=True):
+            z_1TZ = network.embed(torch.from_numpy(IMAGES[indices_T]), torch.arange(len(indices_T))[None])
+            logits_1C, memory = network.core.with_penalty(z_1TZ)
+            entropies.append((logits_1C.exp().sum().log() - logits_1C[0, target]).item())
+            memories.append(memory.item())
+        return float(np.mean(entropies)), float(np.mean(memories))
+
+    with torch.no_grad():
+        before = loss_of(SequenceClassifier(config), trial.problems.train)
+        after = loss_of(trial.network, trial.problems.test)
+    assert trial.curve[0][1] == pytest.approx(sum(before), rel=1e-4)
+    assert trial.test_loss == pytest.approx(sum(after), rel=1e-4)
+    assert min(before[1], after[1]) > 0.01
+
+
 def test_pack_starts_each_network_as_if_alone_in_float32(
     three_epochs: list[ResolvedTrial], unbroken: PackResult
 ) -> None:
@@ -147,7 +170,7 @@ def test_network_with_a_loss_that_is_not_finite_fails_alone(
     first, second, third = train(three_epochs, IMAGES, resume=bytes(poisoned)).trials
     assert second.failure == "training loss became inf at update 12"
     assert second.test_accuracy is None and second.test_loss is None
-    assert [point[0] for point in second.curve] == [0, 10]
+    assert [point[0] for point in second.curve] == [*range(12)]
     for ours, theirs in ((first, unbroken.trials[0]), (third, unbroken.trials[2])):
         assert ours.failure is None
         assert torch.equal(weights(ours), weights(theirs))
@@ -166,8 +189,22 @@ def test_train_refuses_a_checkpoint_of_other_networks(checkpoints: list[bytes]) 
         train(pack_of(2, task="distribution_of_three", withheld=95, epochs=3, **SMALL), IMAGES, resume=checkpoints[0])
 
 
-def test_curve_has_every_tenth_update(unbroken: PackResult) -> None:
-    assert [point[0] for point in unbroken.trials[0].curve] == list(range(0, 36, CURVE_STEP))
+def test_curve_has_every_update_at_first(unbroken: PackResult) -> None:
+    assert [point[0] for point in unbroken.trials[0].curve] == [*range(36)]
+
+
+@pytest.mark.parametrize("updates", [1, 199, 200, 201, 210, 211, 1_234])
+def test_curve_points_are_the_first_200_updates_and_every_tenth(updates: int) -> None:
+    assert [*curve_points(updates)] == [u for u in range(updates) if u < 200 or u % 10 == 0]
+
+
+def test_curve_resumed_beyond_its_start_equals_an_unbroken_one() -> None:
+    (config,) = pack_of(1, task="same_different", withheld=98, updates=231, n_test=10, encoder="random", **SMALL)
+    saved: list[bytes] = []
+    whole = train([config], IMAGES, save=saved.append, save_seconds=0).trials[0].curve
+    assert [point[0] for point in whole] == [*range(CURVE_START), 200, 210, 220, 230]
+    for update in (150, CURVE_START, 205, 211):
+        assert train([config], IMAGES, resume=saved[update - 1]).trials[0].curve == whole
 
 
 def test_curve_starts_at_the_loss_of_a_guess() -> None:
@@ -178,7 +215,7 @@ def test_curve_starts_at_the_loss_of_a_guess() -> None:
 def test_progress_is_told_at_every_point_of_the_curve(three_epochs: list[ResolvedTrial]) -> None:
     seen: list[int] = []
     train(three_epochs, IMAGES, on_progress=lambda position: seen.append(position.curve[-1][0]))
-    assert seen == [0, 10, 20, 30]
+    assert seen == [*range(36)]
 
 
 @pytest.mark.parametrize("stretch", [7, 100], ids=["within_epochs", "beyond_the_end"])

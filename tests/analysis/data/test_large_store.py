@@ -55,7 +55,9 @@ def seconds_and_bytes(command: list[str], results: str, folder: Path) -> tuple[f
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.parametrize(
-    "command", [["query", "accuracy"], ["query", "speed"], ["table", "large"], ["table"], ["figures", "large"]], ids=str
+    "command",
+    [["query", "accuracy"], ["converge", "large"], ["table", "large"], ["table"], ["figures", "large"]],
+    ids=str,
 )
 def test_command_is_fast_on_a_large_store(large: str, small: str, tmp_path: Path, command: list[str]) -> None:
     base, _ = seconds_and_bytes(command, small, tmp_path)

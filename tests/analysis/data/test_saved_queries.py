@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from analysis_store import curve, trial, write_study
+from analysis_store import trial, write_study
 from click.testing import CliRunner
 
 from analysis import AnalysisError, query
@@ -29,8 +29,6 @@ def results(tmp_path: Path) -> str:
         tmp_path, "s", [*RUNS, FAILED, MISSING, REHEARSED, REHEARSAL_TO_COME], [*RUNS, FAILED, REHEARSED]
     )
     store = Store(folder)
-    store.write("curves", RUNS[0]["trial_id"], curve(RUNS[0]["trial_id"], [0.5] * 3 + [1.0] * 20))
-    store.write("curves", RUNS[1]["trial_id"], curve(RUNS[1]["trial_id"], [1.0, 0.8] * 12))
     leaky = {"leak_rms": 0.25, "leak_key_spread": 0.5, "closed_accuracy": 0.4, "swapped_accuracy": 0.3}
     row = trial("rmts", 95, "leak=0.1", 0, 0.6, **leaky)
     store.write("trials", row["trial_id"], [row])
@@ -54,11 +52,6 @@ def test_accuracy_leaves_out_failures_and_rehearsals(results: str) -> None:
     assert rows.keys() == {"baseline", "tcn=none", "leak=0.1"}
     assert rows["tcn=none"]["mean"] == pytest.approx(0.6)
     assert rows["tcn=none"]["sem"] == pytest.approx(0.1)
-
-
-def test_speed_finds_the_first_of_nine_good_batches(results: str) -> None:
-    (row,) = (row for row in ask(results, "speed") if row["arm"] == "baseline")
-    assert (row["n"], row["reached"], row["median_updates"]) == (2, 1, 110)  # good from update 30, the ninth at 110
 
 
 def test_pairs_are_of_one_seed(results: str) -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from small_study import SMALL_STUDY
 
 from esbn_core.position import Position
-from esbn_core.vocabulary import CURVE_STEP
+from esbn_core.vocabulary import curve_points
 from study.monitoring.status import summary
 from study.planning import rows
 from study.planning.completion import begun_packs, completion
@@ -33,7 +33,7 @@ def complete(disk: Store, trials: list[PlannedTrial]) -> None:
 
 def position(ids: list[str], update: int) -> Position:
     course = [0.5] * len(ids)
-    return Position(ids, update, [(u, course, course) for u in range(0, update, CURVE_STEP)])
+    return Position(ids, update, [(u, course, course) for u in curve_points(update)])
 
 
 def header(position: str) -> bytes:

@@ -327,7 +327,7 @@ READERS: dict[str, Callable[[str], str | pd.DataFrame]] = {
     **{
         f"query {name}": lambda results, sql=sql: str(query(results, sql).to_pylist())
         for name, sql in saved().items()
-        if name not in ("external", "speed")  # speed is of curves
+        if name != "external"
     },
 }
 
