@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.figures import sheet
@@ -55,7 +56,7 @@ def _note(rows: Sequence[VariantAccuracy], without: int) -> str:
     lacking = f" {without} completed networks have no curve, or a shorter one, and count as missing." if without else ""
     return (
         f"{count_networks(rows).replace('mean', 'line')}. Criterion: training accuracy averages {CRITERION:g} % over"
-        f" {WINDOW} measurements in a row, of one batch each. Lines: Kaplan-Meier estimate, without interval. Bars at their"
+        f" {WINDOW} measurements in a row, of one batch each. Lines: Kaplan-Meier, without interval. Bars at their"
         f" ends: networks that end without reaching it. Shaded: the {PAPER[0]} to {PAPER[1]} updates of which the paper"
         f" speaks for the ESBN (section 5.1, Figures 4 and 5).{lacking}"
     )
@@ -78,7 +79,8 @@ def _draw_panel(axes: Axes, panel: ConvergencePanel) -> None:
         thin = {"linewidth": sheet.scaled(0.7)} if arm.incomplete else {}
         line = {**sheet.marker(arm.style, 3.5, whole=not arm.incomplete), "linestyle": arm.style.line, **thin}
         gid = "incomplete" if arm.incomplete else "share"
-        axes.plot(*arm.steps, **line, drawstyle="steps-post", markevery=slice(1, None), gid=gid, clip_on=False)
+        rises = (np.flatnonzero(np.diff(arm.steps.share_T)) + 1).tolist()
+        axes.plot(*arm.steps, **line, drawstyle="steps-post", markevery=rises, gid=gid, clip_on=False)
         if arm.censored:
             size = {"markersize": sheet.scaled(7), "markeredgewidth": sheet.scaled(1.1)}
             share = arm.steps.share_T[-1]

@@ -1,5 +1,6 @@
 """A synthetic result store for the tests of `analysis`, written with the real `study.store.store.Store`."""
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -80,6 +81,12 @@ def spoil(results: str, trial_id: str, wrong: Row) -> None:
 def curve(trial_id: str, accuracies: Sequence[float]) -> list[Row]:
     """Rows of curves, one every 10 updates."""
     return [{"trial_id": trial_id, "update": 10 * i, "accuracy": a} for i, a in enumerate(accuracies)]
+
+
+def whole_curve(trial_id: str, accuracies: Sequence[float]) -> list[Row]:
+    """Rows of curves at the points that training stores: every update of the first 200, then every 10th."""
+    points = (u for u in itertools.count() if u < 200 or u % 10 == 0)
+    return [{"trial_id": trial_id, "update": u, "accuracy": a} for u, a in zip(points, accuracies)]  # noqa: B905
 
 
 def key_rows(trial_id: str, n_train: int = 6, n_test: int = 20, size: int = 8, default: bool = False) -> list[Row]:

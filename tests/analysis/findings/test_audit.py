@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_store import Row, curve, key_rows, proven, trial, write_study
+from analysis_store import Row, curve, key_rows, proven, trial, whole_curve, write_study
 from click.testing import CliRunner
 
 from analysis.data.trials import load_study
@@ -101,6 +101,14 @@ def test_audit_fails_on_a_doctored_trial(tmp_path: Path, changes: dict[str, Any]
 
 def test_audit_fails_when_training_was_cut_short(tmp_path: Path) -> None:
     assert failing(stored(tmp_path, honest(), points=2)) == [ENDED]
+
+
+@pytest.mark.parametrize(("points", "failed"), [(25, []), (24, [ENDED]), (21, [ENDED]), (26, [ENDED])])
+def test_audit_knows_the_end_of_a_curve_of_every_update(tmp_path: Path, points: int, failed: list[str]) -> None:
+    results = stored(tmp_path, honest())
+    for row in honest():
+        Store(results).write("curves", row["trial_id"], whole_curve(row["trial_id"], [0.5] * points))
+    assert failing(results) == failed
 
 
 def test_audit_fails_when_training_went_on(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import base64
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from s3 import SECRET, bucket_uri
 from safetensors.torch import save
 
 from esbn_core.position import Position
+from esbn_core.vocabulary import curve_points
 from study.store.errors import StoreError
 from study.store.location import open_location
 from study.store.schema import SCHEMA_VERSION, TABLES
@@ -157,6 +158,18 @@ def changed(data: bytes, change: Callable[[pa.Table], pa.Table]) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(change(pq.read_table(pa.BufferReader(data))), sink)
     return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize("updates", [5, 95, 200, 231, 1_234])
+@pytest.mark.parametrize("points", [curve_points, lambda updates: range(0, updates, 10)], ids=["now", "earlier"])
+def test_curve_is_read_once_and_refused_twice(
+    disk: Store, updates: int, points: Callable[[int], Iterable[int]]
+) -> None:
+    rows = [{"trial_id": "one", "update": u, "loss": 0.5, "accuracy": 0.5} for u in points(updates)]
+    disk.write("curves", "one", rows)
+    assert disk.read("curves").num_rows == len(rows)
+    disk.write("curves", "one", [*rows, *rows])
+    assert disk.read("curves").num_rows == 0
 
 
 def renamed(rows: pa.Table) -> pa.Table:
