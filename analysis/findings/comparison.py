@@ -90,10 +90,10 @@ def pairs(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
         repeated(np.stack([look[column].to_numpy(float) for look in tested]), len(looks))
         for column in ("p", "p_corrected")
     )
-    flip_level = _flip_level(rows["arm"].nunique(), len(looks))
+    flip_level = _flip_level(len(set(rows["arm"])), len(looks))
     levels = (ALPHA / max(len(rows), 1) / len(looks), flip_level)
     more = [more_pairs(Paired(*values), *levels) for values in rows[_PAIRED].itertuples(index=False)]
-    needed = next(n for n in range(2, MOST_NETWORKS) if smallest_p(n) <= flip_level)
+    needed = 2 + int((smallest_p(np.arange(2, MOST_NETWORKS)) <= flip_level).argmax())
     return rows.assign(
         p=p, p_corrected=corrected, looks=len(looks), pairs_needed=needed, more_seeds=pd.array(more, dtype="Int64")
     )

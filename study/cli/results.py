@@ -143,8 +143,8 @@ def verdict(study: str, results: str, margin: float, alpha: float, strict: bool,
 
     frame = verdicts(load_study(results, study_name(study)), margin, alpha)
     answer(report(frame, kind))
-    differs = (frame["verdict"] == DIFFERS) & ~frame["confounded"]
-    if differs.any() or (strict and UNDECIDED in set(frame["verdict"])):
+    differs = DIFFERS in set(frame.loc[~frame["confounded"], "verdict"])
+    if differs or (strict and UNDECIDED in set(frame["verdict"])):
         raise SystemExit(1)
 
 
