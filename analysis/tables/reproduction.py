@@ -48,7 +48,7 @@ def _within(verdict: dict) -> str:
 
 def _count(frame: pd.DataFrame) -> str:
     counts = [f"{(frame['verdict'] == verdict).sum()} {verdict}" for verdict in (AGREES, DIFFERS, UNDECIDED)]
-    if confounded := int((frame["confounded"] & (frame["verdict"] == DIFFERS)).sum()):
+    if confounded := len(frame.loc[frame["confounded"] & (frame["verdict"] == DIFFERS)]):
         counts[1] += f" ({confounded} confounded)"
     return f"{', '.join(counts)}, of {len(frame)} variants that the paper has a value for; no others are judged."
 

@@ -55,7 +55,7 @@ def test_p_values_are_corrected_over_the_cells_for_each_verdict() -> None:
 
 
 def test_difference_that_is_small_and_real_agrees() -> None:
-    row = verdict(cell(spread(10, 0.96, 0.005), 0.95, 0.002)).iloc[0]
+    (row,) = verdict(cell(spread(10, 0.96, 0.005), 0.95, 0.002)).to_dict("records")
     assert row["low_points"] > 0
     assert row["verdict"] == "agrees"
 
@@ -65,7 +65,7 @@ def test_difference_beyond_the_margin_differs() -> None:
 
 
 def test_means_that_are_far_apart_differ_even_if_most_networks_lie_within_the_margin() -> None:
-    row = verdict(cell([1.0] * 60 + [0.5] * 40, 1.0, 0.0)).iloc[0]
+    (row,) = verdict(cell([1.0] * 60 + [0.5] * 40, 1.0, 0.0)).to_dict("records")
     assert row["p_agrees"] < 0.05
     assert row["verdict"] == "differs"
 
@@ -73,7 +73,7 @@ def test_means_that_are_far_apart_differ_even_if_most_networks_lie_within_the_ma
 @pytest.mark.parametrize("at", [1.0, 0.5])
 def test_ties_at_the_ceiling_agree_and_say_how_many_may_fail(at: float) -> None:
     """Ten of ten do not show that the mean is reproduced: a network in four may be stuck."""
-    row = verdict(cell([at] * 10, at, 0.0)).iloc[0]
+    (row,) = verdict(cell([at] * 10, at, 0.0)).to_dict("records")
     assert row["verdict"] == "agrees"
     assert row["agreeing_at_least"] == pytest.approx(0.05**0.1)
     assert (1 - row["agreeing_at_least"]) == pytest.approx(0.26, abs=0.005)
@@ -81,12 +81,12 @@ def test_ties_at_the_ceiling_agree_and_say_how_many_may_fail(at: float) -> None:
 
 @pytest.mark.parametrize("n", [2, 3, 4])
 def test_few_networks_at_the_ceiling_are_undecided(n: int) -> None:
-    row = verdict(cell([1.0] * n, 1.0, 0.0)).iloc[0]
+    (row,) = verdict(cell([1.0] * n, 1.0, 0.0)).to_dict("records")
     assert (row["verdict"], row["more_seeds"]) == ("undecided", 5 - n)  # 2^-5 is the first p below 0.05
 
 
 def test_few_networks_do_not_differ_however_far_away() -> None:
-    row = verdict(cell([0.5] * 4, 1.0, 0.0)).iloc[0]
+    (row,) = verdict(cell([0.5] * 4, 1.0, 0.0)).to_dict("records")
     assert (row["verdict"], row["more_seeds"]) == ("undecided", 1)
     assert verdict(cell([0.5] * 5, 1.0, 0.0))["verdict"][0] == "differs"
 
@@ -96,14 +96,14 @@ def test_one_network_that_falls_out_does_not_hide_nine_that_agree() -> None:
 
 
 def test_wide_interval_is_undecided() -> None:
-    row = verdict(cell(spread(3, 0.94, 0.05), 0.95, 0.007)).iloc[0]
+    (row,) = verdict(cell(spread(3, 0.94, 0.05), 0.95, 0.007)).to_dict("records")
     assert row["low_points"] < -3 < 0 < row["high_points"]
     assert row["verdict"] == "undecided"
 
 
 @pytest.mark.parametrize("accuracies", [[], [0.95]], ids=["n=0", "n=1"])
 def test_fewer_than_two_networks_are_undecided(accuracies: list[float]) -> None:
-    row = verdict(cell(accuracies, 0.95, 0.007)).iloc[0]
+    (row,) = verdict(cell(accuracies, 0.95, 0.007)).to_dict("records")
     assert (row["verdict"], row["obstacle"], row["n"]) == ("undecided", "n < 2", len(accuracies))
     assert math.isnan(row["p_differs"]) and pd.isna(row["more_seeds"])
 
@@ -113,7 +113,7 @@ def test_tie_differs_from_another_printed_tie() -> None:
 
 
 def test_printed_zero_does_not_make_a_rounded_mean_differ() -> None:
-    row = verdict(cell([1.0] * 10, 0.999, 0.0)).iloc[0]
+    (row,) = verdict(cell([1.0] * 10, 0.999, 0.0)).to_dict("records")
     assert row["p_differs"] > 0.05
     assert row["verdict"] == "agrees"
 
@@ -146,12 +146,12 @@ def test_planned_seeds_are_the_fewest_that_decide() -> None:
 
 
 def test_decided_cell_needs_no_seeds() -> None:
-    row = verdict(cell([1.0] * 10, 1.0, 0.0)).iloc[0]
+    (row,) = verdict(cell([1.0] * 10, 1.0, 0.0)).to_dict("records")
     assert (row["more_seeds"], row["obstacle"]) == (0, "")
 
 
 def test_planning_says_when_no_number_of_seeds_would_decide() -> None:
-    row = verdict(cell(spread(10, 0.725, 0.04), 0.71, 0.10)).iloc[0]
+    (row,) = verdict(cell(spread(10, 0.725, 0.04), 0.71, 0.10)).to_dict("records")
     assert row["agreeing"] == 4
     assert pd.isna(row["more_seeds"])
     assert row["obstacle"] == "too close to both"
