@@ -125,7 +125,7 @@ def test_stored_losses_are_what_training_minimises() -> None:
         after = loss_of(trial.network, trial.problems.test)
     assert trial.curve[0][1] == pytest.approx(sum(before), rel=1e-4)
     assert trial.test_loss == pytest.approx(sum(after), rel=1e-4)
-    assert min(before[1], after[1]) > 0.01
+    assert min(before[1], after[1]) > 0.001  # more than the tolerance
 
 
 def test_pack_starts_each_network_as_if_alone_in_float32(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from analysis_store import curve, key_rows, object_rows, plan_row, proven, trial, write_study
+from analysis_store import curve, key_rows, object_rows, plan_row, proven, trial, whole_curve, write_study
 from axe_playwright_python.sync_playwright import Axe
 from browser import FLAGS, BrowserError, chromium
 from click.testing import CliRunner
@@ -46,6 +46,8 @@ def faulty(folder: Path) -> str:
     store.write("objects", "glyphs", [{**row, "name": HOSTILE} for row in object_rows("glyphs")])
     for row in completed:
         store.write("curves", row["trial_id"], curve(row["trial_id"], [0.5, 0.7, 0.8 + 0.1 * row["seed"]]))
+    learned = [0.5] * 5 + [1.0] * 20
+    store.write("curves", keyed["trial_id"], whole_curve(keyed["trial_id"], learned))
     return results
 
 
@@ -90,6 +92,19 @@ def test_trials_are_rows_with_their_accuracy_only_if_completed(text: str) -> Non
 
 def test_cost_is_threads_times_the_share_of_the_pack(text: str) -> None:
     assert rows_of(section(text, "cost")) == [["cpu", "CPU", "19", "475", f"{19 * 4 * 2}", f"{1000 * 4 / 25:.1f}"]]
+
+
+def test_convergence_has_table_and_steps_in_the_range_of_the_paper(text: str) -> None:
+    part = section(text, "convergence")
+    rows = {tuple(row[:3]): row for row in rows_of(part)}
+    assert rows["distribution_of_three", "0", "baseline"][3:] == ["1/1", "0", "14", "14 —", "100-200"]
+    assert rows["same_different", "5", "model=lstm"][3:] == ["0/2", "—", "—", "—", "—"]
+    drawn = json.loads(text.partition('id="plots">')[2].partition("</script>")[0])
+    (figure,) = drawn["convergence"]
+    (trace,) = figure["data"]
+    assert (trace["x"], trace["y"], trace["line"]["shape"]) == ([1, 14], [0, 100], "hv")
+    (band,) = figure["layout"]["shapes"]
+    assert (band["x0"], band["x1"]) == (100, 200)
 
 
 def test_protocol_tells_common_settings_from_those_of_a_variant(text: str) -> None:
