@@ -76,7 +76,7 @@ def _draw_panel(axes: Axes, panel: ConvergencePanel) -> None:
     last = max([1.25 * PAPER[1], *(steps.steps.times_T[-1] for steps in panel.arms)])
     axes.axvspan(*PAPER, **_BAND, zorder=0)
     for arm in panel.arms:
-        thin = {"linewidth": sheet.scaled(0.7)} if arm.incomplete else {}
+        thin: dict[str, Any] = {"linewidth": sheet.scaled(0.7)} if arm.incomplete else {}
         line = {**sheet.marker(arm.style, 3.5, whole=not arm.incomplete), "linestyle": arm.style.line, **thin}
         gid = "incomplete" if arm.incomplete else "share"
         rises = (np.flatnonzero(np.diff(arm.steps.share_T)) + 1).tolist()

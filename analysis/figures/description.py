@@ -6,7 +6,7 @@ problem, R reads.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -228,7 +228,8 @@ def convergence_panels(networks: pd.DataFrame, style_of_arm: Mapping[str, Style]
         style_of_arm: in the order in which arms are drawn.
     """
     panels = []
-    for (task, m), here in networks.groupby(["task", "withheld"], sort=False):
+    groups: Any = networks.groupby(["task", "withheld"], sort=False)
+    for (task, m), here in groups:
         arms = [
             _arm_steps(Cell(str(task), int(m), arm), rows, style)
             for arm, style in style_of_arm.items()

@@ -1,13 +1,16 @@
 """Updates to criterion, on curves whose crossings are known or found the slow way."""
 
+import io
 import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import pytest
 from analysis_store import Row, curve, trial, whole_curve, write_study
 from click.testing import CliRunner, Result
+from matplotlib.patches import Rectangle
 from panels import lines, notes
 
 from analysis import AnalysisError, load_study
@@ -137,7 +140,7 @@ def test_table_has_median_interval_and_the_claim_of_the_paper(tmp_path: Path, ki
     results = store(tmp_path, {"baseline": [whole_curve("", learning(i)) for i in at], "tcn=none": stuck})
     printed = esbn("converge", "s", "--results", results, "--format", kind).output
     if kind == "csv":
-        rows = pd.read_csv(pd.io.common.StringIO(printed)).iloc[:2]
+        rows = pd.read_csv(io.StringIO(printed)).iloc[:2]
         assert rows[["median", "low", "high"]].to_numpy().tolist() == [[20, 14, 28], [math.inf, 690, math.inf]]
         return
     first, second = [line for line in printed.splitlines() if "baseline" in line and "100-200" in line], printed
@@ -155,7 +158,7 @@ def test_figure_draws_steps_and_marks_the_censored(tmp_path: Path) -> None:
     assert steps.get_xydata() == pytest.approx(np.array([[0, 0], [14, 100 / 3], [16, 200 / 3], [690, 200 / 3]]))
     (mark,) = lines(figure.axes[0], "censored")
     assert mark.get_xydata() == pytest.approx(np.array([[690, 200 / 3]]))
-    (band,) = [patch for patch in figure.axes[0].patches if patch.get_gid() == "paper"]
+    (band,) = [cast(Rectangle, patch) for patch in figure.axes[0].patches if patch.get_gid() == "paper"]
     assert (band.get_x(), band.get_width()) == (100, 100)
     assert "1 completed networks have no curve" in notes(figure)
     assert "no TCN (1 of 2 trained, 1 missing)" in notes(figure)
