@@ -76,8 +76,12 @@ def _draw_panel(axes: Axes, panel: ConvergencePanel) -> None:
     last = max([1.25 * PAPER[1], *(steps.steps.times_T[-1] for steps in panel.arms)])
     axes.axvspan(*PAPER, **_BAND, zorder=0)
     for arm in panel.arms:
-        thin: dict[str, Any] = {"linewidth": sheet.scaled(0.7)} if arm.incomplete else {}
-        line = {**sheet.marker(arm.style, 3.5, whole=not arm.incomplete), "linestyle": arm.style.line, **thin}
+        thin = {"linewidth": sheet.scaled(0.7)} if arm.incomplete else {}
+        line: dict[str, Any] = {
+            **sheet.marker(arm.style, 3.5, whole=not arm.incomplete),
+            "linestyle": arm.style.line,
+            **thin,
+        }
         gid = "incomplete" if arm.incomplete else "share"
         rises = (np.flatnonzero(np.diff(arm.steps.share_T)) + 1).tolist()
         axes.plot(*arm.steps, **line, drawstyle="steps-post", markevery=rises, gid=gid, clip_on=False)

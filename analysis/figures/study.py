@@ -54,7 +54,7 @@ def save_all(
         if len(curves):
             paths += save(draw_curves(frame, curves), Path(out), "curves")
             networks = updates_to_criterion(frame, curves)
-            if networks["updates"].count():
+            if len(networks["updates"].dropna()):
                 paths += save(draw_convergence(frame, networks), Path(out), "convergence")
         for line in without_keys(results, frame):
             tell(line)
