@@ -86,7 +86,7 @@ def _draw_panel(axes: Axes, panel: ConvergencePanel) -> None:
         rises = (np.flatnonzero(np.diff(arm.steps.share_T)) + 1).tolist()
         axes.plot(*arm.steps, **line, drawstyle="steps-post", markevery=rises, gid=gid, clip_on=False)
         if arm.censored:
-            size = {"markersize": sheet.scaled(7), "markeredgewidth": sheet.scaled(1.1)}
+            size: dict[str, Any] = {"markersize": sheet.scaled(7), "markeredgewidth": sheet.scaled(1.1)}
             share = arm.steps.share_T[-1]
             axes.plot([arm.end], [share], color=arm.style.color, **_CENSORED, **size, clip_on=False)
     if not panel.arms:
