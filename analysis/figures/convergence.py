@@ -84,11 +84,11 @@ def _draw_panel(axes: Axes, panel: ConvergencePanel) -> None:
         }
         gid = "incomplete" if arm.incomplete else "share"
         rises = (np.flatnonzero(np.diff(arm.steps.share_T)) + 1).tolist()
-        axes.plot(*arm.steps, **line, drawstyle="steps-post", markevery=rises, gid=gid, clip_on=False)
+        times_T, share_T = arm.steps
+        axes.plot(times_T, share_T, **line, drawstyle="steps-post", markevery=rises, gid=gid, clip_on=False)
         if arm.censored:
             size: dict[str, Any] = {"markersize": sheet.scaled(7), "markeredgewidth": sheet.scaled(1.1)}
-            share = arm.steps.share_T[-1]
-            axes.plot([arm.end], [share], color=arm.style.color, **_CENSORED, **size, clip_on=False)
+            axes.plot([arm.end], share_T[-1:], color=arm.style.color, **_CENSORED, **size, clip_on=False)
     if not panel.arms:
         axes.axhspan(0, 103, **sheet.UNTRAINED)
     updates_axis(axes, last)

@@ -228,14 +228,14 @@ def convergence_panels(networks: pd.DataFrame, style_of_arm: Mapping[str, Style]
         style_of_arm: in the order in which arms are drawn.
     """
     panels = []
-    groups: Any = networks.groupby(["task", "withheld"], sort=False)
-    for (task, m), here in groups:
+    conditions: Any = networks.groupby(["task", "withheld"], sort=False)
+    for (task, m), here in conditions:
         arms = [
-            _arm_steps(Cell(str(task), int(m), arm), rows, style)
+            _arm_steps(Cell(task, int(m), arm), rows, style)
             for arm, style in style_of_arm.items()
             if (rows := here.loc[here["arm"] == arm])["updates"].notna().any()
         ]
-        panels.append(ConvergencePanel(task_title(str(task)), int(m), arms))
+        panels.append(ConvergencePanel(task_title(task), int(m), arms))
     return panels
 
 

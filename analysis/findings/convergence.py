@@ -76,7 +76,7 @@ def updates_to_criterion(
     rows["updates"] = rows["reached"].fillna(rows["last"]).where(rows["outcome"].isin([REACHED, CENSORED]))
     order = {name: list(dict.fromkeys(frame[name])) for name in ("task", "arm")}
     rows = rows.sort_values([*VARIANT, "seed"], key=lambda x: x.map(order[x.name].index) if x.name in order else x)
-    return rows.loc[:, [*VARIANT, "seed", "trial_id", "outcome", "updates", "step"]].reset_index(drop=True)
+    return rows.reindex(columns=[*VARIANT, "seed", "trial_id", "outcome", "updates", "step"]).reset_index(drop=True)
 
 
 def convergence(networks: pd.DataFrame) -> list[VariantConvergence]:
@@ -97,6 +97,6 @@ def _variant(cell: Cell, rows: pd.DataFrame) -> VariantConvergence:
     first, middle = np.nan, (np.nan, np.nan, np.nan)
     if n:
         first, middle = float(np.min(updates_N[~censored_N], initial=np.inf)), median(updates_N, censored_N)
-    step = max(map(int, rows["step"].dropna()), default=0)
+    step = int(np.nanmax(rows["step"].to_numpy(float))) if n else 0
     paper = f"{PAPER[0]}-{PAPER[1]}" if cell.arm == BASELINE else ""
     return VariantConvergence(*cell, len(rows), n, n - n_censored, n_censored, first, *middle, step, paper)
