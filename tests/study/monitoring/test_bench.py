@@ -138,7 +138,8 @@ def sizes_in_training(arm: dict[str, Any]) -> list[int]:
     sizes: list[int] = []
 
     def note(position: Position) -> None:
-        sizes.append(resident_bytes())
+        if position.curve[-1][0] % 10 == 0:
+            sizes.append(resident_bytes())
 
     config = PAPER.with_(task="distribution_of_three", withheld=95, updates=301, n_test=10, encoder="random", **arm)
     train([config.with_(hidden_size=64).resolve()], IMAGES, on_progress=note)
