@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -36,10 +37,13 @@ PARAMETERS = {
 }
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> str:
-    """A search whose accuracy is 0.6 with TCN, plus a twentieth per decade of the learning rate; keys do nothing."""
-    store, draw = Store(str(tmp_path / "results")), np.random.default_rng(0)
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A search whose accuracy is 0.6 with TCN, plus a twentieth per decade of the learning rate; keys do nothing.
+
+    No test writes there.
+    """
+    store, draw = Store(str(tmp_path_factory.mktemp("results"))), np.random.default_rng(0)
     store.prepare()
     about = {
         "search": "mine",
@@ -88,14 +92,21 @@ def results(tmp_path: Path) -> str:
     return store.uri
 
 
+@pytest.fixture(scope="module")
+def found(results: str) -> dict[str, pd.DataFrame]:
+    """Importances by each evaluator; forests take 12 s."""
+    return {name: importances(load_search(results, "mine"), name) for name in ("fanova", "ped_anova")}
+
+
 @pytest.mark.parametrize(
     ("evaluator", "order"),
     # The best tenth all have TCN, but differ more from the rest in their rates.
     [("fanova", ["tcn", "learning_rate", "key_size", "leak"]), ("ped_anova", ["learning_rate"])],
 )
-def test_importances_tell_what_made_the_accuracies(results: str, evaluator: str, order: list[str]) -> None:
-    frame = importances(load_search(results, "mine"), evaluator)
-    rows = {row["parameter"]: row for row in frame.to_dict("records")}
+def test_importances_tell_what_made_the_accuracies(
+    found: dict[str, pd.DataFrame], evaluator: str, order: list[str]
+) -> None:
+    rows = {row["parameter"]: row for row in found[evaluator].to_dict("records")}
     assert list(rows)[: len(order)] == order
     known = [row for name, row in rows.items() if name != "leak"]
     assert sum(row["importance"] for row in known) == pytest.approx(1.0)
@@ -104,8 +115,8 @@ def test_importances_tell_what_made_the_accuracies(results: str, evaluator: str,
     assert 0 < rows["leak"]["n"] < N - 2
 
 
-def test_fanova_agrees_with_the_variance_that_the_parameters_explain(results: str) -> None:
-    frame = importances(load_search(results, "mine"), "fanova").set_index("parameter")["importance"]
+def test_fanova_agrees_with_the_variance_that_the_parameters_explain(found: dict[str, pd.DataFrame]) -> None:
+    frame = found["fanova"].set_index("parameter")["importance"]
     tcn, rate = (
         0.15**2,
         (0.05 * 3) ** 2 / 12,
@@ -113,9 +124,8 @@ def test_fanova_agrees_with_the_variance_that_the_parameters_explain(results: st
     assert float(frame.to_dict()["tcn"]) == pytest.approx(tcn / (tcn + rate), abs=0.12)
 
 
-def test_report_states_n_and_what_the_interval_is(results: str) -> None:
-    search = load_search(results, "mine")
-    text = report(search, importances(search, "ped_anova"), "fanova", None, "text")
+def test_report_states_n_and_what_the_interval_is(results: str, found: dict[str, pd.DataFrame]) -> None:
+    text = report(load_search(results, "mine"), found["ped_anova"], "fanova", None, "text")
     assert "20 pruned" in text or "19 pruned" in text
     assert "means over 2 seeds" in text and "50 bootstrap samples" in text
 
@@ -183,7 +193,10 @@ def test_export_into_no_folder_is_refused(results: str, tmp_path: Path) -> None:
         export_optuna(results, "mine", tmp_path / "none" / "search.db")
 
 
-def test_figures_show_every_measured_suggestion(results: str, tmp_path: Path) -> None:
+def test_figures_show_every_measured_suggestion(
+    results: str, found: dict[str, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.figures.sheet.FORMATS", ("svg",))
     search = load_search(results, "mine")
     counts = measured(search)["status"].value_counts().to_dict()
     panel = draw_history(search).axes[0]
@@ -194,8 +207,8 @@ def test_figures_show_every_measured_suggestion(results: str, tmp_path: Path) ->
         line for line in draw_parallel(search, None).axes[0].lines if str(line.get_gid()).startswith("suggestion-")
     ]
     assert len(lines) == N - 2
-    paths = save_all(search, importances(search, "ped_anova"), "ped_anova", None, tmp_path / "figures")
-    assert [path.name for path in paths if path.suffix == ".svg"] == [
+    paths = save_all(search, found["ped_anova"], "ped_anova", None, tmp_path / "figures")
+    assert [path.name for path in paths] == [
         f"mine-{kind}.svg" for kind in ("history", "importance", "slices", "parallel")
     ]
     plt.close("all")

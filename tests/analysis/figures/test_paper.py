@@ -44,6 +44,12 @@ def saved(results: str, out: Path) -> tuple[list[str], list[str]]:
     return [path.stem for path in paths if path.suffix == ".png"], told
 
 
+@pytest.fixture
+def png_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One format of three, which test_study.py compares, since each takes seconds."""
+    monkeypatch.setattr("analysis.figures.sheet.FORMATS", ("png",))
+
+
 def figure3(results: str) -> Figure:
     frame, _ = load_cells(results, FIGURES[0].cells(), 10)
     return draw_accuracy(frame, FIGURES[0].arms, FIGURES[0].notes)
@@ -112,6 +118,7 @@ def test_no_fault_is_drawn_as_if_whole(tmp_path: Path) -> None:
     assert at_98.sum() == 7  # the paper's values stand there alone
 
 
+@pytest.mark.usefixtures("png_alone")
 def test_every_fault_is_named_under_the_figure_and_on_the_terminal(tmp_path: Path) -> None:
     results = faulty(tmp_path / "results")
     run = CliRunner().invoke(main, ["figures", "paper", "--results", results, "-o", str(tmp_path / "out")])
@@ -182,6 +189,7 @@ def quickstart(tmp_path: Path) -> str:
     return results
 
 
+@pytest.mark.usefixtures("png_alone")
 def test_a_quickstart_gives_the_figures_it_has_something_for(quickstart: str, tmp_path: Path) -> None:
     drawn, told = saved(quickstart, tmp_path / "out")
     assert drawn == ["figure3", "figure6", "figure9", "key_similarity", "figure10"]

@@ -1,7 +1,6 @@
 """Figures by their contents: which points, rings, words and numbers they hold, and where."""
 
 import statistics
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
@@ -296,21 +295,27 @@ def test_objects_places_images_by_number() -> None:
     assert [int(sheet[36 * (i // 4) + 20, 36 * (i % 4) + 20]) for i in range(12)] == [20 * i for i in range(12)]
 
 
-@pytest.fixture
-def full_store(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def full_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two networks with curves and keys; no test writes there."""
     planned = [trial(TASK, 95, arm, 3, 0.9, images_hash="0123456789") for arm in ("baseline", "confidence=off")]
-    results = write_study(tmp_path / "results", "s", planned, keys=True)
+    results = write_study(tmp_path_factory.mktemp("results"), "s", planned, keys=True)
     store = Store(results)
     for row in planned:
         store.write("curves", row["trial_id"], curve(row["trial_id"], [0.25, 0.5, 1.0]))
         store.write("keys", row["trial_id"], key_rows(row["trial_id"]))
     store.write("objects", "0123456789", object_rows("0123456789"))
-    yield results
+    return results
 
 
-def test_save_all_writes_every_figure_in_every_format(full_store: str, tmp_path: Path) -> None:
-    paths = save_all(full_store, "s", tmp_path / "new" / "out")
-    assert sorted(path.name for path in paths if path.suffix != ".csv") == sorted(
+@pytest.fixture(scope="module")
+def saved(full_store: str, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """All figures of it, which take 8 s."""
+    return save_all(full_store, "s", tmp_path_factory.mktemp("figures") / "new" / "out")
+
+
+def test_save_all_writes_every_figure_in_every_format(saved: list[Path]) -> None:
+    assert sorted(path.name for path in saved if path.suffix != ".csv") == sorted(
         f"{name}.{kind}"
         for name in (
             "accuracy",
@@ -322,22 +327,19 @@ def test_save_all_writes_every_figure_in_every_format(full_store: str, tmp_path:
         )
         for kind in ("png", "svg", "pdf")
     )
-    assert all(path.stat().st_size > 1000 for path in paths if path.suffix != ".csv")
-    assert {path.stem for path in paths if path.suffix == ".csv"} == {p.stem for p in paths if p.stem[:5] == "keys_"}
+    assert all(path.stat().st_size > 1000 for path in saved if path.suffix != ".csv")
+    assert {path.stem for path in saved if path.suffix == ".csv"} == {p.stem for p in saved if p.stem[:5] == "keys_"}
 
 
-def test_save_all_writes_the_same_bytes_again(full_store: str, tmp_path: Path) -> None:
-    first, second = (save_all(full_store, "s", tmp_path / out) for out in ("a", "b"))
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-
-
-def test_save_all_prints_nothing_and_leaves_settings_alone(
-    full_store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_save_all_writes_the_same_bytes_again_prints_nothing_and_leaves_settings_alone(
+    full_store: str, saved: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = dict(matplotlib.rcParams)
-    save_all(full_store, "s", tmp_path / "out")
+    again = save_all(full_store, "s", tmp_path / "out")
     assert capsys.readouterr() == ("", "")
     assert dict(matplotlib.rcParams) == before
+    assert [path.name for path in again] == [path.name for path in saved]
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in saved]
 
 
 def test_save_all_draws_what_there_is_when_nothing_is_trained(tmp_path: Path) -> None:
