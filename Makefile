@@ -6,22 +6,30 @@ BIN := .venv/bin
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON
 unexport PIP_CONSTRAINT PIP_DRY_RUN PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_REQUIRE_HASHES
 
-.PHONY: quickstart test lint clean stale
+# Tests at a time: as many as there are cores; those of SLOW_JOBS spend half of their time waiting.
+JOBS ?= 2
+SLOW_JOBS ?= 3
+
+.PHONY: quickstart test check fast lint clean stale
 
 quickstart: .venv/installed
 	$(BIN)/esbn run quickstart
 	$(BIN)/esbn table quickstart
 	$(BIN)/esbn figures quickstart
 
-test: lint
-	$(BIN)/python -m pytest -m "not slow" -n 2
-	$(BIN)/python -m pytest -m "slow and not alone" -n 2 --dist loadfile
+test: check
+	$(BIN)/python -m pytest -m "slow and not alone" -n $(SLOW_JOBS) --dist loadgroup
 	$(BIN)/python -m pytest -m alone
+
+check: lint fast
+
+fast: .venv/installed
+	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile
 
 lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/pyright
+	$(BIN)/pyright --threads $(JOBS)
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -59,6 +59,7 @@ def test_classifier_without_padding_agrees_with_reference_in_float64() -> None:
     assert_agrees_with_reference(config("identity_rules", small=True, encoder="conv_unpadded"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("confidence", CONFIDENCES)
 @pytest.mark.parametrize(("task", "tcn", "encoder"), FLOAT32_CASES)
 def test_classifier_agrees_with_reference_in_float32(task: str, tcn: str, encoder: str, confidence: str) -> None:

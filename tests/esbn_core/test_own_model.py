@@ -74,6 +74,7 @@ def test_own_model_that_is_nowhere_says_where_to_put_it() -> None:
         PAPER.with_(model="nowhere_at_all:Own")
 
 
+@pytest.mark.slow
 def test_own_model_is_measured_in_a_process_that_has_not_seen_its_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

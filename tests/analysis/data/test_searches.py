@@ -21,6 +21,8 @@ from analysis.findings.importance import importances
 from analysis.tables.importance import report
 from study.store.store import Store
 
+pytestmark = pytest.mark.xdist_group("searches")
+
 N = 40
 DISTRIBUTIONS = {
     "learning_rate": optuna.distributions.FloatDistribution(1e-5, 1e-2, log=True),
@@ -93,20 +95,28 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def found(results: str) -> dict[str, pd.DataFrame]:
-    """Importances by each evaluator; forests take 12 s."""
-    return {name: importances(load_search(results, "mine"), name) for name in ("fanova", "ped_anova")}
+def fanova(results: str) -> pd.DataFrame:
+    """Importances by forests, which take 12 s."""
+    return importances(load_search(results, "mine"), "fanova")
+
+
+@pytest.fixture(scope="module")
+def ped_anova(results: str) -> pd.DataFrame:
+    return importances(load_search(results, "mine"), "ped_anova")
 
 
 @pytest.mark.parametrize(
     ("evaluator", "order"),
     # The best tenth all have TCN, but differ more from the rest in their rates.
-    [("fanova", ["tcn", "learning_rate", "key_size", "leak"]), ("ped_anova", ["learning_rate"])],
+    [
+        pytest.param("fanova", ["tcn", "learning_rate", "key_size", "leak"], marks=pytest.mark.slow),
+        ("ped_anova", ["learning_rate"]),
+    ],
 )
 def test_importances_tell_what_made_the_accuracies(
-    found: dict[str, pd.DataFrame], evaluator: str, order: list[str]
+    request: pytest.FixtureRequest, evaluator: str, order: list[str]
 ) -> None:
-    rows = {row["parameter"]: row for row in found[evaluator].to_dict("records")}
+    rows = {row["parameter"]: row for row in request.getfixturevalue(evaluator).to_dict("records")}
     assert list(rows)[: len(order)] == order
     known = [row for name, row in rows.items() if name != "leak"]
     assert sum(row["importance"] for row in known) == pytest.approx(1.0)
@@ -115,8 +125,9 @@ def test_importances_tell_what_made_the_accuracies(
     assert 0 < rows["leak"]["n"] < N - 2
 
 
-def test_fanova_agrees_with_the_variance_that_the_parameters_explain(found: dict[str, pd.DataFrame]) -> None:
-    frame = found["fanova"].set_index("parameter")["importance"]
+@pytest.mark.slow
+def test_fanova_agrees_with_the_variance_that_the_parameters_explain(fanova: pd.DataFrame) -> None:
+    frame = fanova.set_index("parameter")["importance"]
     tcn, rate = (
         0.15**2,
         (0.05 * 3) ** 2 / 12,
@@ -124,8 +135,8 @@ def test_fanova_agrees_with_the_variance_that_the_parameters_explain(found: dict
     assert float(frame.to_dict()["tcn"]) == pytest.approx(tcn / (tcn + rate), abs=0.12)
 
 
-def test_report_states_n_and_what_the_interval_is(results: str, found: dict[str, pd.DataFrame]) -> None:
-    text = report(load_search(results, "mine"), found["ped_anova"], "fanova", None, "text")
+def test_report_states_n_and_what_the_interval_is(results: str, ped_anova: pd.DataFrame) -> None:
+    text = report(load_search(results, "mine"), ped_anova, "fanova", None, "text")
     assert "20 pruned" in text or "19 pruned" in text
     assert "means over 2 seeds" in text and "50 bootstrap samples" in text
 
@@ -194,7 +205,7 @@ def test_export_into_no_folder_is_refused(results: str, tmp_path: Path) -> None:
 
 
 def test_figures_show_every_measured_suggestion(
-    results: str, found: dict[str, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    results: str, ped_anova: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("analysis.figures.sheet.FORMATS", ("svg",))
     search = load_search(results, "mine")
@@ -207,7 +218,7 @@ def test_figures_show_every_measured_suggestion(
         line for line in draw_parallel(search, None).axes[0].lines if str(line.get_gid()).startswith("suggestion-")
     ]
     assert len(lines) == N - 2
-    paths = save_all(search, found["ped_anova"], "ped_anova", None, tmp_path / "figures")
+    paths = save_all(search, ped_anova, "ped_anova", None, tmp_path / "figures")
     assert [path.name for path in paths] == [
         f"mine-{kind}.svg" for kind in ("history", "importance", "slices", "parallel")
     ]

@@ -18,6 +18,8 @@ from analysis import load_study
 from analysis.figures.accuracy import draw_accuracy
 from analysis.figures.sheet import save
 
+pytestmark = pytest.mark.xdist_group("plotting")
+
 DRAWING = """
 import sys
 from pathlib import Path
@@ -128,6 +130,7 @@ ENVIRONMENTS: dict[str, tuple[dict[str, str], dict[str, bytes]]] = {  # variable
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_figure_does_not_depend_on_the_environment(
     results: str, plain: dict[str, bytes], tmp_path: Path, name: str

@@ -331,6 +331,7 @@ def test_save_all_writes_every_figure_in_every_format(saved: list[Path]) -> None
     assert {path.stem for path in saved if path.suffix == ".csv"} == {p.stem for p in saved if p.stem[:5] == "keys_"}
 
 
+@pytest.mark.slow
 def test_save_all_writes_the_same_bytes_again_prints_nothing_and_leaves_settings_alone(
     full_store: str, saved: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

