@@ -22,7 +22,7 @@ from ray.tune.error import TuneError
 from rich.console import Console
 from runs import Run, descendants, wait_for
 
-from study.running import ray_session
+from study.running import connection, ray_session
 from study.running.console import LastingConsole
 
 pytestmark = pytest.mark.slow
@@ -45,6 +45,13 @@ def scratch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         monkeypatch.setenv("TMPDIR", folder)
         yield Path(folder)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of Ray that miss its control service wait for 25 s, not for 60; a driver takes less in any case."""
+    assert connection.LOCAL_PATIENCE + connection.DEAF_SECONDS < 25
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "25")
 
 
 @pytest.fixture
@@ -172,6 +179,7 @@ STARTED_AGAIN = "Ray Tune stopped (its processes have died or cannot be reached)
 STOPPED = "Error: Ray stopped (its processes have died or cannot be reached); results are stored, and the same command"
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("process", ["gcs_server", "raylet/raylet"])
 def test_run_starts_ray_again_when_it_has_died(process: str, run: Run, scratch: Path) -> None:
     """Or says that it has died, if it does so while the driver waits inside Ray, which cannot be interrupted."""
@@ -185,7 +193,7 @@ def test_run_starts_ray_again_when_it_has_died(process: str, run: Run, scratch: 
     if driver.returncode == 0:
         assert TRAINED in output
         assert_trained(run)
-    wait_until_gone(ours, seconds=120)  # processes of Ray notice after a minute that its control service is gone
+    wait_until_gone(ours, seconds=120)  # processes of Ray wait for its control service first
     assert list(scratch.glob("esbn-*")) == []
 
 
@@ -219,6 +227,7 @@ def test_console_falls_silent_when_it_cannot_print(device: str) -> None:
         os.close(writable)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_run_that_cannot_start_ray_again_ends_in_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     (home := run.folder / "home").mkdir()
     monkeypatch.setenv("HOME", str(home))

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from analysis_store import curve, trial, write_study
+from click.testing import CliRunner
 from debian import install
 
+from study.cli.main import main
 from study.store.bundle import export_bundle
 from study.store.compact import compact
 from study.store.schema import TABLES
@@ -131,9 +133,14 @@ def rows(results: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def esbn(*arguments: str | Path) -> None:
-    program = Path(sys.executable).with_name("esbn")
-    done = subprocess.run([program, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    """Runs a command; in a process of its own if it starts Ray."""
+    if arguments[0] == "run":
+        program = Path(sys.executable).with_name("esbn")
+        done = subprocess.run([program, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
 
 
 @pytest.mark.slow
