@@ -39,6 +39,7 @@ def test_update_flops_grow_with_the_batch() -> None:
     assert large == 4 * small
 
 
+@pytest.mark.slow
 def test_bench_finds_the_slow_way_slower_and_no_time_below_the_floor() -> None:
     config = PAPER.with_(task="distribution_of_three", withheld=95).resolve()
     row = bench(config, IMAGES, pack_size=1, threads=1, device="cpu", ceilings=measure_ceilings("cpu", 1, "float32"))
@@ -90,6 +91,7 @@ def test_best_pack_grows_while_a_tenth_is_gained(
     assert best_pack(PAPER, IMAGES, largest) == best
 
 
+@pytest.mark.slow
 def test_bench_prints_a_table_and_json() -> None:
     arguments = ["bench", "--model", "corelnet", "--withheld", "95"]
     printed = CliRunner().invoke(main, arguments)
@@ -123,6 +125,7 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc to see its memory")
 @pytest.mark.parametrize("arm", [{}, {"model": "mnm"}], ids=["esbn", "mnm"])
 def test_training_does_not_grow_in_memory(arm: dict[str, Any]) -> None:
@@ -142,5 +145,5 @@ def sizes_in_training(arm: dict[str, Any]) -> list[int]:
             sizes.append(resident_bytes())
 
     config = PAPER.with_(task="distribution_of_three", withheld=95, updates=301, n_test=10, encoder="random", **arm)
-    train([config.with_(hidden_size=64).resolve()], IMAGES, on_progress=note)
+    train([config.with_(hidden_size=64, batch_size=8).resolve()], IMAGES, on_progress=note)
     return sizes
