@@ -10,7 +10,7 @@ unexport PIP_CONSTRAINT PIP_DRY_RUN PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_REQUI
 JOBS ?= 2
 SLOW_JOBS ?= 3
 
-.PHONY: quickstart test check fast lint clean stale
+.PHONY: quickstart test check fast lint style types clean stale
 
 quickstart: .venv/installed
 	$(BIN)/esbn run quickstart
@@ -21,15 +21,20 @@ test: check
 	$(BIN)/python -m pytest -m "slow and not alone" -n $(SLOW_JOBS) --dist loadgroup
 	$(BIN)/python -m pytest -m alone
 
-check: lint fast
+check: style
+	$(MAKE) --no-print-directory --jobs 2 types fast
 
 fast: .venv/installed
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile
 
-lint: .venv/installed
+lint: style types
+
+style: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/pyright --threads $(JOBS)
+
+types: .venv/installed
+	$(BIN)/pyright
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -85,6 +85,7 @@ def test_estimate_measures_arms_once_that_differ_in_training_only(known_speeds: 
     assert known_speeds == [("esbn", 5), ("rn", 5)]
 
 
+@pytest.mark.slow
 def test_measured_speed_is_kept_and_not_measured_again(cache: Path) -> None:
     told: list[str] = []
     small = trials({"model": "corelnet", "encoder": "random"})
@@ -168,6 +169,7 @@ def test_user_without_a_home_gets_an_estimate(monkeypatch: pytest.MonkeyPatch) -
     assert "not kept: there is no place" in printed.getvalue()
 
 
+@pytest.mark.slow
 def test_measured_speed_grows_with_the_batch() -> None:
     (trial,) = trials({"model": "rn", "encoder": "random"})
     images = glyphs().scale()

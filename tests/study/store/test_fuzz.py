@@ -38,6 +38,8 @@ from study.store.compact import compact
 from study.store.lease import held
 from study.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 10.0
 BYTES = 2**30
 PER_KIND = 7
