@@ -18,7 +18,7 @@ quickstart: .venv/installed
 	$(BIN)/esbn figures quickstart
 
 test: check
-	$(BIN)/python -m pytest -m "slow and not alone" -n $(SLOW_JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -m "slow and not alone" -n $(SLOW_JOBS) --dist loadscope
 	$(BIN)/python -m pytest -m alone
 
 check: style

@@ -10,12 +10,15 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from repository import ROOT
 from s3 import SECRET
+from xdist.scheduler import LoadScopeScheduling
 
 torch.set_num_threads(1)
 MEASURED = pytest.StashKey[Counter[str]]()
@@ -50,6 +53,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("measured")
         for what, times in config.stash[MEASURED].items():
             terminalreporter.line(f"{what}{f' ({times} times)' if times > 1 else ''}")
+
+
+class Spread(LoadScopeScheduling):
+    """Gives each test to the process that is free first, but all tests of a file with module fixtures to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if _has_module_fixtures(file) else nodeid
+
+
+@cache
+def _has_module_fixtures(file: str) -> bool:
+    return 'scope="module"' in (ROOT / file).read_text(encoding="utf-8")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Takes `Spread` for ``--dist loadscope``."""
+    return Spread(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,6 @@ from analysis.findings.importance import importances
 from analysis.tables.importance import report
 from study.store.store import Store
 
-pytestmark = pytest.mark.xdist_group("searches")
-
 N = 40
 DISTRIBUTIONS = {
     "learning_rate": optuna.distributions.FloatDistribution(1e-5, 1e-2, log=True),

@@ -18,8 +18,6 @@ from analysis import load_study
 from analysis.figures.accuracy import draw_accuracy
 from analysis.figures.sheet import save
 
-pytestmark = pytest.mark.xdist_group("plotting")
-
 DRAWING = """
 import sys
 from pathlib import Path

@@ -20,8 +20,6 @@ from analysis.page.figures import legend, on_dark
 from study.cli.main import main
 from study.store.store import Store
 
-pytestmark = pytest.mark.xdist_group("page")
-
 HOSTILE = '</script><img src=x onerror="alert(1)">\x9b31m\u202e'
 ARMS = ("baseline", "encoder=mlp", "tcn=none", "model=corelnet", "model=lstm")
 

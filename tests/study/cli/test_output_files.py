@@ -17,8 +17,6 @@ from repository import ROOT
 from study.cli.main import main
 from study.store.store import Store
 
-pytestmark = pytest.mark.xdist_group("output_files")
-
 WRITERS = {  # a file that a command writes: the command
     "answer.csv": ["query", "select range i from range(20000)", "--format", "csv", "-o", "{out}/answer.csv"],
     "accuracy.png": ["figures", "s", "-o", "{out}"],

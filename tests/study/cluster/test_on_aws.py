@@ -15,7 +15,7 @@ from aws import BUCKET, ENVIRONMENT, NETWORK, Aws
 from hosts import ROOT, Host, Hosts, HostsError
 from survival import N_PACKS, Run, started, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("aws")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SIZES = {
     "idle_timeout_minutes": 0.5,

@@ -17,7 +17,7 @@ import pytest
 from hosts import Host, Hosts, HostsError
 from survival import Run, started, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hosts")]
+pytestmark = pytest.mark.slow
 
 WORKERS = ("worker1", "worker2")
 THREADS = os.cpu_count() or 1  # each host has one pack at a time

@@ -20,7 +20,7 @@ from s3 import SECRET, bucket_uri
 
 from study.store.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.slow
 
 MODEL = """
 import os

@@ -25,7 +25,7 @@ from study.running.retries import RETRIES
 from study.running.run_context import RunContext
 from study.running.worker import run_pack
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("launch")]
+pytestmark = pytest.mark.slow
 
 TINY = """
 name: tiny

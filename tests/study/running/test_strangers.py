@@ -35,8 +35,6 @@ grids:
     conditions: {same_different: [98]}
     seeds: 1
 """
-pytestmark = pytest.mark.xdist_group("strangers")
-
 NOBODY = 65534
 AS_NOBODY = f"""
 import os, sys, ray

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from runs import Run, descendants
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("survival")]
+pytestmark = pytest.mark.slow
 
 STUDY = """
 name: faults

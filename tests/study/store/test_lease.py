@@ -240,7 +240,12 @@ def test_lease_is_renewed_while_its_run_lives(store: Store, monkeypatch: pytest.
     assert store.leases() == {}
 
 
-LOSER = HOLDER.replace("try:", "from study.store import lease as leases\nleases.RENEW_SECONDS = 0.2\ntry:")
+LOSER = f"""
+import signal
+from study.store import lease as leases
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's `&` has had ignored, for its children too
+leases.RENEW_SECONDS = 0.2
+{HOLDER}"""
 
 
 def test_run_that_lost_its_lease_stops_and_does_not_bring_it_back(store: Store) -> None:
