@@ -5,7 +5,7 @@ from ablations.declare import Grid, Study
 QUICKSTART = Study(
     name="quickstart",
     question="Which parts of the ESBN carry generalisation to withheld objects?",
-    source="Tables 9, 11, 15, 19, 20; Figure 9",
+    source="Tables 9, 11, 15, 17, 19, 20; Figure 9",
     grids=[
         Grid(
             arms=[
