@@ -12,9 +12,8 @@ class ProtocolCell(NamedTuple):
     """A number of the paper and ours; problems and epochs are counts, learning rates step sizes of Adam."""
 
     printed: Printed
-    ours: tuple[
-        float, ...
-    ]  # distinct values of the trials that the number is about, by size; the paper's alone if equal
+    ours: tuple[float, ...]
+    """Distinct values of the trials that the number is about, by size; the paper's alone if equal."""
 
     @property
     def differs(self) -> bool:
