@@ -56,7 +56,7 @@ def save_all(
             networks = updates_to_criterion(frame, curves)
             if len(networks["updates"].dropna()):
                 paths += save(draw_convergence(frame, networks), Path(out), "convergence")
-        for line in without_keys(results, frame):
+        for line in without_keys(results, frame.loc[frame["keys"].eq(True)]):
             tell(line)
         return paths + save_keys(results, frame, Path(out)) + save_objects(results, frame, Path(out))
 
