@@ -6,9 +6,9 @@ BIN := .venv/bin
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON
 unexport PIP_CONSTRAINT PIP_DRY_RUN PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_REQUIRE_HASHES
 
-# Tests at a time: as many as there are cores; those of SLOW_JOBS spend half of their time waiting.
+# Tests at a time. Each slow one starts several processes and has time limits, so two are enough for two cores.
 JOBS ?= 2
-SLOW_JOBS ?= 3
+SLOW_JOBS ?= 2
 
 .PHONY: quickstart test check fast lint style types clean stale
 
