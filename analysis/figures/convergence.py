@@ -3,7 +3,6 @@
 Artists that show data carry a ``gid`` that says what they show.
 """
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures import sheet
-from analysis.figures.curves import places_by_task, updates_axis
-from analysis.figures.description import AT_CRITERION, UPDATES, ConvergencePanel, convergence_panels
+from analysis.figures.curves import panels_by_task, updates_axis
+from analysis.figures.description import AT_CRITERION, ConvergencePanel, convergence_panels
 from analysis.figures.gaps import count_networks, list_gaps
 from analysis.figures.palette import styles
 from analysis.figures.plotting import Artist, Axes, Figure, Line2D, Patch, seaborn
@@ -37,18 +36,10 @@ def draw_convergence(frame: pd.DataFrame, networks: pd.DataFrame) -> Figure:
     drawn = frame.assign(status=frame["status"].mask(without, "missing"))
     rows, style_of_arm = variant_accuracies(drawn), styles(frame["arm"].unique().tolist())
     panels = convergence_panels(networks, style_of_arm)
-    places = places_by_task([panel.title for panel in panels])
-    width = {1: 3.4, 2: 5.0}.get(1 + max(column for _, column in places), 7.0)
-    shown = {steps.cell.arm for panel in panels for steps in panel.arms}
-    handles = [sheet.arm_handle(style) for arm, style in style_of_arm.items() if arm in shown]
     below = [_note(rows, without.tolist().count(True)), *list_gaps(drawn, rows, style_of_arm)]
-    figure, every_axes = sheet.make_sheet(places, width, 1.9, [*handles, *_conventions(panels)], below)
-    letters = 21 if width == 7.0 and places[3:] else 30
+    figure, every_axes = panels_by_task(panels, style_of_arm, _conventions(panels), below, AT_CRITERION)
     for axes, panel in zip(every_axes, panels, strict=True):
         _draw_panel(axes, panel)
-        title = textwrap.wrap(panel.title, letters, break_on_hyphens=False)
-        axes.set_title("\n".join([*title, f"m = {panel.withheld}"]))
-    sheet.label_outer(every_axes, places, UPDATES, AT_CRITERION)
     return figure
 
 

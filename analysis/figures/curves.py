@@ -4,7 +4,7 @@ Artists that show data carry a ``gid`` that says what they show.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ import pyarrow as pa
 from analysis.data.curves import BINS, mean_courses
 from analysis.errors import AnalysisError
 from analysis.figures import sheet
-from analysis.figures.description import TRAINING_ACCURACY, UPDATES, CurvePanel, curve_panels
+from analysis.figures.description import TRAINING_ACCURACY, UPDATES, ConvergencePanel, CurvePanel, curve_panels
 from analysis.figures.gaps import count_networks, list_gaps
 from analysis.figures.palette import Style, styles
 from analysis.figures.plotting import Artist, Axes, Figure, Line2D, seaborn
@@ -48,19 +48,37 @@ def draw_curves(
         raise AnalysisError("no completed trial has training curves; run the study first")
     style_of_arm = styles(arms or frame["arm"].unique().tolist())
     panels = curve_panels([(row.task, row.withheld) for row in rows], rows, courses, style_of_arm)
-    places = places_by_task([panel.title for panel in panels])
-    width = {1: 3.4, 2: 5.0}.get(1 + max(column for _, column in places), 7.0)
-    shown = {curve.cell.arm for panel in panels for curve in panel.arms}
-    handles = [sheet.arm_handle(style) for arm, style in style_of_arm.items() if arm in shown]
     below = [_note(rows, without), *notes, *list_gaps(drawn, rows, style_of_arm)]
-    figure, every_axes = sheet.make_sheet(places, width, 1.9, [*handles, *_conventions(panels)], below)
-    letters = 21 if width == 7.0 and places[3:] else 30
+    figure, every_axes = panels_by_task(panels, style_of_arm, _conventions(panels), below, TRAINING_ACCURACY)
     for axes, panel in zip(every_axes, panels, strict=True):
         _draw_panel(axes, panel)
+    return figure
+
+
+def panels_by_task(
+    panels: Sequence[CurvePanel] | Sequence[ConvergencePanel],
+    style_of_arm: Mapping[str, Style],
+    conventions: Sequence[Artist],
+    notes: Sequence[str],
+    y_label: str,
+) -> tuple[Figure, list[Axes]]:
+    """Makes a figure of panels against updates, a row per task, with a legend of the arms that some panel shows.
+
+    Args:
+        conventions: entries of the legend after the arms.
+        notes: lines below.
+    """
+    places = places_by_task([panel.title for panel in panels])
+    width = {1: 3.4, 2: 5.0}.get(1 + max(column for _, column in places), 7.0)
+    shown = {arm.cell.arm for panel in panels for arm in panel.arms}
+    handles = [sheet.arm_handle(style) for arm, style in style_of_arm.items() if arm in shown]
+    figure, every_axes = sheet.make_sheet(places, width, 1.9, [*handles, *conventions], notes)
+    letters = 21 if width == 7.0 and places[3:] else 30
+    for axes, panel in zip(every_axes, panels, strict=True):
         title = textwrap.wrap(panel.title, letters, break_on_hyphens=False)
         axes.set_title("\n".join([*title, f"m = {panel.withheld}"]))
-    sheet.label_outer(every_axes, places, UPDATES, TRAINING_ACCURACY)
-    return figure
+    sheet.label_outer(every_axes, places, UPDATES, y_label)
+    return figure, every_axes
 
 
 def with_curves(frame: pd.DataFrame, curves: pa.Table | pd.DataFrame) -> pd.DataFrame:

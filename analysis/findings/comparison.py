@@ -166,8 +166,8 @@ def over_conditions(differences: pd.DataFrame) -> pd.DataFrame:
         differences: rows of `pairs` or of `published_differences`.
     Returns:
         ``arm``; ``n`` (conditions with a difference) of ``planned``; and ``difference_points`` (mean over conditions)
-        ``t`` as in `pairs`, the pairs being conditions here; ``p`` of the t test, and ``p_corrected`` by Holm over the
-        arms.
+        to ``t`` as in `pairs`, the pairs being conditions here; ``p`` of the t test, and ``p_corrected`` by Holm over
+        the arms.
     Source: the tests of encoders in the paper, over the 17 conditions of Tables 15-18.
     """
     rows = []

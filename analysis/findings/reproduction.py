@@ -61,7 +61,7 @@ def judge(
 
     Where there are several looks, each p is corrected for them by `tests.repeated`. The tests of each verdict, one for
     each cell, trained or not, are a family for Holm's correction. So any wrong "agrees" has probability alpha at most,
-    and so has any wrong "differs".
+    whatever the distribution, and so has any wrong "differs" where the t test holds (docs/error_rates.md).
 
     Args:
         cells: rows of `accuracy.table` with a published value, and ``agreeing``, the number of networks within the

@@ -125,8 +125,7 @@ def comparison_rates(
         n: seeds.
         null: share of the conditions where the arm's networks are the baseline's.
     Returns:
-        Share of studies where a condition is told from the baseline that is not different, and share of the different
-        conditions that are told.
+        Share of studies that call a condition different that is not, and share of the different conditions found.
     """
     same = np.arange(family) < (family if arm == baseline else round(null * family))
     wrong, right = [], []

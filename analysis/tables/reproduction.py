@@ -66,7 +66,8 @@ def _rules(frame: pd.DataFrame) -> list[str]:
         " all networks that this shows (95 %, Clopper-Pearson, not corrected). 10 of 10 show 74 %: up to 26 % may"
         " fail.",
         f"p: corrected by Holm over the {n} variants, trained or not, for each verdict on its own. The probability of"
-        f" any wrong {AGREES} is at most {alpha:g}, and so is that of any wrong {DIFFERS}.",
+        f" any wrong {AGREES} is at most {alpha:g}, and so is that of any wrong {DIFFERS} where the t test holds"
+        " (docs/verdicts.md).",
         *looks_note(looks),
         "difference: ours minus paper, in points, with a 95 % t interval that is not corrected. Both standard errors"
         f" count, each as {SEM_FLOOR} points at least, because the paper's are printed to 0.1.",

@@ -86,7 +86,7 @@ def curve(trial_id: str, accuracies: Sequence[float]) -> list[Row]:
 def whole_curve(trial_id: str, accuracies: Sequence[float]) -> list[Row]:
     """Rows of curves at the points that training stores: every update of the first 200, then every 10th."""
     points = (u for u in itertools.count() if u < 200 or u % 10 == 0)
-    return [{"trial_id": trial_id, "update": u, "accuracy": a} for u, a in zip(points, accuracies)]  # noqa: B905
+    return [{"trial_id": trial_id, "update": u, "accuracy": a} for u, a in zip(points, accuracies, strict=False)]
 
 
 def key_rows(trial_id: str, n_train: int = 6, n_test: int = 20, size: int = 8, default: bool = False) -> list[Row]:
