@@ -275,11 +275,8 @@ class TrialConfig:
         config does not have or a value it refuses.
         """
         model: Any = _model(changes.pop("model")) if "model" in changes else self.model
-        parts: dict[str, Any] = {"task": self.task, "model": model, "train": self.train}
-        owner = {name: part for part, config in parts.items() for name in _names(type(config))}
-        owner |= {name: "" for name in _names(TrialConfig) if name not in parts}
-        owner["task"] = owner.pop("name")  # the flat name of the task's own field
-        updates: dict[str, dict[str, Any]] = {part: {} for part in (*parts, "")}
+        owner = _owners(type(model))
+        updates: dict[str, dict[str, Any]] = {"task": {}, "model": {}, "train": {}, "": {}}
         for name, value in changes.items():
             if name not in owner:
                 close = difflib.get_close_matches(name, owner, 1)
@@ -327,6 +324,16 @@ class TrialConfig:
             "seed": self.seed,
             "rehearsal": self.rehearsal,
         }
+
+
+@functools.cache
+def _owners(model: type) -> dict[str, str]:
+    """Returns the part of a trial, if any, that has each of its settings, by flat name."""
+    parts = {"task": TaskConfig, "model": model, "train": TrainConfig}
+    owners = {name: part for part, kind in parts.items() for name in _names(kind)}
+    owners |= {name: "" for name in _names(TrialConfig) if name not in parts}
+    owners["task"] = owners.pop("name")  # the flat name of the task's own field
+    return owners
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

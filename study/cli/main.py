@@ -5,7 +5,6 @@ and lists answer at once.
 """
 
 import os
-import platform
 import shlex
 import sys
 import traceback
@@ -63,6 +62,7 @@ def _sentence(error: OSError) -> str:
 
 def _request() -> str:
     """Asks to report a fault of this project, with what it takes to find it."""
+    import platform
     from importlib.metadata import version
 
     versions = f"esbn-study {version('esbn-study')}, Python {platform.python_version()}"

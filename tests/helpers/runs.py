@@ -45,10 +45,10 @@ class Run:
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not condition():
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "waited two minutes"
+        assert time.monotonic() < deadline, "waited five minutes"
         time.sleep(0.05)
 
 
