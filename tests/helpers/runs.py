@@ -53,13 +53,20 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 
 def descendants(pid: int) -> Iterator[tuple[int, str]]:
-    """Pids and command lines of a process's children, theirs, and so on."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    children: dict[int, list[tuple[int, str]]] = {}
-    for child, parent, command in (line.split(maxsplit=2) for line in listed.splitlines()):
-        children.setdefault(int(parent), []).append((int(child), command))
+    """Pids and programs of a process's children, theirs, and so on; a program is a path or a name of Ray's own."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    children: dict[int, list[int]] = {}
+    for child, parent in (line.split() for line in listed.splitlines()):
+        children.setdefault(int(parent), []).append(int(child))
     below = [pid]
     while below:
-        for child, command in children.get(below.pop(), []):
+        for child in children.get(below.pop(), []):
             below.append(child)
-            yield child, command
+            yield child, _program(child)
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode()  # a path may have spaces
+    except OSError:  # it has just ended
+        return ""

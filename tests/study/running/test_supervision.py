@@ -65,7 +65,7 @@ def training(run: Run) -> bool:
 
 
 def processes(driver: subprocess.Popen[str], what: str = "") -> list[int]:
-    return [pid for pid, command in descendants(driver.pid) if what in command.split()[0]]
+    return [pid for pid, program in descendants(driver.pid) if what in program]
 
 
 def wait_until_gone(pids: list[int], seconds: float = 30) -> None:

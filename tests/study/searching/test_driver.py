@@ -100,7 +100,7 @@ def small(tmp_path: Path) -> Searching:
 
 
 def processes(driver: subprocess.Popen[str], what: str) -> list[int]:
-    return [pid for pid, command in descendants(driver.pid) if what in command.split()[0]]
+    return [pid for pid, program in descendants(driver.pid) if what in program]
 
 
 def workers(driver: subprocess.Popen[str]) -> list[int]:
