@@ -9,6 +9,7 @@ from rich.text import Text
 from ablations import SPACES
 from ablations.search_space import MOST_SUGGESTIONS
 from esbn_core.config import arm_label
+from study.cli.consent import YES, consent
 from study.cli.console import console
 from study.cli.options import FIGURES, PLACE, REPORT_FORMAT, RESOURCES, RESULTS, UserPath, search_name
 from study.cli.output import answer
@@ -40,6 +41,7 @@ from study.running.resources import Resources
     help="What stops suggestions early: successive halving, or below the median of those before.",
 )
 @RESOURCES
+@YES
 @click.option(
     "--export-optuna",
     "export",
@@ -54,6 +56,7 @@ def search(
     sampler: str,
     pruner: str,
     resources: Resources,
+    yes: bool,
     export: Path | None,
 ) -> None:
     """Search the settings of a network for the best accuracy on validation problems. Test problems are never met.
@@ -96,10 +99,13 @@ def search(
         return answer(f"{export}\n")
     from study.searching import driver
     from study.searching.progress import outcome
+    from study.searching.suggestions import trials_left
     from study.store.store import Store
 
     declared, store = find_space(space), Store(results)
     declared = replace(declared, suggestions=suggestions or declared.suggestions)
+    left = trials_left(declared, store)
+    consent(f"at most {len(left):,} networks to train for {declared.name}", left, yes, resources.address)
     ended = driver.search(declared, store, resources, console, sampler=sampler, pruner=pruner)
     console.print(f"{ended.summary()}. Results are in {store.uri}")
     best = ended.best()

@@ -1,8 +1,9 @@
 """Commands that plan, train and watch studies."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from rich.text import Text
@@ -10,6 +11,7 @@ from rich.text import Text
 from ablations import REGISTRY
 from ablations.search_space import MOST_SUGGESTIONS
 from esbn_core.vocabulary import Cell, plain_arm
+from study.cli.consent import YES, consent
 from study.cli.console import console
 from study.cli.options import (
     ALPHA,
@@ -21,15 +23,19 @@ from study.cli.options import (
     RETRY_FAILED,
     SELECTION,
     STUDY,
+    gathered,
     path_option,
 )
 from study.cli.output import answer
 from study.planning.declarations import find_space, find_study
-from study.planning.plan import Selection, variants
+from study.planning.plan import PlannedTrial, Selection, variants
 from study.running.resources import Resources
 
 if TYPE_CHECKING:
+    from ablations import SearchSpace
+    from analysis.findings.topup import Questions
     from study.planning.completion import Completion
+    from study.planning.study_plan import StudyPlan
 
 
 @click.command("list")
@@ -59,7 +65,7 @@ def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Pa
     from study.store.store import Store
 
     planned = plan_study(find_study(study), selection)
-    now = completion(planned.selected, Store(results))
+    now = completion(planned.trials, Store(results))
     console.print(plan_table(planned, now))
     if cost and now.missing:
         from study.monitoring.cost import estimate, summary
@@ -89,6 +95,8 @@ def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Pa
 )
 @RETRY_FAILED
 @RESOURCES_AND_PACK
+@click.option("--dry-run", is_flag=True, help="Show the plan, as `esbn plan` does; store and train nothing.")
+@YES
 def run(
     study: str,
     results: str,
@@ -98,6 +106,8 @@ def run(
     suggestions: int | None,
     retry_failed: bool,
     resources: Resources,
+    dry_run: bool,
+    yes: bool,
 ) -> None:
     """Train the trials of STUDY that are not in the store yet.
 
@@ -114,30 +124,80 @@ def run(
     esbn run encoders --task rmts --withheld 95 --seeds 3
     esbn run tcn --task same_different --withheld 95 --tuned
     """
+    from study.monitoring.plan_table import plan_table
+    from study.planning.completion import completion
     from study.planning.study_plan import plan_study
     from study.store.store import Store
 
     if suggestions and space is None:
         raise click.UsageError("--suggestions belongs to --tuned")
-    planned, store = plan_study(find_study(study), selection), Store(results)
-    if space is None:
-        from study.running.run_study import run_study
-
-        now = run_study(planned, store, resources, limit=limit, retry_failed=retry_failed, console=console)
-        _refuse_failed(now)
-        return
-    if limit or selection.limit_updates or selection.images:
+    if space and (limit or selection.limit_updates or selection.images):
         raise click.UsageError("--tuned is for whole runs: leave out --limit, --limit-updates and --images")
+    planned, store = plan_study(find_study(study), selection), Store(results)
+    now = completion(planned.trials, store)
+    if dry_run:
+        console.print(plan_table(planned, now))
+        return
+    if space:
+        varied = find_space(space)
+        varied = replace(varied, suggestions=suggestions or varied.suggestions)
+        _run_tuned(planned, selection.seeds, varied, results, resources, retry_failed, yes)
+        return
+    from study.running.run_study import run_study
+
+    todo = [trial.config for trial in now.todo(retry_failed)[:limit]]
+    consent(f"{len(todo):,} networks of {planned.study.name} to train", todo, yes, resources.address)
+    _refuse_failed(run_study(planned, store, resources, limit=limit, retry_failed=retry_failed, console=console))
+
+
+def _run_tuned(
+    planned: "StudyPlan",
+    seeds: int | None,
+    space: "SearchSpace",
+    results: str,
+    resources: Resources,
+    retry_failed: bool,
+    yes: bool,
+) -> None:
     from analysis.findings.tuned import tuned_arms
     from analysis.tables.tuned import report
-    from study.searching.tuned import run_tuned
+    from study.planning.completion import completion
+    from study.searching.suggestions import trials_left
+    from study.searching.tuned import planned_variants, run_tuned, spaces
+    from study.store.store import Store
 
-    varied = find_space(space)
-    varied = replace(varied, suggestions=suggestions or varied.suggestions)
-    both = run_tuned(planned, selection.seeds, varied, store, resources, retry_failed=retry_failed, console=console)
-    answer(report(tuned_arms(results, planned.study.name), "text"))
+    study, store = planned.study.name, Store(results)
+    own_spaces = spaces(planned_variants(planned, seeds), study, space)
+    searched = [config for own in own_spaces for config in trials_left(own, store)]
+    tested = completion(planned.trials, store).missing
+    todo = searched + [trial.config for trial in (*tested, *(planned.trials if searched else ()))]
+    consent(f"at most {len(todo):,} networks of {study} to train, with its searches", todo, yes, resources.address)
+    both = run_tuned(planned, seeds, space, store, resources, retry_failed=retry_failed, console=console)
+    answer(report(tuned_arms(results, study), "text"))
     for now in both:
         _refuse_failed(now)
+
+
+class _Asked(NamedTuple):
+    """What a top-up is to decide."""
+
+    command: str
+    margin: float
+    alpha: float
+    baseline: str | None
+
+    def questions(self, study: str, cells: Collection[Cell]) -> "Questions":
+        """Makes the questions about these variants; raises `UsageError` for options that do not belong together."""
+        from analysis.findings.topup import of_cells, of_comparisons, of_verdicts
+
+        if self.command == "verdict":
+            if self.baseline is not None:
+                raise click.UsageError("--baseline belongs to comparisons; add --for compare")
+            return of_cells(of_verdicts(self.margin, self.alpha), cells)
+        if (self.margin, self.alpha) != (3.0, 0.05):
+            raise click.UsageError("--margin and --alpha belong to verdicts; leave them out with --for compare")
+        baseline = self.baseline or plain_arm({cell.arm for cell in cells})
+        return of_cells(of_comparisons(study, baseline), cells)
 
 
 @click.command()
@@ -150,73 +210,78 @@ def run(
     help="Trials of the study beyond the first look, of all calls together.",
 )
 @click.option("--looks", type=click.IntRange(2, 100), help="Looks at each variant, set once for the study. Default: 3.")
-@click.option(
-    "--for",
-    "command",
-    type=click.Choice(["verdict", "compare"]),
-    default="verdict",
-    show_default=True,
-    help="What to decide: which published values agree with ours, or which arms differ from --baseline.",
+@gathered(
+    "asked",
+    _Asked,
+    _Asked._fields,
+    click.option(
+        "--for",
+        "command",
+        type=click.Choice(["verdict", "compare"]),
+        default="verdict",
+        show_default=True,
+        help="What to decide: which published values agree with ours, or which arms differ from --baseline.",
+    ),
+    MARGIN,
+    ALPHA,
+    ARM_COMPARED_WITH,
 )
-@MARGIN
-@ALPHA
-@ARM_COMPARED_WITH
 @click.option("--dry-run", is_flag=True, help="Show what would be bought next; store and train nothing.")
 @RETRY_FAILED
 @RESOURCES_AND_PACK
+@YES
 def topup(
     study: str,
     results: str,
     budget: int,
     looks: int | None,
-    command: str,
-    margin: float,
-    alpha: float,
-    baseline: str | None,
+    asked: _Asked,
     dry_run: bool,
     retry_failed: bool,
     resources: Resources,
+    yes: bool,
 ) -> None:
     """Train STUDY, then extra seeds where a verdict or a comparison is undecided, and say what they decided.
 
-    The first look is at the seeds that are planned; each other look adds as many to a variant, or to an arm and its
-    baseline. A question that is undecided at one look gets the next if, by its means and SDs so far, some look would
-    decide it; those that need the fewest seeds come first.
+    The first look is at the planned seeds. Each later look adds as many to a variant, or to an arm and its baseline.
+    An undecided question gets its next look if, by its means and SDs so far, some look would decide it; questions that
+    need the fewest seeds come first.
 
-    Repeated tests inflate the error rate. So each p is multiplied by the number of planned looks (Bonferroni) before
-    it is corrected for the other variants: the error rate of all looks together is at most alpha, wherever you stop.
-    The looks are stored with the plan, so verdict, compare and report do the same from then on. Plan them with
-    --budget 0 before you read a verdict: if you read one first, and top up what it left undecided, your error rate can
-    double.
+    Repeated tests inflate the error rate, so each p is multiplied by the number of planned looks (Bonferroni) before
+    the correction for other variants. The error rate of all looks together is at most alpha, wherever you stop. The
+    looks are stored with the plan; verdict, compare and report correct for them. Plan them with --budget 0 before you
+    read a verdict: otherwise your error rate can double.
 
-    Stopped or killed, the same command goes on and buys nothing twice: what was bought is in the stored plan.
+    If it is stopped, the same command goes on and buys nothing twice.
 
     \b
     esbn topup encoders --budget 0                     plan 3 looks and train the first
     esbn topup encoders --budget 60 --dry-run          what would be bought next
-    esbn topup encoders --budget 60
     esbn topup tcn --for compare --budget 40 --looks 4
     """
-    _refuse_options_of_another(command, margin, alpha, baseline)
     import pandas as pd
 
     from analysis.data.trials import load_study
-    from analysis.findings.topup import of_cells, of_comparisons, of_verdicts, purchase
+    from analysis.findings.topup import bought, purchase
     from analysis.tables.topup import report
+    from study.planning.completion import completion
     from study.planning.interim_looks import planned_rows, with_looks
     from study.running.top_up import top_up
     from study.store.store import Store
 
     declared, store = find_study(study), Store(results)
     planned = with_looks(variants(declared), declared.name, store, looks)
-    baseline = baseline or plain_arm({variant.arm for variant in planned})
-    asked = of_verdicts(margin, alpha) if command == "verdict" else of_comparisons(declared.name, baseline)
-    questions = of_cells(asked, {variant.cell for variant in planned})
-    frame = pd.DataFrame(planned_rows([trial for variant in planned for trial in variant.trials()], store))
-    questions(frame)  # refuses what cannot be asked before anything is stored
+    questions = asked.questions(declared.name, {variant.cell for variant in planned})
+    trials = [trial for variant in planned for trial in variant.trials()]
+    frame = pd.DataFrame(planned_rows(trials, store))
+    now_asked = questions(frame)  # refuses what cannot be asked before anything is stored
     if dry_run:
         answer(report(frame, questions, budget))
         return
+
+    first = completion(trials, store).todo(retry_failed)
+    more = max(0, budget - bought(frame)) if first or purchase(frame, now_asked, budget)[0] else 0
+    _consent_to_looks(declared.name, trials, first, more, yes, resources)
 
     def buy() -> dict[Cell, int]:
         return purchase(seen := load_study(results, declared.name), questions(seen), budget)[0]
@@ -238,11 +303,12 @@ def status(results: str, timing: bool) -> None:
     console.print((timing_table if timing else summary)(Store(results)))
 
 
-def _refuse_options_of_another(command: str, margin: float, alpha: float, baseline: str | None) -> None:
-    if command == "compare" and (margin, alpha) != (3.0, 0.05):
-        raise click.UsageError("--margin and --alpha belong to verdicts; leave them out with --for compare")
-    if command == "verdict" and baseline is not None:
-        raise click.UsageError("--baseline belongs to comparisons; add --for compare")
+def _consent_to_looks(
+    study: str, trials: Sequence[PlannedTrial], first: Sequence[PlannedTrial], more: int, yes: bool, on: Resources
+) -> None:
+    longest = max(trials, key=lambda trial: trial.cost).config  # which variants get the extra seeds is not known yet
+    work = f"{len(first):,} networks of {study} to train, then at most {more:,} for later looks"
+    consent(work, [*(trial.config for trial in first), *more * [longest]], yes, on.address)
 
 
 def _refuse_failed(now: "Completion") -> None:

@@ -87,7 +87,9 @@ def _price(cluster: AwsCluster) -> Finding:
     known = list_prices()
     head, workers = cluster.head.instance, [node.instance for node in cluster.workers for _ in range(node.most)]
     if unlisted := sorted({head, *workers} - set(known)):
-        return Finding("price", "unknown", f"no list price of {', '.join(unlisted)}: add it to study/prices.csv")
+        return Finding(
+            "price", "unknown", f"no list price of {', '.join(unlisted)}: add it to study/cluster/prices.csv"
+        )
     each = sorted((known[instance] for instance in workers), reverse=True)[: cluster.most]
     return Finding(
         "price",

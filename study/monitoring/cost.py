@@ -23,6 +23,7 @@ from esbn_core.files import MOST_BYTES, read_text, write_file
 from esbn_core.objects import Objects
 from esbn_core.speed import Speed, measure_speed
 from study.cluster.config_file import read_machine_types
+from study.monitoring.speeds import training_objects
 from study.planning.plan import PlannedTrial
 from study.running.resources import PACK_ON_GPU, usable_cpus
 from study.running.worker_process import fresh_process
@@ -51,20 +52,20 @@ def estimate(trials: Sequence[PlannedTrial], objects: Objects, tell: Callable[[s
     """
     kinds: dict[TrialConfig, list[PlannedTrial]] = {}
     for trial in trials:
-        kinds.setdefault(_kind(trial.config), []).append(trial)
+        kinds.setdefault(plain_kind(trial.config), []).append(trial)
     seconds, training, updates = 0.0, defaultdict[str, float](float), defaultdict[str, int](int)
-    with _Speeds(objects, tell) as speeds:
+    with Speeds(objects, tell) as speeds:
         for i, (kind, members) in enumerate(kinds.items(), start=1):
-            pools = {_pool(t.config) for t in members}
+            pools = {training_objects(t.config) for t in members}
             ends = {pool: speeds.of(kind, pool, f"{i}/{len(kinds)}") for pool in {min(pools), max(pools)}}
             for config in (trial.config for trial in members):
-                speed = _between(ends, _pool(config))
+                speed = _between(ends, training_objects(config))
                 training[config.model.name] += config.train.updates * speed.update_seconds
                 updates[config.model.name] += config.train.updates
                 seconds += config.task.n_test * speed.test_seconds
     each = {model: (training[model] / n, n) for model, n in updates.items()}
-    slots = torch.cuda.device_count() or usable_cpus()
-    return CostEstimate(seconds + sum(training.values()), each, hardware(), slots, speeds.oldest, speeds.kept_in)
+    total = seconds + sum(training.values())
+    return CostEstimate(total, each, hardware(), packs_at_once(), speeds.oldest, speeds.kept_in)
 
 
 def summary(cost: CostEstimate, cluster: Path) -> Group:
@@ -91,12 +92,17 @@ def summary(cost: CostEstimate, cluster: Path) -> Group:
     return Group(
         *("", models, "", words, "", priced),
         f"\nUSD: if {n_workers} such machines each ran one process as fast as measured here, at the on-demand list\n"
-        "price of us-east-1 (study/prices.csv; spot is cheaper). Run this on a machine of the cluster to know.",
+        "price of us-east-1 (study/cluster/prices.csv; spot is cheaper). Run this on a machine of the cluster to know.",
     )
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:,.0f} hours"
+
+
+def packs_at_once() -> int:
+    """Counts the packs that run at once on this machine."""
+    return torch.cuda.device_count() or usable_cpus()
 
 
 def hardware() -> str:
@@ -110,14 +116,10 @@ def hardware() -> str:
         return platform.processor() or platform.machine()
 
 
-def _kind(config: TrialConfig) -> TrialConfig:
+def plain_kind(config: TrialConfig) -> TrialConfig:
     """Keeps what decides the speed of a trial besides its number of objects; TCN, rate and problem sets hardly do."""
     plain = {"withheld": 0, "n_train": None, "n_test": None, "sampling": "balanced", "tcn": None, "seed": 0}
     return config.with_(**plain, learning_rate=None, updates=None, rehearsal=False)
-
-
-def _pool(config: TrialConfig) -> int:
-    return config.task.n_objects - config.task.withheld
 
 
 def _between(ends: dict[int, Speed], pool: int) -> Speed:
@@ -126,7 +128,7 @@ def _between(ends: dict[int, Speed], pool: int) -> Speed:
     return Speed(*(a + part * (b - a) for a, b in zip(at_low, at_high, strict=True)))
 
 
-class _Speeds(AbstractContextManager["_Speeds"]):
+class Speeds(AbstractContextManager["Speeds"]):
     """Measured speeds of this machine, kept in the user's cache folder where that can be read and written."""
 
     def __init__(self, objects: Objects, tell: Callable[[str], None]):

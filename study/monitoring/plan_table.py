@@ -11,12 +11,12 @@ from study.planning.study_plan import StudyPlan
 
 
 def plan_table(plan: StudyPlan, now: Completion) -> Group:
-    """Lays out the selected trials of a plan by variant, to be printed by rich."""
+    """Lays out a plan by variant, to be printed by rich."""
     table = Table("task", "withheld", "arm", "seeds", "completed", "failed", "missing", "updates each", box=None)
     for column in table.columns[3:]:
         column.justify = "right"
     of_variant: dict[Cell, list[PlannedTrial]] = {}
-    for trial in plan.selected:
+    for trial in plan.trials:
         of_variant.setdefault(trial.cell, []).append(trial)
     groups = [{t.trial_id for t in group} for group in (now.completed, now.failed, now.missing)]
     for (task, withheld, arm), trials in of_variant.items():

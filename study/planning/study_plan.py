@@ -1,4 +1,4 @@
-"""A study's plan as one value: all its trials, those selected, and the images they use."""
+"""Plan of a run: the study, the trials it selects, and the images they use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,12 @@ class StudyPlan:
 
     Attributes:
         study: as declared.
-        trials: all of its plan, which the store is told of.
-        selected: those to train.
+        trials: those selected; the store keeps them as planned.
         objects: the images all of them use.
     """
 
     study: Study
     trials: Sequence[PlannedTrial]
-    selected: Sequence[PlannedTrial]
     objects: Objects
 
 
@@ -37,7 +35,7 @@ def plan_study(study: Study, selection: Selection | None = None) -> StudyPlan:
     own = OwnImages(objects.digest(), len(objects.names)) if chosen.images else None
     trials = plan(study, seeds=chosen.seeds, images=own, limit_updates=chosen.limit_updates)
     selected = select(trials, tasks=chosen.tasks, withheld=chosen.withheld, arms=chosen.arms)
-    return StudyPlan(study, trials, selected, objects)
+    return StudyPlan(study, selected, objects)
 
 
 @cache

@@ -34,7 +34,7 @@ MERGED_TOGETHER = 500
 def launch(
     plan: StudyPlan, todo: Collection[str], store: Store, lease: str, resources: Resources, console: Console
 ) -> None:
-    """Trains the selected trials of a plan whose ids are in `todo`; results go to the store as each pack ends.
+    """Trains the trials of a plan whose ids are in `todo`; results go to the store as each pack ends.
 
     Raises:
         ConfigError: this machine or cluster cannot do what `resources` ask, or does not share the store.
@@ -42,14 +42,13 @@ def launch(
         StoreError: rows of failed trials could not be written.
         MachineError: workers died before they began, or the machine had no memory for one.
     """
-    wanted = plan.selected
     begun = begun_packs(plan.trials, todo, store)
-    session = start_session(resources, len(wanted), store, lease, plan.objects, console)
+    session = start_session(resources, len(plan.trials), store, lease, plan.objects, console)
     slots = session.slots
     largest = resources.largest_pack or (PACK_ON_GPU if slots.gpus else PACK_ON_CPU)
     if largest == "auto":
-        largest = _measured_pack(wanted, plan.objects, slots)
-    packs = pack(wanted, todo, n_slots=slots.n, largest=largest, begun=begun)
+        largest = _measured_pack(plan.trials, plan.objects, slots)
+    packs = pack(plan.trials, todo, n_slots=slots.n, largest=largest, begun=begun)
     console.print(f"{sum(len(p.trials) for p in packs)} trials in {len(packs)} packs, {slots.n} at a time")
     with Progress(packs, console) as progress:
         retries = _PackRetries(packs, session.context, store, progress)

@@ -20,14 +20,14 @@ def run_study(
     retry_failed: bool = False,
     console: Console | None = None,
 ) -> Completion:
-    """Stores the plan of a study and trains its selected trials that are not in the store yet.
+    """Stores the plan of a study and trains its trials that are not in the store yet.
 
     Args:
         limit: train at most this many trials now, in declared order.
         retry_failed: train failed trials again.
         console: where progress is shown; None: standard output.
     Returns:
-        What the store holds of the selected trials then.
+        What the store holds of its trials then.
     Raises:
         ConfigError: this machine or cluster cannot do what `resources` ask.
         RunError: Ray or Tune stopped, and cannot go on; the same call does.
@@ -35,7 +35,7 @@ def run_study(
         StoreError: the store cannot be read or written.
     """
     console = console or LastingConsole()
-    todo = completion(plan.selected, store).todo(retry_failed)[:limit]
+    todo = completion(plan.trials, store).todo(retry_failed)[:limit]
     store.prepare()
     rows.write_plan(store, plan.study, plan.trials)
     rows.write_objects(store, plan.objects)
@@ -45,9 +45,9 @@ def run_study(
         ids = {trial.trial_id for trial in todo}
         with lease(store, ids) as held:
             # what another run has ended before it let go
-            ids &= {trial.trial_id for trial in completion(plan.selected, store).todo(retry_failed)}
+            ids &= {trial.trial_id for trial in completion(plan.trials, store).todo(retry_failed)}
             if ids:
                 launch(plan, ids, store, held, resources or Resources(), console)
-    now = completion(plan.selected, store)
+    now = completion(plan.trials, store)
     console.print(f"{now}{'' if todo else '; nothing to train'}. Results are in {store.uri}")
     return now

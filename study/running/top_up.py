@@ -36,7 +36,7 @@ def top_up(
     """
     while True:
         trials = [trial for variant in variants for trial in variant.trials()]
-        plan = StudyPlan(study, trials, trials, glyphs())
+        plan = StudyPlan(study, trials, glyphs())
         now = run_study(plan, store, resources, retry_failed=retry_failed, console=console)
         seeds = purchase()
         if not seeds:

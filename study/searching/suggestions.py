@@ -11,7 +11,7 @@ from typing import Any
 from optuna.distributions import distribution_to_json
 
 from ablations import SearchSpace
-from esbn_core.config import arm_label
+from esbn_core.config import ResolvedTrial, arm_label
 from esbn_core.errors import ConfigError
 from study.planning.packs import Pack, Suggestion
 from study.planning.plan import PlannedTrial
@@ -20,6 +20,13 @@ from study.store.names import suggestion_name
 from study.store.store import Store
 
 ENDED = tuple(STATES)
+
+
+def trials_left(space: SearchSpace, store: Store) -> list[ResolvedTrial]:
+    """Returns the trials of suggestions that have not ended, all with the settings of the first one."""
+    ended = sum(row["status"] in ENDED for row in _read_rows(store, space.name))
+    settings = space.defaults()
+    return [space.config(settings, seed) for seed in space.all_seeds()] * max(0, space.suggestions - ended)
 
 
 class Suggestions:

@@ -42,7 +42,7 @@ def run_tuned(
     retry_failed: bool,
     console: Console,
 ) -> list[Completion]:
-    """Searches the selected variants of a study, and trains them once all searches have ended.
+    """Searches the planned variants of a study, and trains them once all searches have ended.
 
     Args:
         seeds: networks per variant in place of the study's number.
@@ -50,13 +50,16 @@ def run_tuned(
     Returns:
         What the store holds of the arms as declared, and as tuned; errors are those of `tune` and `run_study`.
     """
-    cells = {trial.cell for trial in plan.selected}
-    chosen = [variant for variant in variants(plan.study, seeds=seeds) if variant.cell in cells]
-    best = [
-        trial for variant in tune(store, plan.study, chosen, space, resources, console) for trial in variant.trials()
-    ]
-    plans = (plan, StudyPlan(tuned_study(plan.study), best, best, plan.objects))
+    tuned = tune(store, plan.study, planned_variants(plan, seeds), space, resources, console)
+    best = [trial for variant in tuned for trial in variant.trials()]
+    plans = (plan, StudyPlan(tuned_study(plan.study), best, plan.objects))
     return [run_study(each, store, resources, retry_failed=retry_failed, console=console) for each in plans]
+
+
+def planned_variants(plan: StudyPlan, seeds: int | None) -> list[Variant]:
+    """Returns the variants whose trials a plan has, with `seeds` networks each in place of the study's number."""
+    cells = {trial.cell for trial in plan.trials}
+    return [variant for variant in variants(plan.study, seeds=seeds) if variant.cell in cells]
 
 
 def tune(

@@ -45,7 +45,7 @@ def measured_speeds(monkeypatch: pytest.MonkeyPatch) -> list[TrialConfig]:
         asked.append(config)
         return Speed(0.01, 0.001)
 
-    monkeypatch.setattr(cost._Speeds, "_measured", measured)
+    monkeypatch.setattr(cost.Speeds, "_measured", measured)
     return asked
 
 
@@ -58,7 +58,7 @@ def known_speeds(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
         asked.append((kind.model.name, pool))
         return Speed(0.01 * pool, 0.001)
 
-    monkeypatch.setattr(cost._Speeds, "of", of)
+    monkeypatch.setattr(cost.Speeds, "of", of)
     return asked
 
 
