@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from analysis.data.own_sources import with_sources
 from analysis.data.results import Results
 from analysis.errors import AnalysisError, choices
 from study.store.checks import ONE_ROW
@@ -67,8 +68,10 @@ def _answer(store: Results, files: Mapping[str, Files], sql: str) -> pa.Table:
 
 
 def _parts(store: Results, table: str, files: Files) -> Sequence[pa.Table | ds.Dataset]:
-    """Returns a table as what DuckDB can read: rows once checked where each name has one, files of their own else."""
-    return [store.rows(table, files)] if table in ONE_ROW else list(store.datasets(table, files))
+    """Returns a table as what DuckDB can read: checked rows of small tables, files of large ones."""
+    if table == "trials":
+        return [with_sources(store.rows(table, files))]
+    return [store.rows(table, files)] if table in (*ONE_ROW, "plans") else list(store.datasets(table, files))
 
 
 def saved() -> dict[str, str]:

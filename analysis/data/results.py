@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
+from analysis.data.own_sources import SOURCE_COLUMNS, with_sources
 from analysis.errors import AnalysisError, choices
 from study.store.errors import StoreError
 from study.store.location import Place, first_line
@@ -82,12 +83,16 @@ def load(results: Place = "results", table: str = "trials", columns: Sequence[st
         table: a table of study/store/schema.py; keys takes 0.2 GB a trial, so prefer `load_keys`.
         columns: which columns; None: all.
     Returns:
-        A row per row of the store; accuracy is a fraction.
+        A row per row of the store; accuracy is a fraction. Arms of trials are those of `with_sources`.
     Raises:
         AnalysisError: there is no such folder, table or column, or the table has no rows.
         StoreError: the place cannot be read.
     """
-    return read(results, table, columns).to_pandas()
+    if table != "trials" or (columns and "arm" not in columns):
+        return read(results, table, columns).to_pandas()
+    wanted = columns or TABLES[table].names
+    rows = read(results, table, list(dict.fromkeys([*wanted, *SOURCE_COLUMNS])))
+    return with_sources(rows).select(wanted).to_pandas()
 
 
 def load_keys(results: Place, trial_id: str) -> pa.Table:

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow.compute as pc
+
 from ablations import Study
 from esbn_core.objects import Objects
 from study.planning.plan import PlannedTrial
+from study.store.names import KEY
 from study.store.store import Store
 
 
@@ -58,13 +61,15 @@ def write_failure(store: Store, trial: PlannedTrial, failure: str, **columns: An
 
 
 def write_plan(store: Store, study: Study, trials: Sequence[PlannedTrial]) -> None:
-    """Writes what a study asks for; the same plan lands in the same file."""
+    """Writes what a study asks for, once; again if another plan has replaced it since."""
     identities = " ".join(f"{t.trial_id}{t.arm}{t.keys}{t.looks or ''}{t.search or ''}" for t in trials)
     about = {"study": study.name, "question": study.question, "source": study.source, "planned_at": datetime.now(UTC)}
     rows = [{**about, **planned(t)} for t in trials]
     name = f"{study.name}-{hashlib.sha256(identities.encode()).hexdigest()[:16]}"
-    if name not in store.names("plans"):
-        store.write("plans", name, rows)
+    files = [other for other in store.names("plans") if other == name or other.startswith(f"{name}-")]
+    counts = set(store.read("plans", [KEY], rows=pc.field("study") == study.name)[KEY].to_pylist()) if files else set()
+    if not counts.issuperset(row[KEY] for row in rows):
+        store.write("plans", f"{name}-{len(files)}" if files else name, rows)
 
 
 def write_objects(store: Store, objects: Objects) -> None:

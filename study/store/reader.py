@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from study.store import plans
 from study.store.checks import JUDGED, ONE_ROW, file_fault, judged, later_columns, names_in_footer, once
 from study.store.errors import StoreError
 from study.store.layout import NAMES, Files, Listing, Version, list_table, version
@@ -104,9 +105,12 @@ class Reader:
         names: Collection[str] | None = None,
         rows: pc.Expression | None = None,
     ) -> pa.Table:
-        """Reads rows of these files, as `read` does: of a trial one, and a failed one if it cannot be a result."""
+        """Reads rows of these files, as `read` does.
+
+        Of a trial, that is one row, and a failed one if it cannot be a result; of plans, the rows that count.
+        """
         wanted = list(columns) if columns else TABLES[table].names
-        needed = {"trials": [KEY, *JUDGED], "external": [KEY]}.get(table, [])
+        needed = {"trials": [KEY, *JUDGED], "external": [KEY], "plans": plans.NEEDED}.get(table, [])
         asked = [*wanted, *(name for name in needed if name not in wanted)]
         parts = (part.to_table(columns=asked, filter=rows) for part in self.datasets(table, files, names))
         answer = pa.concat_tables(parts)
@@ -114,6 +118,8 @@ class Reader:
             answer = once(table, answer)
         if table == "trials":
             answer = judged(answer)
+        if table == "plans":
+            answer = plans.current(answer)
         return answer.select(wanted)
 
     def datasets(
