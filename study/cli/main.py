@@ -15,7 +15,7 @@ import click
 
 from esbn_core.errors import UserError
 from esbn_core.printable import printable
-from study.cli import bench, cluster, data, results, searches, studies
+from study.cli import bench, cluster, data, results, searches, studies, trials
 from study.cli.console import console
 from study.cli.environment import prepare
 from study.running.signals import Stops, exit_stopped
@@ -78,6 +78,7 @@ def _print_error(text: str) -> None:
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(None, "--version", package_name="esbn-study", prog_name="esbn")
 def main() -> None:
     """Ablation studies of the Emergent Symbol Binding Network (ESBN).
 
@@ -97,6 +98,8 @@ def main() -> None:
     esbn report quickstart           all of it as one web page
     esbn search --list               hyperparameter searches, on validation problems
     esbn query "select * from trials"
+    esbn show 3f9a2c                 one trial: result, curve, split, problems, settings
+    esbn diff baseline tcn=none      in which settings two arms differ
 
     A STUDY is a name from `esbn list`, or a .py or .yaml file of your own. Results are Parquet files in --results;
     they are the only state, so any command can be stopped and repeated.
@@ -108,6 +111,7 @@ for command in (
     *(searches.search, searches.importance),
     *(results.query, results.table, results.verdict, results.compare, results.converge, results.keys, results.audit),
     *(results.figures, results.report),
+    *(trials.show, trials.diff, trials.forget),
     *(data.compact, data.export, data.import_, bench.bench, cluster.cluster),
 ):
     main.add_command(command)
