@@ -41,7 +41,7 @@ def export(bundle: Path, studies: tuple[str, ...], results: str, figures: Path |
 
     \b
     esbn export encoders.zip encoders
-    esbn export everything.zip --figures figures
+    esbn export encoders.zip encoders --figures figures/encoders
     """
     from study.store.bundle import export_bundle
     from study.store.store import Store

@@ -61,7 +61,12 @@ def path_option(*names: str, default: str, help: str, folder: bool = False) -> D
     return click.option(*names, type=kind, default=Path(default), show_default=True, help=help)
 
 
-FIGURES = path_option("-o", "--output", default="figures", folder=True, help="Folder for the figures.")
+FIGURES = click.option(
+    "-o",
+    "--output",
+    type=UserPath(dir_okay=True, file_okay=False),
+    help="Folder for the figures. Default: figures/NAME, a folder for each study or search.",
+)
 ARM_COMPARED_WITH = click.option(
     "--baseline",
     help="The arm to compare the others with. Default: baseline, or else the arm whose settings all others share.",

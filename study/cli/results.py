@@ -277,7 +277,7 @@ def report(study: str, results: str, baseline: str | None, output: Path) -> None
     show_default=True,
     help="For a paper's page, 7 inches wide, or for a slide of 13.33 inches with larger text.",
 )
-def figures(study: str, results: str, output: Path, style: str) -> None:
+def figures(study: str, results: str, output: Path | None, style: str) -> None:
     """Draw the figures of STUDY as PNG, SVG and PDF: accuracy against m, time courses, keys, the objects.
 
     For the study paper, these are Figures 3 to 10 of the paper, from the trials of every study in the store. What is
@@ -293,10 +293,12 @@ def figures(study: str, results: str, output: Path, style: str) -> None:
     def tell(line: str) -> None:
         click.echo(printable(line), err=True)
 
+    name = study_name(study)
+    folder = output or Path("figures", name)
     if study == "paper":
-        paths = save_paper(results, output, style, tell)
+        paths = save_paper(results, folder, style, tell)
     else:
-        paths = save_all(results, study_name(study), output, style, tell)
+        paths = save_all(results, name, folder, style, tell)
     for path in paths:
         answer(f"{path}\n")
 

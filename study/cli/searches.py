@@ -135,7 +135,7 @@ def _list_spaces() -> None:
 @click.option("--update", type=int, help="Compare accuracies at this rung, in place of the last that each has reached.")
 @FIGURES
 @REPORT_FORMAT
-def importance(space: str, results: str, evaluator: str, update: int | None, output: Path, kind: str) -> None:
+def importance(space: str, results: str, evaluator: str, update: int | None, output: Path | None, kind: str) -> None:
     """Measure which settings mattered in SEARCH, and draw its history, importances, slices and parallel coordinates.
 
     Intervals are over resampled suggestions. Pruned suggestions count with the last accuracy they reached.
@@ -149,8 +149,9 @@ def importance(space: str, results: str, evaluator: str, update: int | None, out
     from analysis.findings.importance import importances
     from analysis.tables.importance import report
 
-    of_search = load_search(results, search_name(space))
+    name = search_name(space)
+    of_search = load_search(results, name)
     frame = importances(of_search, evaluator, update)
     answer(report(of_search, frame, evaluator, update, kind))
-    for path in save_all(of_search, frame, evaluator, update, output):
+    for path in save_all(of_search, frame, evaluator, update, output or Path("figures", name)):
         click.echo(path, err=True)
