@@ -3,10 +3,10 @@
 import itertools
 
 import click
-from rich.console import Console
 
 from study.cli.console import console
 from study.cli.output import answer
+from study.cli.working import working
 
 
 @click.command()
@@ -54,8 +54,7 @@ def bench(
     from study.monitoring.bench import measure, to_json, to_text
 
     arms = [{"model": x, "task": t, "withheld": m} for x, t, m in itertools.product(models, tasks, withheld)]
-    with Console(stderr=True).status("measuring") as line:
-        benchmark = measure(arms, packs=packs, precisions=precisions, threads=threads, jobs=jobs, tell=line.update)
+    benchmark = measure(arms, packs=packs, precisions=precisions, threads=threads, jobs=jobs, tell=working.tell)
     if as_json:
         answer(f"{to_json(benchmark)}\n")
     else:

@@ -7,6 +7,7 @@ import click
 
 from esbn_core.config import ResolvedTrial
 from study.cli.console import console
+from study.cli.working import working
 
 LONG = 3600.0
 """Seconds of training that a person is warned of."""
@@ -28,8 +29,7 @@ def consent(work: str, configs: Iterable[ResolvedTrial], yes: bool, address: str
     """
     from study.monitoring.forecast import forecast, rough
 
-    with console.status("measuring") as line:
-        predicted = forecast(configs, line.update, LONG)
+    predicted = forecast(configs, working.tell, LONG)
     if predicted is None or predicted.seconds < LONG:
         return
     where = f"on this machine, {predicted.slots} packs at a time"
@@ -38,3 +38,4 @@ def consent(work: str, configs: Iterable[ResolvedTrial], yes: bool, address: str
     console.print(f"{work}: about {rough(predicted.seconds)} {where}. `esbn plan STUDY --cost` estimates it closely.")
     if not yes and sys.stdin is not None and sys.stdin.isatty() and console.is_terminal:
         click.confirm("Begin?", abort=True)
+    working.begin(work)

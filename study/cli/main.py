@@ -18,6 +18,7 @@ from esbn_core.printable import printable
 from study.cli import bench, cluster, data, results, searches, studies, trials
 from study.cli.console import console
 from study.cli.environment import prepare
+from study.cli.working import working
 from study.running.signals import Stops, exit_stopped
 
 TRAINING = ("run", "topup", "search")
@@ -38,11 +39,18 @@ class _Group(click.Group):
             _print_error(f"{traceback.format_exc()}{_request()}\n")
         sys.exit(1)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Finds a command, and says that it is at work."""
+        found = super().resolve_command(ctx, args)
+        working.begin(f"esbn {found[0]}")
+        return found
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; what a user cannot mend is raised as it is."""
         stops = Stops()
         try:
             answer = super().invoke(ctx)
+            working.end()
             if console.lost and ctx.invoked_subcommand not in TRAINING:
                 raise UserError(f"the answer cannot be printed: {console.lost.strerror}")
             return answer
@@ -51,6 +59,8 @@ class _Group(click.Group):
             exit_stopped(stops.exit_code)
         except UserError as error:
             raise click.ClickException(printable(str(error))) from error
+        finally:
+            working.end()
 
 
 def _sentence(error: OSError) -> str:

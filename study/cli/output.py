@@ -7,6 +7,7 @@ import click
 
 from esbn_core.errors import UserError
 from study.cli.console import console
+from study.cli.working import working
 
 
 def answer(text: str) -> None:
@@ -16,6 +17,7 @@ def answer(text: str) -> None:
         UserError: the standard output is closed, or its disk is full.
         BrokenPipeError: nobody reads any more, as after ``| head``; click ends the command without a word.
     """
+    working.end()
     if sys.stdout is None:
         raise UserError("the answer cannot be printed: standard output is closed")
     try:

@@ -27,6 +27,7 @@ from study.cli.options import (
     path_option,
 )
 from study.cli.output import answer
+from study.cli.working import working
 from study.planning.declarations import find_space, find_study
 from study.planning.plan import PlannedTrial, Selection, variants
 from study.running.resources import Resources
@@ -70,9 +71,8 @@ def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Pa
     if cost and now.missing:
         from study.monitoring.cost import estimate, summary
 
-        with console.status("measuring") as line:
-            estimated = estimate(now.missing, planned.objects, line.update)
-        console.print(summary(estimated, cluster))
+        working.begin("measuring")
+        console.print(summary(estimate(now.missing, planned.objects, working.tell), cluster))
 
 
 @click.command()

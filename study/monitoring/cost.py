@@ -23,8 +23,8 @@ from esbn_core.files import MOST_BYTES, read_text, write_file
 from esbn_core.objects import Objects
 from esbn_core.speed import Speed, measure_speed
 from study.cluster.config_file import read_machine_types
-from study.monitoring.speeds import training_objects
 from study.planning.plan import PlannedTrial
+from study.planning.speeds import training_objects
 from study.running.resources import PACK_ON_GPU, usable_cpus
 from study.running.worker_process import fresh_process
 

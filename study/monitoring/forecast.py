@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from esbn_core.config import PAPER, ResolvedTrial
 from esbn_core.objects import glyphs
-from study.monitoring.speeds import reference_seconds, training_objects
+from study.planning.speeds import reference_seconds, training_objects
 
 _SAMPLE = PAPER.with_(task="same_different", withheld=95).resolve()
 """What is trained for a moment to compare this machine with the reference machine."""

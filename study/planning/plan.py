@@ -13,6 +13,7 @@ from ablations import Study
 from esbn_core.config import PAPER, ResolvedTrial, TrialConfig, arm_label
 from esbn_core.errors import ConfigError
 from esbn_core.vocabulary import Cell
+from study.planning.speeds import reference_seconds
 
 MOST_TRIALS = 50_000
 """Of a plan; 14 times those of the paper."""
@@ -49,10 +50,10 @@ class PlannedTrial:
         """Identity of the trial, the same in every study."""
         return self.config.trial_id()
 
-    @property
-    def cost(self) -> int:
-        """Training time in arbitrary units, good enough to order packs and to guess the time left."""
-        return self.config.train.updates * self.config.task.spec.n_steps
+    @cached_property
+    def cost(self) -> float:
+        """Seconds of training and test on the reference machine, to order packs and to estimate the time left."""
+        return reference_seconds(self.config)
 
     @property
     def cell(self) -> Cell:

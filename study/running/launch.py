@@ -43,7 +43,8 @@ def launch(
         MachineError: workers died before they began, or the machine had no memory for one.
     """
     begun = begun_packs(plan.trials, todo, store)
-    session = start_session(resources, len(plan.trials), store, lease, plan.objects, console)
+    with console.status("starting Ray"):
+        session = start_session(resources, len(plan.trials), store, lease, plan.objects, console)
     slots = session.slots
     largest = resources.largest_pack or (PACK_ON_GPU if slots.gpus else PACK_ON_CPU)
     if largest == "auto":

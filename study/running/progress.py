@@ -4,15 +4,33 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from study.planning.packs import Pack
 
-PLAIN_SECONDS = 20.0  # between two lines of progress where there is no terminal
+PLAIN_SECONDS = 60.0  # between two reports of progress where there is no terminal
+LINES = 8  # of packs, in such a report
+SETTLED = 10.0  # seconds of training before the time left is estimated
+TOLERANCE = 1.2  # by which an estimate may exceed the last one, less the time since, before it is shown
+
+
+class Work(NamedTuple):
+    """A pack or a suggestion, as far as the time left depends on it.
+
+    Attributes:
+        cost: of all of it, in any unit.
+        made: share that is made.
+        own: share that this run made itself.
+    """
+
+    cost: float
+    made: float
+    own: float
 
 
 class Display(AbstractContextManager["Display"]):
@@ -26,6 +44,8 @@ class Display(AbstractContextManager["Display"]):
         self._reports: dict[int, dict[str, Any]] = {}
         self._running: set[int] = set()
         self._began, self._printed = time.monotonic(), time.monotonic()
+        self._most_running = 1
+        self._left: tuple[float, float] | None = None  # seconds, and when they were estimated
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -41,6 +61,7 @@ class Display(AbstractContextManager["Display"]):
     def started(self, i: int) -> None:
         """Notes that pack i has got its worker."""
         self._running.add(i)
+        self._most_running = max(self._most_running, len(self._running))
 
     def reported(self, i: int, report: dict[str, Any]) -> None:
         """Takes a report of pack i on how far it is."""
@@ -48,7 +69,8 @@ class Display(AbstractContextManager["Display"]):
             self._reports[i] = report
         if not self._console.is_terminal and time.monotonic() - self._printed > PLAIN_SECONDS:
             self._printed = time.monotonic()
-            self._console.print(self._headline())
+            lines = [f"  {self._line(i, self._reports.get(i, {}))}" for i in sorted(self._running)]
+            self._console.print("\n".join([self._headline(), *lines[:LINES]]), highlight=False, markup=False)
 
     def lost(self, i: int) -> None:
         """Notes that pack i has lost its worker and waits for another."""
@@ -59,15 +81,41 @@ class Display(AbstractContextManager["Display"]):
         self._running.discard(i)
 
     @abstractmethod
-    def _headline(self) -> str:
-        """Counts all packs, and guesses the time left."""
+    def _counts(self) -> str:
+        """Counts all packs or suggestions by how far they are."""
+
+    @abstractmethod
+    def _work(self) -> Sequence[Work]:
+        """Returns all packs or suggestions, those to come included."""
 
     @abstractmethod
     def _line(self, i: int, report: dict[str, Any]) -> str:
         """Says what pack i is, and how far, by its last report."""
 
+    def _headline(self) -> str:
+        elapsed = f"{duration(time.monotonic() - self._began)} elapsed"
+        left = self._seconds_left()
+        return f"{self._counts()}; {elapsed}" + ("" if left is None else f", about {duration(left)} left")
+
+    def _seconds_left(self) -> float | None:
+        """Estimates from the speed so far: all slots share what is left, and the longest pack has one of them."""
+        now, work = time.monotonic(), self._work()
+        own, elapsed = sum(one.cost * one.own for one in work), now - self._began
+        if not own or elapsed < SETTLED:
+            return None
+        left = [one.cost * (1 - one.made) for one in work]
+        seconds = elapsed / own * max(sum(left), max(left) * self._most_running)
+        if self._left is not None:
+            expected = max(0.0, self._left[0] - (now - self._left[1]))
+            seconds = expected if expected <= seconds <= TOLERANCE * expected else seconds
+        self._left = seconds, now
+        return seconds
+
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 2))
+        work = self._work()
+        made = sum(one.cost * one.made for one in work) / (sum(one.cost for one in work) or 1)
+        table.add_row(ProgressBar(total=1, completed=made, width=40))
         table.add_row(self._headline())
         for i in sorted(self._running):
             table.add_row(f"  {self._line(i, self._reports.get(i, {}))}")
@@ -106,26 +154,19 @@ class Progress(Display):
         for failure in dict.fromkeys(f for f in failures if f):
             self._console.print(f"    failed: {failure}", highlight=False, markup=False)
 
-    def _share(self, i: int) -> tuple[float, float]:
-        """Returns the shares of pack i's updates that are made, and that this run made itself."""
-        updates = self._packs[i].trials[0].config.train.updates or 1
-        at = updates if i in self._ended else self._reports.get(i, {}).get("update", 0)
-        return at / updates, (at - self._first.get(i, 0)) / updates
+    def _work(self) -> list[Work]:
+        work = []
+        for i, pack in enumerate(self._packs):
+            updates = pack.trials[0].config.train.updates or 1
+            at = updates if i in self._ended else self._reports.get(i, {}).get("update", 0)
+            work.append(Work(pack.cost, at / updates, (at - self._first.get(i, 0)) / updates))
+        return work
 
-    def _seconds_left(self) -> float | None:
-        shares = [self._share(i) for i in range(len(self._packs))]
-        own = sum(pack.cost * mine for pack, (_, mine) in zip(self._packs, shares, strict=True))
-        left = sum(pack.cost * (1 - made) for pack, (made, _) in zip(self._packs, shares, strict=True))
-        elapsed = time.monotonic() - self._began
-        return left * elapsed / own if own and elapsed > 10 else None
-
-    def _headline(self) -> str:
+    def _counts(self) -> str:
         running = sum(len(self._packs[i].trials) for i in self._running)
         total = sum(len(pack.trials) for pack in self._packs)
         left = total - self._done - self._failed - running
-        seconds = self._seconds_left()
-        clock = "working out the time left" if seconds is None else f"about {duration(seconds)} left"
-        return f"trials: {self._done} done, {running} running, {self._failed} failed, {left} waiting; {clock}"
+        return f"trials: {self._done} done, {running} running, {self._failed} failed, {left} waiting"
 
     def _line(self, i: int, report: dict[str, Any]) -> str:
         accuracies = report.get("accuracy", [])

@@ -40,7 +40,9 @@ def run_study(
     rows.write_plan(store, plan.study, plan.trials)
     rows.write_objects(store, plan.objects)
     if todo:
-        from study.running.launch import launch  # with Ray, which takes seconds to import
+        console.print(f"{plan.study.name}: {len(todo):,} of {len(plan.trials):,} trials to train; Ray starts")
+        with console.status("starting Ray"):
+            from study.running.launch import launch  # with Ray, which takes seconds to import
 
         ids = {trial.trial_id for trial in todo}
         with lease(store, ids) as held:

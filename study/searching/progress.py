@@ -1,13 +1,12 @@
 """Progress of a search on the terminal."""
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 
-from study.running.progress import Display, duration
+from study.running.progress import Display, Work
 from study.searching.suggestions import ENDED, Suggestions
 
 
@@ -18,7 +17,7 @@ class SearchProgress(Display):
         super().__init__(console)
         self._suggestions = suggestions
         self._told = {row["suggestion"] for row in suggestions.rows if row["status"] in ENDED}
-        self._before = len(self._told)
+        self._before = set(self._told)
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
@@ -41,14 +40,19 @@ class SearchProgress(Display):
                 self._told.add(row["suggestion"])
                 self._console.print(f"  {outcome(row)}", highlight=False, markup=False)
 
-    def _headline(self) -> str:
+    def _work(self) -> list[Work]:
+        """Counts a suggestion as one, however early it was pruned."""
+        work = []
+        for i, row in enumerate(self._suggestions.rows):
+            made = 1.0 if row["status"] in ENDED else self._reports.get(i, {}).get("update", 0) / (row["updates"] or 1)
+            work.append(Work(1.0, made, 0.0 if i in self._before else made))
+        to_come = self._suggestions.space.suggestions - len(work)
+        return work + [Work(1.0, 0.0, 0.0)] * max(0, to_come)
+
+    def _counts(self) -> str:
         wanted, states = self._suggestions.space.suggestions, [row["status"] for row in self._suggestions.rows]
-        ended = sum(states.count(state) for state in ENDED)
-        seconds = time.monotonic() - self._began
-        left = max(0, wanted - ended) * seconds / (ended - self._before) if ended > self._before else None
-        clock = "working out the time left" if left is None else f"about {duration(left)} left"
         counts = ", ".join(f"{states.count(state)} {state}" for state in ENDED)
-        return f"suggestions: {counts}, {len(self._running)} running, {wanted - len(states)} to come; {clock}"
+        return f"suggestions: {counts}, {len(self._running)} running, {max(0, wanted - len(states))} to come"
 
     def _line(self, i: int, report: dict[str, Any]) -> str:
         row = self._suggestions.rows[i]

@@ -1,13 +1,9 @@
 """Speeds of a reference machine, by model, encoder, task and number of objects to train on.
 
-They say in advance, to within a factor of about two, how long a study takes elsewhere. This measures them again, in
-about 20 minutes:
-
-    python -m study.monitoring.speeds > study/monitoring/speeds.csv
+`python -m study.monitoring.reference_speeds > study/planning/speeds.csv` measures them again.
 """
 
 import csv
-from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +11,7 @@ from typing import NamedTuple
 from esbn_core.config import ResolvedTrial, TrialConfig
 
 _FILE = Path(__file__).with_name("speeds.csv")
-_COLUMNS = ("model", "encoder", "task", "objects", "update_ms", "test_ms")
+COLUMNS = ("model", "encoder", "task", "objects", "update_ms", "test_ms")
 
 Kind = tuple[str, str, str]
 """Model, encoder and task; other settings change the speed less."""
@@ -70,28 +66,3 @@ def _table() -> dict[Kind, list[_Row]]:
             of_kind = table.setdefault((row["model"], row["encoder"], row["task"]), [])
             of_kind.append(_Row(int(row["objects"]), float(row["update_ms"]), float(row["test_ms"])))
     return {name: sorted(rows) for name, rows in table.items()}
-
-
-def _measure() -> None:
-    """Prints the table, measured at the fewest and the most objects that declared studies train on."""
-    import sys
-
-    from ablations import REGISTRY
-    from esbn_core.objects import glyphs
-    from study.monitoring.cost import Speeds, hardware, plain_kind
-    from study.planning.plan import variants
-
-    configs: dict[Kind, dict[int, TrialConfig]] = defaultdict(dict)
-    for config in (variant.config for study in REGISTRY.values() for variant in variants(study)):
-        configs[kind(config)].setdefault(training_objects(config), config)
-    print(f"# {hardware()}, one thread")
-    print(*_COLUMNS, sep=",")
-    with Speeds(glyphs(), lambda line: print(line, file=sys.stderr)) as speeds:
-        for name, of_kind in sorted(configs.items()):
-            for objects in sorted({min(of_kind), max(of_kind)}):
-                speed = speeds.of(plain_kind(of_kind[objects]), objects, " ".join(name))
-                print(*name, objects, *(f"{1000 * seconds:.3g}" for seconds in speed), sep=",", flush=True)
-
-
-if __name__ == "__main__":
-    _measure()
