@@ -27,7 +27,8 @@ def consent(work: str, configs: Iterable[ResolvedTrial], yes: bool, address: str
     Raises:
         Abort: the answer is no.
     """
-    from study.monitoring.forecast import forecast, rough
+    from study.monitoring.forecast import forecast
+    from study.planning.speeds import rough
 
     predicted = forecast(configs, working.tell, LONG)
     if predicted is None or predicted.seconds < LONG:

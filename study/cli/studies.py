@@ -41,12 +41,16 @@ if TYPE_CHECKING:
 
 @click.command("list")
 def list_studies() -> None:
-    """List the studies: what each asks, its source in the paper, its trials and updates."""
+    """List the studies: what each asks, its source in the paper, its trials and updates, and how long it takes."""
+    from study.planning.speeds import reference_machine, reference_seconds, rough
+
     for study in REGISTRY.values():
         of_study = variants(study)
         trials, updates = sum(v.seeds for v in of_study), sum(v.seeds * v.config.train.updates for v in of_study)
+        seconds = sum(v.seeds * reference_seconds(v.config) for v in of_study) / 2
         console.print(Text.assemble((study.name, "bold"), "  ", study.question))
-        console.print(f"    {study.source}; {trials:,} trials, {updates:,} updates", style="dim")
+        console.print(f"    {study.source}; {trials:,} trials, {updates:,} updates; {rough(seconds)} †", style="dim")
+    console.print(f"\n† on 2 cores of {reference_machine()}; `esbn plan STUDY --cost` measures yours", style="dim")
 
 
 @click.command("plan")

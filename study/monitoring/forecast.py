@@ -51,11 +51,3 @@ def forecast(configs: Iterable[ResolvedTrial], tell: Callable[[str], None], leas
         speed = speeds.of(plain_kind(_SAMPLE), training_objects(_SAMPLE), "once, to forecast the time")
     here = _SAMPLE.train.updates * speed.update_seconds + _SAMPLE.task.n_test * speed.test_seconds
     return Forecast(reference * here / reference_seconds(_SAMPLE), packs_at_once())
-
-
-def rough(seconds: float) -> str:
-    """Puts a forecast into words that claim no more than it knows."""
-    if seconds < 5400:
-        minutes = max(1, round(seconds / 60))
-        return f"{minutes} minute{'s' * (minutes > 1)}"
-    return f"{seconds / 3600:.0f} hours" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"

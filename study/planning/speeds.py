@@ -57,6 +57,14 @@ def reference_seconds(config: ResolvedTrial) -> float:
     return (config.train.updates * update_ms + config.task.n_test * test_ms) / 1000
 
 
+def rough(seconds: float) -> str:
+    """Puts a forecast into words that claim no more than it knows."""
+    if seconds < 5400:
+        minutes = max(1, round(seconds / 60))
+        return f"{minutes} minute{'s' * (minutes > 1)}"
+    return f"{seconds / 3600:.0f} hours" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
+
+
 @cache
 def _table() -> dict[Kind, list[_Row]]:
     table: dict[Kind, list[_Row]] = {}
