@@ -7,7 +7,7 @@ such text harmless: `printable`, `_in_markdown`, `_in_latex`, `_in_html` and `in
 import html
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -54,16 +54,26 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
         rows: [R][C] cells.
         right: [C] which columns are set flush right, as numbers are.
     """
-    header, *rows = ([printable(cell) for cell in cells] for cells in (header, *rows))
-    columns = list(zip(header, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
+    return "".join(aligned_parts(header, [rows], right))
+
+
+def aligned_parts(
+    header: Sequence[str], parts: Iterable[Sequence[Sequence[str]]], right: Sequence[bool]
+) -> Iterator[str]:
+    """Yields the same as `aligned`, some rows at a time; the widths are those of the first part."""
+    widths: list[int] = []
 
     def line(cells: Sequence[str]) -> str:
         padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True))
-        return "  ".join(padded).rstrip()
+        return "  ".join(padded).rstrip() + "\n"
 
-    rule = "  ".join("─" * width for width in widths)
-    return "\n".join([line(header), rule, *map(line, rows)]) + "\n"
+    for rows in parts:
+        cells = [[printable(cell) for cell in row] for row in rows]
+        if not widths:
+            names = [printable(name) for name in header]
+            widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+            yield line(names) + "  ".join("─" * width for width in widths) + "\n"
+        yield "".join(map(line, cells))
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:

@@ -1,4 +1,4 @@
-"""Answers of queries as text, CSV, JSON or Parquet."""
+"""Answers of queries as text, CSV, JSON or Parquet, the first rows at once."""
 
 import csv
 import datetime as dt
@@ -6,41 +6,69 @@ import decimal
 import io
 import json
 import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import AnalysisError, choices
-from analysis.tables.printed import MISSING, aligned, in_csv
+from analysis.tables.printed import MISSING, aligned_parts, in_csv
 
-FORMATS = ("table", "csv", "json", "parquet")
+FORMATS = ("table", "csv", "json")
 
 _LONGEST_LIST = 6  # numbers of a vector that the text format shows
 
 
-def render(table: pa.Table, format: str) -> str | bytes:
-    """Prints a table as text, or as the bytes of a Parquet file.
+_AT_ONCE = 1_000  # rows that are printed together
+
+
+def parquet(table: pa.Table) -> bytes:
+    """Returns a table as a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def render(table: pa.Table, format: str) -> Iterator[str]:
+    """Prints a table piece by piece, so that the first rows of a long one come at once.
 
     Args:
         table: any table.
-        format: table (aligned text with every row; long vectors shortened), csv, json (a list of records) or parquet.
+        format: table (aligned text with every row, by the widths of the first thousand; long vectors shortened), csv or
+            json (a list of records).
     Raises:
         AnalysisError: the format is none of these.
     """
     if format not in FORMATS:
         raise AnalysisError(f"format={format!r} is unknown; {choices(format, FORMATS)}")
-    if format == "parquet":
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        return sink.getvalue().to_pybytes()
-    rows = [[_plain(value) for value in row] for row in zip(*(c.to_pylist() for c in table.columns), strict=True)]
+    header = table.column_names
+    parts = (_rows(table.slice(start, _AT_ONCE)) for start in range(0, max(1, len(table)), _AT_ONCE))
     if format == "json":
-        return json.dumps([dict(zip(table.column_names, row, strict=True)) for row in rows], indent=1) + "\n"
-    if format == "csv":
-        return _csv(table.column_names, rows)
-    numeric = [pa.types.is_primitive(kind) and not pa.types.is_temporal(kind) for kind in table.schema.types]
-    return aligned(table.column_names, [[_short(value) for value in row] for row in rows], numeric)
+        yield from _json(header, parts)
+    elif format == "csv":
+        yield _csv([map(in_csv, header)])
+        for rows in parts:
+            yield _csv([json.dumps(v) if isinstance(v, list | dict) else in_csv(v) for v in row] for row in rows)
+    else:
+        numeric = [pa.types.is_primitive(kind) and not pa.types.is_temporal(kind) for kind in table.schema.types]
+        yield from aligned_parts(
+            header, ([[_short(value) for value in row] for row in rows] for rows in parts), numeric
+        )
+
+
+def _rows(table: pa.Table) -> list[list[Any]]:
+    return [[_plain(value) for value in row] for row in zip(*(c.to_pylist() for c in table.columns), strict=True)]
+
+
+def _json(header: list[str], parts: Iterable[list[list[Any]]]) -> Iterator[str]:
+    between = "["
+    for rows in parts:
+        for row in rows:
+            record = json.dumps(dict(zip(header, row, strict=True)), indent=1)
+            yield f"{between}\n {record.replace(chr(10), chr(10) + ' ')}"
+            between = ","
+    yield "[]\n" if between == "[" else "\n]\n"
 
 
 def _plain(value: Any) -> Any:
@@ -58,11 +86,9 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
-def _csv(header: list[str], rows: list[list[Any]]) -> str:
+def _csv(rows: Iterable[Iterable[Any]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(in_csv, header))
-    writer.writerows([json.dumps(v) if isinstance(v, list | dict) else in_csv(v) for v in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 

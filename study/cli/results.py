@@ -24,6 +24,7 @@ from study.cli.options import (
     study_name,
 )
 from study.cli.output import answer
+from study.cli.working import working
 
 
 @click.command()
@@ -56,7 +57,7 @@ def query(
         return
     from analysis.data.query import query as ask
     from analysis.data.query import question, saved
-    from analysis.tables.query import render
+    from analysis.tables.query import parquet, render
 
     if list_saved:
         for name, text in saved().items():
@@ -67,16 +68,18 @@ def query(
             'give one question, e.g. "select * from trials" or accuracy, or --file, --list, --schema'
         )
     asked = read_text(file, "file") if file else question(str(sql))
-    printed = render(ask(results, asked), kind)
-    if output:
-        try:
-            write_file(output, printed.encode() if isinstance(printed, str) else printed)
-        except OSError as error:
-            raise click.ClickException(f"output={str(output)!r} cannot be written: {error.strerror}") from None
-    elif isinstance(printed, bytes):
+    if kind == "parquet" and not output:
         raise click.UsageError("--format parquet needs --output FILE")
-    else:
-        answer(printed)
+    working.tell(f"reading {results}")
+    rows = ask(results, asked)
+    if not output:
+        for piece in render(rows, kind):
+            answer(piece)
+        return
+    try:
+        write_file(output, parquet(rows) if kind == "parquet" else "".join(render(rows, kind)).encode())
+    except OSError as error:
+        raise click.ClickException(f"output={str(output)!r} cannot be written: {error.strerror}") from None
 
 
 @click.command()
