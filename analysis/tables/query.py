@@ -52,9 +52,8 @@ def render(table: pa.Table, format: str) -> Iterator[str]:
             yield _csv([json.dumps(v) if isinstance(v, list | dict) else in_csv(v) for v in row] for row in rows)
     else:
         numeric = [pa.types.is_primitive(kind) and not pa.types.is_temporal(kind) for kind in table.schema.types]
-        yield from aligned_parts(
-            header, ([[_short(value) for value in row] for row in rows] for rows in parts), numeric
-        )
+        short = ([[_short(value) for value in row] for row in rows] for rows in parts)
+        yield from aligned_parts(header, short, numeric)
 
 
 def _rows(table: pa.Table) -> list[list[Any]]:
@@ -62,13 +61,11 @@ def _rows(table: pa.Table) -> list[list[Any]]:
 
 
 def _json(header: list[str], parts: Iterable[list[list[Any]]]) -> Iterator[str]:
-    between = "["
+    before = "["
     for rows in parts:
-        for row in rows:
-            record = json.dumps(dict(zip(header, row, strict=True)), indent=1)
-            yield f"{between}\n {record.replace(chr(10), chr(10) + ' ')}"
-            between = ","
-    yield "[]\n" if between == "[" else "\n]\n"
+        yield before + ",\n ".join(json.dumps(dict(zip(header, row, strict=True))) for row in rows)
+        before = ",\n "
+    yield "]\n"
 
 
 def _plain(value: Any) -> Any:
