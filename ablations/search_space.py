@@ -122,7 +122,7 @@ class SearchSpace:
         parameters: what to vary, by setting as in an arm of a study.
         validation: training objects kept apart for validation; None: as many as `counts.default_validation` says.
         seeds: networks per suggestion, trained as one pack.
-        suggestions: how many to try, the paper's setting first.
+        suggestions: how many to try; the first is `defaults`.
     """
 
     name: str
@@ -191,9 +191,6 @@ class SearchSpace:
             except ConfigError as error:
                 raise ConfigError(f"{place}={shown(value)} cannot be searched: {error}") from None
             require_value(place, value)
-        default = self._default(name, needs)
-        if not parameter.has(default):
-            raise ConfigError(f"{cut(str(parameter))} must include {shown(default)}, the paper's; it is tried first")
 
     def config(self, values: Mapping[str, Any], seed: int = FIRST_SEED) -> ResolvedTrial:
         """Returns the trial of a suggestion at one seed; raises `ConfigError` for values it cannot have."""
@@ -209,11 +206,18 @@ class SearchSpace:
             return self.validation
         return counts.default_validation(self.task, self._with({}).task.n_objects, self.withheld)
 
-    def _default(self, name: str, parents: Mapping[str, Any]) -> Any:
-        config = self.config(parents)
-        if name == "epochs":
-            return protocol.epochs(config.model.name, self.task, self.withheld)
-        return config.flat()[name]
+    def _first(self, name: str, parents: Mapping[str, Any]) -> Any:
+        """Returns the paper's value of a parameter, or else the bound next to it or the first choice."""
+        config, parameter = self.config(parents), self.parameters[name]
+        paper = (
+            config.flat()[name] if name != "epochs" else protocol.epochs(config.model.name, self.task, self.withheld)
+        )
+        if parameter.has(paper):
+            return paper
+        if parameter.bounds is None:
+            return parameter.choices[0]
+        low, high = parameter.bounds
+        return high if is_number(paper) and paper > high else low
 
     def active(self, values: Mapping[str, Any], name: str) -> bool:
         """Returns whether a parameter is searched, given the values of those before it."""
@@ -221,11 +225,11 @@ class SearchSpace:
         return all(parent in values and values[parent] in wanted for parent, wanted in conditions)
 
     def defaults(self) -> dict[str, Any]:
-        """Returns the paper's setting, which is the first suggestion."""
+        """Returns the first suggestion: the paper's setting, as far as the parameters allow it."""
         values: dict[str, Any] = {}
         for name in self.parameters:
             if self.active(values, name):
-                values[name] = self._default(name, values)
+                values[name] = self._first(name, values)
         return values
 
     def all_seeds(self) -> range:

@@ -26,10 +26,11 @@ _FONT_SIZE = 34  # gives about the ink of the paper's images
 
 @dataclass(frozen=True)
 class Objects:
-    """N named images, uint8 [N, 32, 32]."""
+    """N named images, uint8 [N, 32, 32], and the name of the user's folder that they are from."""
 
     pixels_NHW: np.ndarray
     names: tuple[str, ...]
+    folder: str | None = None
 
     def digest(self) -> str:
         """Returns the SHA-256 of the pixels, which identifies the images a trial used."""
@@ -83,7 +84,8 @@ def from_folder(folder: str | os.PathLike[str]) -> Objects:
     repeated = len(paths) - len(np.unique(pixels_NHW, axis=0))
     if repeated:
         raise ConfigError(f"images={str(folder)!r} holds {repeated} images that repeat another; objects must differ")
-    return Objects(pixels_NHW, tuple(printable(path.name) for path in paths))
+    name = os.path.basename(os.path.abspath(folder))
+    return Objects(pixels_NHW, tuple(printable(path.name) for path in paths), printable(name))
 
 
 def _grey(path: Path) -> np.ndarray:

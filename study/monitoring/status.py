@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pyarrow.compute as pc
 from rich.console import Group
 from rich.table import Table
 
@@ -27,7 +28,7 @@ def summary(store: Store) -> Group:
         return Group(none, *(("", searches) if searches.row_count else ()))
     planned = {trial_id: row for trials in studies.values() for trial_id, row in trials.items()}
     tables = [_studies(studies, ended), "", *([searches, ""] if searches.row_count else [])]
-    return Group(*tables, *_checkpoints(store, planned), *_latest(ended))
+    return Group(*tables, *_own_images(store), *_checkpoints(store, planned), *_latest(ended))
 
 
 def _studies(studies: dict[str, dict[str, dict[str, Any]]], ended: dict[str, dict[str, Any]]) -> Table:
@@ -60,6 +61,13 @@ def _searches(store: Store) -> Table:
             "-" if best is None else f"{100 * best:.1f} %",
         )
     return table
+
+
+def _own_images(store: Store) -> list[str]:
+    """Says which folders of images the arms name by a hash."""
+    sets = store.read("objects", ["images_hash", "folder"], rows=pc.field("folder").is_valid()).to_pylist()
+    named = dict.fromkeys((row["images_hash"][:8], row["folder"]) for row in sets)
+    return [printable(f"images={digest}: the folder {folder}") for digest, folder in named]
 
 
 def _checkpoints(store: Store, planned: dict[str, dict[str, Any]]) -> list[str]:

@@ -79,7 +79,13 @@ def write_objects(store: Store, objects: Objects) -> None:
         return
     named = zip(objects.names, objects.pixels_NHW, strict=True)
     rows = [
-        {"images_hash": digest, "object": i, "name": name, "pixels": pixels.ravel().tolist()}
+        {
+            "images_hash": digest,
+            "object": i,
+            "name": name,
+            "folder": objects.folder,
+            "pixels": pixels.ravel().tolist(),
+        }
         for i, (name, pixels) in enumerate(named)
     ]
     store.write("objects", digest, rows)

@@ -111,6 +111,7 @@ TABLES = {
         ("images_hash", _TEXT, "joins trials.images_hash"),
         ("object", _INT, "number of the object"),
         ("name", _TEXT, "character and name, or file name"),
+        ("folder", _TEXT, "name of the folder of the user's own images; null: the paper's characters"),
         ("pixels", pa.list_(pa.uint8()), "32 x 32 grey values row by row; 0 black, 255 white"),
     ),
     "plans": _schema(
@@ -156,7 +157,11 @@ TABLES = {
     "suggestions": _schema(
         "one row per suggestion of a search, pruned and failed ones included",
         ("search", _TEXT, "joins searches.search"),
-        ("suggestion", _INT, "number, in the order in which they were made; 0: the paper's setting"),
+        (
+            "suggestion",
+            _INT,
+            "number, in the order in which they were made; 0: the paper's setting, or the nearest that is searched",
+        ),
         ("status", _TEXT, "running (or interrupted), completed, pruned or failed"),
         ("failure", _TEXT, "why a failed suggestion failed"),
         ("same_as", _INT, "an earlier suggestion of the same trials, whose outcome this is; null if trained"),
