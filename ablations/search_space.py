@@ -209,9 +209,8 @@ class SearchSpace:
     def _first(self, name: str, parents: Mapping[str, Any]) -> Any:
         """Returns the paper's value of a parameter, or else the bound next to it or the first choice."""
         config, parameter = self.config(parents), self.parameters[name]
-        paper = (
-            config.flat()[name] if name != "epochs" else protocol.epochs(config.model.name, self.task, self.withheld)
-        )
+        epochs = protocol.epochs(config.model.name, self.task, self.withheld)
+        paper = epochs if name == "epochs" else config.flat()[name]
         if parameter.has(paper):
             return paper
         if parameter.bounds is None:

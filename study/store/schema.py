@@ -157,11 +157,7 @@ TABLES = {
     "suggestions": _schema(
         "one row per suggestion of a search, pruned and failed ones included",
         ("search", _TEXT, "joins searches.search"),
-        (
-            "suggestion",
-            _INT,
-            "number, in the order in which they were made; 0: the paper's setting, or the nearest that is searched",
-        ),
+        ("suggestion", _INT, "number, in the order in which they were made; 0: the paper's setting or the nearest"),
         ("status", _TEXT, "running (or interrupted), completed, pruned or failed"),
         ("failure", _TEXT, "why a failed suggestion failed"),
         ("same_as", _INT, "an earlier suggestion of the same trials, whose outcome this is; null if trained"),
