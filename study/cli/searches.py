@@ -63,7 +63,8 @@ def search(
 
     Every suggestion is some networks of different seeds, trained together and validated on objects that training did
     not show; their mean accuracy counts, and the worse suggestions are stopped early. The first is the paper's
-    setting, or the nearest one that is searched. Stop the search with Ctrl-C, or have it killed: run it again and it goes on, with all that it has learned.
+    setting, or the nearest one that is searched. If the search is stopped, the same command goes on with all that it
+    has learned.
 
     \b
     esbn search --list
