@@ -142,16 +142,21 @@ def test_load_study_refuses_a_trial_planned_twice_in_a_file(tmp_path: Path) -> N
         load_study(results, "s")
 
 
-def test_load_study_refuses_a_trial_with_two_arms(tmp_path: Path) -> None:
+def test_load_study_takes_the_newest_arm_of_a_trial(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [RUNS[0]])
     Store(results).write("plans", "later", [plan_row("s", RUNS[0] | {"arm": "baseline"}, day=2)])
-    with pytest.raises(AnalysisError, match="one trial two arms"):
-        load_study(results, "s")
+    assert load_study(results, "s")["arm"].tolist() == ["baseline"]
 
 
-def test_load_study_refuses_two_trials_in_one_place(tmp_path: Path) -> None:
-    results = write_study(tmp_path, "s", [RUNS[0]])
+def test_load_study_takes_the_newest_plan_of_a_variant(tmp_path: Path) -> None:
+    results = write_study(tmp_path, "s", RUNS)
     Store(results).write("plans", "later", [plan_row("s", RUNS[0] | {"trial_id": "longer-training"}, day=2)])
+    baseline = [row["trial_id"] for row in RUNS if row["arm"] == "baseline"]
+    assert load_study(results, "s")["trial_id"].tolist() == [*baseline, "longer-training"]
+
+
+def test_load_study_refuses_two_trials_in_one_place_of_one_plan(tmp_path: Path) -> None:
+    results = write_study(tmp_path, "s", [RUNS[0], RUNS[0] | {"trial_id": "longer-training"}])
     with pytest.raises(AnalysisError, match=r"two trials in one place.*arm=tcn=none, seed=0"):
         load_study(results, "s")
 
