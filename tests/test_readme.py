@@ -151,6 +151,22 @@ def test_search_of_the_pages_is_declared(tmp_path: Path) -> None:
     assert set(find_space(str(tmp_path / "key_search.yaml")).defaults()) == {"learning_rate", "key_size", "leak"}
 
 
+def test_every_code_block_is_a_file() -> None:
+    """The tests below run them."""
+    assert sum(page.count("\n```") for page in PAGES.values()) == 2 * len(FILES)
+
+
+def test_results_load_as_the_readme_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = [trial("same_different", 95, arm, seed, 0.75) for arm in ("baseline", "tcn=none") for seed in range(3)]
+    write_study(tmp_path / "results", "quickstart", planned)
+    monkeypatch.chdir(tmp_path)
+    loaded: dict[str, Any] = {}
+    exec(FILES["load_results.py"], loaded)
+    assert len(loaded["trials"]) == len(loaded["study"]) == 6
+    assert loaded["means"]["mean"].tolist() == [0.75, 0.75]
+    assert dict(zip(*loaded["answer"].to_pydict().values(), strict=True)) == {"baseline": 0.75, "tcn=none": 0.75}
+
+
 @pytest.mark.parametrize("merged", [False, True])
 def test_ways_to_read_the_store_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, merged: bool) -> None:
     planned = [trial("rmts", 95, arm, seed, 0.5 + seed / 4) for arm in ("baseline", "tcn=none") for seed in range(3)]
