@@ -40,7 +40,7 @@ site: .venv/site
 	rm -rf build/pages build/site
 	mkdir -p build/pages
 	cp -R README.md CONTRIBUTING.md cluster.yaml docs build/pages
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/site: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-user -c constraints.txt -e '.[docs]'
