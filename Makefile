@@ -10,7 +10,7 @@ unexport PIP_CONSTRAINT PIP_DRY_RUN PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_REQUI
 JOBS ?= 2
 SLOW_JOBS ?= 2
 
-.PHONY: quickstart test check fast lint style types clean stale
+.PHONY: quickstart test check fast lint style types site clean stale
 
 quickstart: .venv/installed
 	$(BIN)/esbn run quickstart
@@ -35,6 +35,16 @@ style: .venv/installed
 
 types: .venv/installed
 	$(BIN)/pyright
+
+site: .venv/site
+	rm -rf build/pages build/site
+	mkdir -p build/pages
+	cp -R README.md CONTRIBUTING.md cluster.yaml docs build/pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.venv/site: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-user -c constraints.txt -e '.[docs]'
+	touch $@
 
 clean:
 	rm -rf .venv build *.egg-info
