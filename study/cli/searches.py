@@ -94,10 +94,7 @@ def search(
     if space is None:
         raise click.UsageError("name a search, or a file that declares one; --list shows those there are")
     if export:
-        from analysis.data.searches import export_optuna
-
-        export_optuna(results, search_name(space), export)
-        return answer(f"{export}\n")
+        return _export(space, results, export)
     from study.searching import driver
     from study.searching.progress import outcome
     from study.searching.suggestions import trials_left
@@ -113,6 +110,13 @@ def search(
     if best is None:
         raise click.ClickException("no suggestion was completed; `esbn query` on the table suggestions tells why")
     console.print(f"best: {outcome(best)}")
+
+
+def _export(space: str, results: str, export: Path) -> None:
+    from analysis.data.searches import export_optuna
+
+    export_optuna(results, search_name(space), export)
+    answer(f"{export}\n")
 
 
 def _list_spaces() -> None:

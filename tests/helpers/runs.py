@@ -1,5 +1,6 @@
 """`esbn` in processes of its own, as a user runs it, and what may be killed of them."""
 
+import re
 import subprocess
 import sys
 import time
@@ -42,6 +43,11 @@ class Run:
         rows = self.store.read("trials").to_pylist()
         assert len(rows) == len({row["trial_id"] for row in rows}), "one row a trial"
         return {row["trial_id"]: row for row in rows}
+
+
+def without_news(stderr: str) -> str:
+    """Removes the lines that say which command is at work, which only a command that takes a while prints."""
+    return re.sub(r"(?m)^esbn [\w-]+ \.\.\.\n", "", stderr)
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:

@@ -15,7 +15,7 @@ ESBN = str(Path(sys.executable).with_name("esbn"))
 COMMANDS = [
     ["topup", "encoders", "--budget", "60"],
     ["run", "paper"],
-    ["run", "encoders", "--tuned"],
+    ["run", "tcn", "--task", "rmts", "--withheld", "50", "--tuned"],
     ["search", "LONG"],
 ]
 LONG_SEARCH = """
