@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @click.command("list")
 def list_studies() -> None:
-    """List the studies: what each asks, its source in the paper, its trials and updates."""
+    """List the studies, each with its question, source in the paper, trials and updates."""
     for study in REGISTRY.values():
         of_study = variants(study)
         trials, updates = sum(v.seeds for v in of_study), sum(v.seeds * v.config.train.updates for v in of_study)
@@ -46,12 +46,12 @@ def list_studies() -> None:
 @STUDY
 @RESULTS
 @SELECTION
-@click.option("--cost", is_flag=True, help="Estimate time and price of what is missing, from measured speed.")
-@path_option("--cluster", default="cluster.yaml", help="Whose machines to price, with --cost.")
+@click.option("--cost", is_flag=True, help="Estimate time and price of the missing trials, from measured speed.")
+@path_option("--cluster", default="cluster.yaml", help="Cluster file with the machines to price, for --cost.")
 def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Path) -> None:
-    """Show what `esbn run STUDY` would train: variants, trials there and missing, updates. Stores nothing.
+    """Show what `esbn run STUDY` would train: variants, stored and missing trials, updates. Stores nothing.
 
-    --cost measures some 30 updates of each model and task on this machine, unless it has done so before.
+    --cost times about 30 updates of each model and task on this machine, unless it has done so before.
     """
     from study.monitoring.plan_table import plan_table
     from study.planning.completion import completion
@@ -81,11 +81,11 @@ def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Pa
     type=PLACE,
     is_flag=False,
     flag_value="learning_rate",
-    help="First search each arm at each condition for its best settings, then train those, too. SEARCH says what "
-    "to vary, a name from `esbn search --list` or a file; default: learning_rate. Write it after STUDY.",
+    help="First search the best settings of each arm at each condition, then train with those, too. SEARCH is a name "
+    "from `esbn search --list` or a file. Default: learning_rate. Write it after STUDY.",
 )
 @click.option(
-    "--suggestions", type=click.IntRange(1, MOST_SUGGESTIONS), help="With --tuned: how many to try, for every arm."
+    "--suggestions", type=click.IntRange(1, MOST_SUGGESTIONS), help="With --tuned: suggestions to try for each arm."
 )
 @RETRY_FAILED
 @RESOURCES_AND_PACK
@@ -101,14 +101,14 @@ def run(
 ) -> None:
     """Train the trials of STUDY that are not in the store yet.
 
-    Stop it with Ctrl-C, or have it killed: run it again and it goes on from the last checkpoints. More seeds or
-    conditions extend what is there; trials that another study has trained are not trained twice. Two runs can share a
-    store, but not a trial: the second is refused while the first lives.
+    After Ctrl-C or a kill, run the same command again: it continues from the last checkpoints. More seeds or conditions
+    add to the stored results; trials that another study has trained are not trained again. Two runs can share a store,
+    but not a trial: the second run is rejected while the first is alive.
 
-    An arm may do badly only because its settings suit another. With --tuned, every arm gets a search of its own, with
-    the same parameters, suggestions and seeds and without pruning, on validation problems. Once all searches have
-    ended, the arms are trained as declared and with their best settings, on the seeds of the study, and tested once.
-    The latter are the study STUDY-tuned; `esbn table STUDY --tuned` shows both.
+    An arm may do badly only because its settings suit another arm. With --tuned, each arm first gets its own search on
+    validation problems, all with the same parameters, suggestions and seeds, and without pruning. After all searches,
+    each arm is trained as declared and with its best settings, on the study's seeds, and tested once. The tuned arms
+    form the study STUDY-tuned; `esbn table STUDY --tuned` shows both.
 
     \b
     esbn run encoders --task rmts --withheld 95 --seeds 3
@@ -118,7 +118,7 @@ def run(
     from study.store.store import Store
 
     if suggestions and space is None:
-        raise click.UsageError("--suggestions belongs to --tuned")
+        raise click.UsageError("--suggestions needs --tuned")
     planned, store = plan_study(find_study(study), selection), Store(results)
     if space is None:
         from study.running.run_study import run_study
@@ -127,7 +127,7 @@ def run(
         _refuse_failed(now)
         return
     if limit or selection.limit_updates or selection.images:
-        raise click.UsageError("--tuned is for whole runs: leave out --limit, --limit-updates and --images")
+        raise click.UsageError("--tuned cannot be combined with --limit, --limit-updates or --images")
     from analysis.findings.tuned import tuned_arms
     from analysis.tables.tuned import report
     from study.searching.tuned import run_tuned
@@ -147,9 +147,11 @@ def run(
     "--budget",
     type=click.IntRange(0),
     required=True,
-    help="Trials of the study beyond the first look, of all calls together.",
+    help="Largest number of extra trials after the first look, over all calls for this study.",
 )
-@click.option("--looks", type=click.IntRange(2, 100), help="Looks at each variant, set once for the study. Default: 3.")
+@click.option(
+    "--looks", type=click.IntRange(2, 100), help="Planned looks at each variant, fixed for the study. Default: 3."
+)
 @click.option(
     "--for",
     "command",
@@ -161,7 +163,7 @@ def run(
 @MARGIN
 @ALPHA
 @ARM_COMPARED_WITH
-@click.option("--dry-run", is_flag=True, help="Show what would be bought next; store and train nothing.")
+@click.option("--dry-run", is_flag=True, help="Show which seeds would be added next; store and train nothing.")
 @RETRY_FAILED
 @RESOURCES_AND_PACK
 def topup(
@@ -177,23 +179,23 @@ def topup(
     retry_failed: bool,
     resources: Resources,
 ) -> None:
-    """Train STUDY, then extra seeds where a verdict or a comparison is undecided, and say what they decided.
+    """Train STUDY, then add seeds where a verdict or comparison is undecided, and report the decisions.
 
-    The first look is at the seeds that are planned; each other look adds as many to a variant, or to an arm and its
-    baseline. A question that is undecided at one look gets the next if, by its means and SDs so far, some look would
-    decide it; those that need the fewest seeds come first.
+    The first look uses the study's seeds. Each later look adds the same number to a variant, or to an arm and its
+    baseline. An undecided question gets its next look if, by its means and SDs so far, one of the planned looks would
+    decide it. Questions that need the fewest seeds come first.
 
     Repeated tests inflate the error rate. So each p is multiplied by the number of planned looks (Bonferroni) before
     it is corrected for the other variants: the error rate of all looks together is at most alpha, wherever you stop.
-    The looks are stored with the plan, so verdict, compare and report do the same from then on. Plan them with
-    --budget 0 before you read a verdict: if you read one first, and top up what it left undecided, your error rate can
-    double.
+    The looks are stored with the plan, so verdict, compare and report use the same correction from then on. Plan them
+    with --budget 0 before you read a verdict: if you read one first and top up only what it left undecided, your error
+    rate can double.
 
-    Stopped or killed, the same command goes on and buys nothing twice: what was bought is in the stored plan.
+    After Ctrl-C or a kill, run the same command again. No seed is bought twice: the stored plan has them all.
 
     \b
     esbn topup encoders --budget 0                     plan 3 looks and train the first
-    esbn topup encoders --budget 60 --dry-run          what would be bought next
+    esbn topup encoders --budget 60 --dry-run          what would be added next
     esbn topup encoders --budget 60
     esbn topup tcn --for compare --budget 40 --looks 4
     """
@@ -213,7 +215,7 @@ def topup(
     asked = of_verdicts(margin, alpha) if command == "verdict" else of_comparisons(declared.name, baseline)
     questions = of_cells(asked, {variant.cell for variant in planned})
     frame = pd.DataFrame(planned_rows([trial for variant in planned for trial in variant.trials()], store))
-    questions(frame)  # refuses what cannot be asked before anything is stored
+    questions(frame)  # rejects invalid questions before anything is stored
     if dry_run:
         answer(report(frame, questions, budget))
         return
@@ -228,9 +230,9 @@ def topup(
 
 @click.command()
 @RESULTS
-@click.option("--timing", is_flag=True, help="Show instead how much of the workers' time was training and evaluation.")
+@click.option("--timing", is_flag=True, help="Show the share of worker time spent on training and evaluation.")
 def status(results: str, timing: bool) -> None:
-    """Show how far every study in the store is; reads the store alone, so it works from any machine."""
+    """Show the progress of all studies in the store. Reads only the store, so it works from any machine."""
     from study.monitoring.status import summary
     from study.monitoring.status import timing as timing_table
     from study.store.store import Store
@@ -240,14 +242,14 @@ def status(results: str, timing: bool) -> None:
 
 def _refuse_options_of_another(command: str, margin: float, alpha: float, baseline: str | None) -> None:
     if command == "compare" and (margin, alpha) != (3.0, 0.05):
-        raise click.UsageError("--margin and --alpha belong to verdicts; leave them out with --for compare")
+        raise click.UsageError("--margin and --alpha are for verdicts; leave them out with --for compare")
     if command == "verdict" and baseline is not None:
-        raise click.UsageError("--baseline belongs to comparisons; add --for compare")
+        raise click.UsageError("--baseline is for comparisons; add --for compare")
 
 
 def _refuse_failed(now: "Completion") -> None:
     if now.failed:
         raise click.ClickException(
             f'failed trials: {len(now.failed)}; `esbn query "select trial_id, failure from trials where status = '
-            "'failed'\"` tells why, --retry-failed trains them again"
+            "'failed'\"` shows why, --retry-failed trains them again"
         )

@@ -94,7 +94,7 @@ def test_run_that_is_stopped_says_so_once_and_leaves_nothing(
         time.sleep(0.3)
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 128 + sent[0], output
-    assert output.splitlines()[-1] == "Stopped. The same command goes on from what is in the store."
+    assert output.splitlines()[-1] == "Stopped. Run the same command again to continue from the results in the store."
     assert output.count("Stopped") == 1 and "Traceback" not in output and "***" not in output
     wait_until_gone(ours)
     assert list(scratch.glob("esbn-*")) == [] and run.store.leases() == {}
@@ -107,7 +107,10 @@ def test_run_that_is_terminated_while_ray_starts_says_so_and_leaves_nothing(run:
     ours = processes(driver)
     driver.terminate()
     output, _ = driver.communicate(timeout=60)
-    assert (driver.returncode, output) == (143, "Stopped. The same command goes on from what is in the store.\n")
+    assert (driver.returncode, output) == (
+        143,
+        "Stopped. Run the same command again to continue from the results in the store.\n",
+    )
     wait_until_gone(ours)
     assert list(scratch.glob("esbn-*")) == [] and run.store.leases() == {}
 
@@ -134,7 +137,7 @@ def test_run_that_is_interrupted_while_ray_starts_its_threads_does_not_crash(run
     command = [sys.executable, "-c", INTERRUPTED_START, *COMMAND, "--results", run.store.root]
     ended = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stderr) == (130, "")
-    assert ended.stdout == "Stopped. The same command goes on from what is in the store.\n"
+    assert ended.stdout == "Stopped. Run the same command again to continue from the results in the store.\n"
     assert list(scratch.glob("esbn-*")) == [] and run.store.leases() == {}
 
 

@@ -200,8 +200,8 @@ def esbn(*arguments: str) -> Result:
     [
         (["tcn", "--budget", "9", "--for", "compare", "--baseline", "tcn=non"], "did you mean 'tcn=none'"),
         (["separation", "--budget", "9", "--margin", "0"], "margin=0.0 is no distance"),
-        (["tcn", "--budget", "9", "--for", "compare", "--margin", "2"], "--margin and --alpha belong to verdicts"),
-        (["tcn", "--budget", "9", "--baseline", "tcn=none"], "--baseline belongs to comparisons"),
+        (["tcn", "--budget", "9", "--for", "compare", "--margin", "2"], "--margin and --alpha are for verdicts"),
+        (["tcn", "--budget", "9", "--baseline", "tcn=none"], "--baseline is for comparisons"),
         (["tcn"], "Missing option '--budget'"),
     ],
 )

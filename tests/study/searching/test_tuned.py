@@ -170,8 +170,8 @@ def esbn(*arguments: str) -> Result:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "tcn", "--suggestions", "3"], "--suggestions belongs to --tuned"),
-        (["run", "tcn", "--tuned", "--limit-updates", "3"], "--tuned is for whole runs"),
+        (["run", "tcn", "--suggestions", "3"], "--suggestions needs --tuned"),
+        (["run", "tcn", "--tuned", "--limit-updates", "3"], "--tuned cannot be combined with"),
         (["run", "tcn", "--tuned", "learning_rat"], "did you mean learning_rate?"),
         (["run", "tcn", "--tuned", "learning_rate_and_tcn"], "tcn is fixed by the arm"),
         (["table", "--tuned"], "--tuned needs a STUDY"),

@@ -316,7 +316,7 @@ def test_command_fails_if_nothing_can_be_imported(tmp_path: Path) -> None:
 def test_command_refuses_options_of_folders_with_a_bundle(tmp_path: Path, option: tuple[str, str]) -> None:
     result = esbn_import(tmp_path / "a.zip", *option, "--results", tmp_path / "results")
     assert result.exit_code == 2
-    assert "belong to a folder of results" in result.output
+    assert "are for a folder of results" in result.output
 
 
 READERS: dict[str, Callable[[str], str | pd.DataFrame]] = {
