@@ -1,4 +1,4 @@
-"""The table of a plan: variants, what the store holds of each, and updates to make."""
+"""The table of a plan: its variants, their state in the store, and the updates to make."""
 
 from rich.console import Group
 from rich.table import Table
@@ -11,7 +11,7 @@ from study.planning.study_plan import StudyPlan
 
 
 def plan_table(plan: StudyPlan, now: Completion) -> Group:
-    """Lays out the selected trials of a plan by variant, to be printed by rich."""
+    """Lays out the selected trials of a plan by variant, for rich."""
     table = Table("task", "withheld", "arm", "seeds", "completed", "failed", "missing", "updates each", box=None)
     for column in table.columns[3:]:
         column.justify = "right"

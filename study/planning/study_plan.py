@@ -1,4 +1,4 @@
-"""A study's plan as one value: all its trials, those selected, and the images they use."""
+"""A study's plan as one value: all its trials, the selected ones, and their images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from study.planning.plan import OwnImages, PlannedTrial, Selection, plan, select
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a run is about.
+    """Input of a run.
 
     Attributes:
         study: as declared.
-        trials: all of its plan, which the store is told of.
-        selected: those to train.
-        objects: the images all of them use.
+        trials: all trials of the plan, which are written to the store.
+        selected: the trials to train.
+        objects: the images that all of them use.
     """
 
     study: Study
@@ -42,5 +42,5 @@ def plan_study(study: Study, selection: Selection | None = None) -> StudyPlan:
 
 @cache
 def declared_arms(study: str) -> Mapping[str, str]:
-    """Returns the arm of each trial, by id, of a study that is declared in this project; of any other none."""
+    """Returns trial id -> arm of a study that is declared in this project; empty for any other study."""
     return {trial.trial_id: trial.arm for trial in plan(REGISTRY[study])} if study in REGISTRY else {}

@@ -1,4 +1,4 @@
-"""Progress display of a run: live on a terminal, or plain lines where there is none."""
+"""Progress display of a run: live on a terminal, otherwise plain lines."""
 
 import time
 from abc import abstractmethod
@@ -12,13 +12,13 @@ from rich.table import Table
 
 from study.planning.packs import Pack
 
-PLAIN_SECONDS = 20.0  # between two lines of progress where there is no terminal
+PLAIN_SECONDS = 20.0  # between two lines of progress without a terminal
 
 
 class Display(AbstractContextManager["Display"]):
-    """Shows what is running: a headline, and below it, on a terminal, a line for each pack or suggestion.
+    """Shows a headline and, on a terminal, a line for each running pack or suggestion.
 
-    Packs and suggestions are named by their index.
+    Packs and suggestions are identified by their index.
     """
 
     def __init__(self, console: Console):
@@ -43,7 +43,7 @@ class Display(AbstractContextManager["Display"]):
         self._running.add(i)
 
     def reported(self, i: int, report: dict[str, Any]) -> None:
-        """Takes a report of pack i on how far it is."""
+        """Takes a progress report of pack i."""
         if "update" in report:
             self._reports[i] = report
         if not self._console.is_terminal and time.monotonic() - self._printed > PLAIN_SECONDS:
@@ -51,20 +51,20 @@ class Display(AbstractContextManager["Display"]):
             self._console.print(self._headline())
 
     def lost(self, i: int) -> None:
-        """Notes that pack i has lost its worker and waits for another."""
+        """Notes that pack i has lost its worker and waits for a new one."""
         self._running.discard(i)
 
     def ended(self, i: int, error: str | None = None) -> None:
-        """Notes that pack i has ended; `error` tells why it was given up."""
+        """Notes that pack i has ended; `error`: why it was given up."""
         self._running.discard(i)
 
     @abstractmethod
     def _headline(self) -> str:
-        """Counts all packs, and guesses the time left."""
+        """Counts all packs and estimates the time left."""
 
     @abstractmethod
     def _line(self, i: int, report: dict[str, Any]) -> str:
-        """Says what pack i is, and how far, by its last report."""
+        """Names pack i and its progress, from its last report."""
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 2))
@@ -75,7 +75,7 @@ class Display(AbstractContextManager["Display"]):
 
 
 class Progress(Display):
-    """Counts trials done, running, failed and left, guesses the time left, and tells what each pack came to."""
+    """Counts done, running, failed and waiting trials, estimates the time left, and prints the result of each pack."""
 
     def __init__(self, packs: Sequence[Pack], console: Console):
         super().__init__(console)
@@ -85,13 +85,13 @@ class Progress(Display):
         self._first: dict[int, int] = {}
 
     def reported(self, i: int, report: dict[str, Any]) -> None:
-        """Takes a report of pack i on how far it is."""
+        """Takes a progress report of pack i."""
         if "update" in report:
             self._first.setdefault(i, 0 if "test_accuracy" in report else report["update"])
         super().reported(i, report)
 
     def ended(self, i: int, error: str | None = None) -> None:
-        """Prints what pack i came to; `error` tells why it was given up."""
+        """Prints the result of pack i; `error`: why it was given up."""
         super().ended(i)
         self._ended.add(i)
         size = len(self._packs[i].trials)
@@ -107,7 +107,7 @@ class Progress(Display):
             self._console.print(f"    failed: {failure}", highlight=False, markup=False)
 
     def _share(self, i: int) -> tuple[float, float]:
-        """Returns the shares of pack i's updates that are made, and that this run made itself."""
+        """Returns the share of pack i's updates made so far, and the share made by this run."""
         updates = self._packs[i].trials[0].config.train.updates or 1
         at = updates if i in self._ended else self._reports.get(i, {}).get("update", 0)
         return at / updates, (at - self._first.get(i, 0)) / updates
@@ -124,7 +124,7 @@ class Progress(Display):
         total = sum(len(pack.trials) for pack in self._packs)
         left = total - self._done - self._failed - running
         seconds = self._seconds_left()
-        clock = "working out the time left" if seconds is None else f"about {duration(seconds)} left"
+        clock = "estimating the time left" if seconds is None else f"about {duration(seconds)} left"
         return f"trials: {self._done} done, {running} running, {self._failed} failed, {left} waiting; {clock}"
 
     def _line(self, i: int, report: dict[str, Any]) -> str:
@@ -135,7 +135,7 @@ class Progress(Display):
 
 
 def duration(seconds: float) -> str:
-    """Puts seconds into words."""
+    """Returns a duration in words."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"

@@ -1,4 +1,4 @@
-"""The run workflow: plan, lease, launch, and what is there afterwards."""
+"""The run workflow: plan, lease, launch, and the resulting completion."""
 
 from rich.console import Console
 
@@ -27,10 +27,10 @@ def run_study(
         retry_failed: train failed trials again.
         console: where progress is shown; None: standard output.
     Returns:
-        What the store holds of the selected trials then.
+        Completion of the selected trials afterwards.
     Raises:
-        ConfigError: this machine or cluster cannot do what `resources` ask.
-        RunError: Ray or Tune stopped, and cannot go on; the same call does.
+        ConfigError: this machine or cluster lacks the requested `resources`.
+        RunError: Ray or Tune stopped and cannot continue; repeating the call continues.
         LeaseError: another run that is alive trains some of these trials.
         StoreError: the store cannot be read or written.
     """
@@ -44,7 +44,7 @@ def run_study(
 
         ids = {trial.trial_id for trial in todo}
         with lease(store, ids) as held:
-            # what another run has ended before it let go
+            # another run may have completed some before it released them
             ids &= {trial.trial_id for trial in completion(plan.selected, store).todo(retry_failed)}
             if ids:
                 launch(plan, ids, store, held, resources or Resources(), console)

@@ -161,7 +161,7 @@ def test_looks_begin_with_the_seeds_planned_so_far_and_stay_as_they_are(tmp_path
     again = planned(store, "tcn")
     assert [v.seeds for v in again] == [24, *[12] * (len(again) - 1)]
     assert {(v.looks.number, v.looks.seeds) for v in again if v.looks} == {(4, 12)}
-    with pytest.raises(ConfigError, match="looks=3 cannot be changed: tcn has 4 looks planned"):
+    with pytest.raises(ConfigError, match="looks=3 cannot be changed: tcn already has 4 planned looks"):
         planned(store, "tcn", 3)
 
 
