@@ -56,7 +56,7 @@ def test_load_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_load_refuses_an_unknown_scheme() -> None:
-    with pytest.raises(StoreError, match="results='gopher://x' is not a folder or a URI"):
+    with pytest.raises(StoreError, match="results='gopher://x' is not a folder or URI"):
         load("gopher://x")
 
 
