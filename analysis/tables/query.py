@@ -1,4 +1,4 @@
-"""Answers of queries as text, CSV, JSON or Parquet."""
+"""Query results as text, CSV, JSON or Parquet."""
 
 import csv
 import datetime as dt
@@ -44,7 +44,7 @@ def render(table: pa.Table, format: str) -> str | bytes:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a table as JSON has it: times as ISO text, NaN and infinity as null."""
+    """Returns a value in JSON's form: times as ISO text, NaN and infinity as null."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):

@@ -128,8 +128,8 @@ def test_every_fault_is_named_under_the_figure_and_on_the_terminal(tmp_path: Pat
         "Same/different, m = 98, ESBN (baseline) (9 of 10 trained, 1 missing)",
         "Same/different, m = 98, NTM (9 of 10 trained, 1 failed)",
         "Same/different, m = 98, Transformer (2 protocols mixed: learning_rate 0.0005 and 5e-05)",
-        "Same/different, m = 98, MNM (seed 2 is there twice; delete the file that is out of date)",
-        "Same/different, m = 98, LSTM (seed 7 is there twice; delete the file that is out of date)",
+        "Same/different, m = 98, MNM (seed 2 occurs twice; delete the outdated file)",
+        "Same/different, m = 98, LSTM (seed 7 occurs twice; delete the outdated file)",
         "Same/different, m = 0, 50, 85, 95, 98, PrediNet, no TCN;",
         "Rehearsals at these tasks and m, left out: 1.",
     ):

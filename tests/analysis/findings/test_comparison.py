@@ -200,11 +200,11 @@ def test_command_says_which_arms_matter_and_what_it_leaves_out(results: str) -> 
     result = esbn("s", "--results", results)
     assert result.exit_code == 0
     for words in (
-        "Differs from the baseline at one condition or more: encoder=mlp.",
+        "Significant difference from the baseline at one or more conditions: encoder=mlp.",
         "No significant difference from the baseline: confidence=off.",
-        "Not compared, as no condition has two pairs: tcn=none.",
-        "Without a partner: rmts, m = 95, encoder=mlp: seeds: 8 (failed in the arm).",
-        "Without a partner: rmts, m = 95, tcn=none: seeds: 0-8 (missing in the arm)",
+        "Not compared (no condition has two pairs): tcn=none.",
+        "Unpaired: rmts, m = 95, encoder=mlp: seeds: 8 (failed in the arm).",
+        "Unpaired: rmts, m = 95, tcn=none: seeds: 0-8 (missing in the arm)",
         "over the 3 arms by Bonferroni",
         "10,000 resamples",
         "Not complete, and left out of the IQM: rmts, m = 95 (encoder=mlp; tcn=none).",

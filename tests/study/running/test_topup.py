@@ -128,7 +128,7 @@ def test_report_says_what_was_open_what_it_cost_and_what_it_decided() -> None:
     base = 0.9 + 0.01 * rng.standard_normal(6)
     study = frame({"baseline": list(base), "a": list(base - 0.03 + 0.02 * rng.standard_normal(6))}, per_look=2)
     text = report(study, of_comparisons("s", "baseline"), 10)
-    assert "Bought 8 trials of a budget of 10. Of 1 questions, 1 were open at the first look" in text
+    assert "8 extra trials of a budget of 10. Of 1 questions, 1 were undecided at the first look" in text
     assert "2 → 6, 2 → 6  3/3" in text
     assert "Looks: 3 are planned" in text
 
@@ -240,7 +240,7 @@ def test_topup_killed_between_looks_goes_on_and_buys_nothing_twice(tmp_path: Pat
     assert code == 0, output
     assert "Bought 8 trials of a budget of 9" in output
     assert "4 → 8, 4 → 8  2/2" in output
-    assert "the trials decided 1 of these" in output
+    assert "the extra trials decided 1 of these" in output
     trained = run.rows()
     assert sorted(str(row["seed"]) for row in trained.values()) == sorted("0123456701234567")
     assert len(run.store.names("plans")) == 2

@@ -132,7 +132,7 @@ def test_order_is_not_known_before_all_trials_are_completed(results: str) -> Non
     Store(results).write("trials", "rmts-95-b_1-0", [trial("rmts", 95, "b=1", 0)])
     text = report(tuned_arms(results, "s"), "text")
     assert "Incomplete: rmts, m = 95, b=1." in text
-    assert "not known before all trials are completed" in text
+    assert "unknown until all trials are completed" in text
 
 
 def test_order_that_stays_is_not_changed(results: str) -> None:

@@ -360,4 +360,4 @@ def test_results_of_other_code_stand_beside_ours(tmp_path: Path) -> None:
     ours, theirs, authors = lines[first : first + 3]
     assert "50.0" in ours and "paper" in theirs
     assert authors.split()[0] == "authors" and "91.0 ± 1.0 (2)" in authors.replace("  ", " ")
-    assert "authors: results of other code, imported; in none of our means." in report
+    assert "authors: imported results of other code; not in our means." in report
