@@ -153,7 +153,7 @@ def test_samples_that_vary_in_no_common_parameter_are_passed_over(results: str) 
     found = importances(search._replace(suggestions=some.assign(accuracy=[0.1 * i for i in range(6)])))
     assert set(found.dropna()["parameter"]) <= {"tcn", "leak"}
     some["values"] = [{"tcn": "none"}] * 6
-    with pytest.raises(AnalysisError, match="no parameter varies over all suggestions"):
+    with pytest.raises(AnalysisError, match="no parameter is active and varies in all suggestions"):
         importances(search._replace(suggestions=some))
 
 

@@ -249,7 +249,7 @@ def test_compare_asks_for_a_baseline_where_no_arm_is_plain(tmp_path: Path) -> No
     planned = [row for arm in ("model=lstm", "model=ntm") for row in rows("rmts", 95, arm, [0.5])]
     result = esbn("compare", "s", "--results", write_study(tmp_path, "s", planned))
     assert result.exit_code == 1
-    assert result.output.startswith("Error: baseline='baseline' is no arm of s; name one")
+    assert result.output.startswith("Error: baseline='baseline' is not an arm of s; ")
 
 
 def test_report_compares_own_images_without_being_told_how(own: str) -> None:

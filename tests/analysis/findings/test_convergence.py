@@ -165,9 +165,9 @@ def test_figure_draws_steps_and_marks_the_censored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--criterion", "0"], "criterion=0 is no training accuracy; give percent, above 0 and up to 100"),
-        (["--criterion", "100.5"], "criterion=100.5 is no training accuracy"),
-        (["--criterion", "nan"], "criterion=nan is no training accuracy"),
+        (["--criterion", "0"], "criterion=0 is not a training accuracy; give percent, above 0 and up to 100"),
+        (["--criterion", "100.5"], "criterion=100.5 is not a training accuracy"),
+        (["--criterion", "nan"], "criterion=nan is not a training accuracy"),
         (["--window", "0"], "window=0 must be at least 1"),
     ],
     ids=str,

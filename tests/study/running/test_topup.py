@@ -79,7 +79,7 @@ def test_purchase_takes_the_next_look_of_what_needs_the_fewest_seeds_first() -> 
     asked = [question("a", 5), question("b", 1), question("c", 2)]
     want, why = purchase(study, asked, budget=7)
     assert want == {("rmts", 95, "b"): 6, ("rmts", 95, "c"): 6}
-    assert why == {asked[0]: "3 trials would be over the budget"}
+    assert why == {asked[0]: "its 3 trials exceed the budget"}
 
 
 def test_purchase_leaves_what_is_decided_or_out_of_reach() -> None:
@@ -88,9 +88,9 @@ def test_purchase_leaves_what_is_decided_or_out_of_reach() -> None:
     want, why = purchase(study, asked, budget=100)
     assert want == {}
     assert why == {
-        asked[1]: "about 10 seeds, and the last look is at 9",
+        asked[1]: "needs about 10 seeds; the last planned look is at 9, so it will stay undecided",
         asked[2]: "n < 2",
-        asked[3]: "all looks are taken",
+        asked[3]: "all looks taken",
     }
 
 
@@ -199,7 +199,7 @@ def esbn(*arguments: str) -> Result:
     ("arguments", "message"),
     [
         (["tcn", "--budget", "9", "--for", "compare", "--baseline", "tcn=non"], "did you mean 'tcn=none'"),
-        (["separation", "--budget", "9", "--margin", "0"], "margin=0.0 is no distance"),
+        (["separation", "--budget", "9", "--margin", "0"], "margin=0.0 is not a distance"),
         (["tcn", "--budget", "9", "--for", "compare", "--margin", "2"], "--margin and --alpha are for verdicts"),
         (["tcn", "--budget", "9", "--baseline", "tcn=none"], "--baseline is for comparisons"),
         (["tcn"], "Missing option '--budget'"),

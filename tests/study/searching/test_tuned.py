@@ -188,7 +188,7 @@ def test_table_of_a_study_that_was_not_tuned_says_how_to(tmp_path: Path) -> None
     results = write_study(tmp_path / "results", "s", [trial("rmts", 95, "a=1", 0, 0.8)])
     done = esbn("table", "s", "--tuned", "--results", results)
     assert done.exit_code == 1
-    assert "study='s' is not tuned" in done.output and "`esbn run s --tuned`" in done.output
+    assert "study='s' has not been tuned" in done.output and "`esbn run s --tuned`" in done.output
 
 
 TINY = """
