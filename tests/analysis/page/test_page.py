@@ -134,7 +134,7 @@ def test_page_is_the_same_every_time(results: str, text: str) -> None:
 
 def test_page_refuses_a_study_without_results(tmp_path: Path) -> None:
     store = write_study(tmp_path / "store", "s", [trial("rmts", 0, "baseline", 0)], trained=[])
-    with pytest.raises(AnalysisError, match="study='s' has no completed trial yet, so there is nothing to report"):
+    with pytest.raises(AnalysisError, match="study='s' has no completed trial to report yet"):
         write(store, "s", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
