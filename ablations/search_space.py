@@ -51,7 +51,7 @@ class Parameter:
     Attributes:
         low, high: bounds, both included; whole numbers give whole numbers.
         log: whether to search on a logarithmic scale.
-        choices: the values, in place of bounds.
+        choices: the values, instead of bounds.
         when: searched only where an earlier parameter has one of these values, e.g. ``{"tcn": ["none"]}``.
     """
 

@@ -29,7 +29,9 @@ from study.cli.output import answer
     show_default=True,
     help="Networks trained together.",
 )
-@click.option("--precision", "precisions", multiple=True, default=["float32"], show_default=True, help="float32, bf16.")
+@click.option(
+    "--precision", "precisions", multiple=True, default=["float32"], show_default=True, help="float32 or bf16."
+)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option(
     "--jobs",
@@ -53,7 +55,7 @@ def bench(
     \b
     esbn bench
     esbn bench --model esbn --model lstm --precision float32 --precision bf16 --threads 2
-    esbn bench --pack 1 --pack 10 --pack 50          which pack size a GPU needs
+    esbn bench --pack 1 --pack 10 --pack 50          the best pack size on a GPU
     esbn bench --jobs 60 --json >> bench.jsonl
     """
     from study.monitoring.bench import measure, to_json, to_text

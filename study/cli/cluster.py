@@ -33,7 +33,7 @@ BUCKET = click.option("--results", type=PLACE, required=True, help="Where result
 @CLUSTER
 @BUCKET
 def check_command(source: Path, results: str) -> None:
-    """Check that CLUSTER.YAML can run on AWS: file, token, results, credentials, profiles, quotas and price.
+    """Check what CLUSTER.YAML still needs on AWS: file, token, results, credentials, profiles, quotas and price.
 
     Creates nothing, except a test file in the results, which it deletes. "unknown" means that your credentials may not
     ask. Exits with 1 if anything is missing.

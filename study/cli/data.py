@@ -92,10 +92,10 @@ def import_(
         if (task, withheld, arm) != (None, None, None):
             raise click.UsageError("--task, --withheld and --arm are for a folder of results, not for a bundle")
         for table, (new, known) in import_bundle(store, source, declared_arms).items():
-            console.print(f"{table}: {new:,} new, {known:,} there already")
+            console.print(f"{table}: {new:,} new, {known:,} already stored")
         return
     done = import_external(store, source, Given(origin=origin, encoder=encoder, task=task, withheld=withheld, arm=arm))
-    console.print(f"external: {done.new:,} new, {done.known:,} there already, {len(done.left_out):,} left out")
+    console.print(f"external: {done.new:,} new, {done.known:,} already stored, {len(done.left_out):,} left out")
     for line in done.left_out[:LISTED]:
         console.print(f"  {line}")
     if len(done.left_out) > LISTED:

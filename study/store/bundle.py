@@ -155,7 +155,7 @@ def import_bundle(
     Args:
         declared: returns trial id -> arm for a study that is declared here; empty for other studies.
     Returns:
-        By table: how many names are new, and how many were there already.
+        By table: how many names are new, and how many were already stored.
     Raises:
         BundleError: the archive is damaged or not from `export_bundle`, or it has a different result for a trial of the
             store or a different plan for a study of the store; nothing has been written.

@@ -299,7 +299,7 @@ def test_command_lists_what_it_left_out_within_bounds(tmp_path: Path) -> None:
     folder = results_of(tmp_path, files)
     result = esbn_import(folder, "--results", tmp_path / "results")
     assert result.exit_code == 0
-    assert "external: 2 new, 0 there already, 28 left out" in result.output
+    assert "external: 2 new, 0 already stored, 28 left out" in result.output
     assert result.output.count("must have two lines") == 20
     assert "and 8 more" in result.output
 
