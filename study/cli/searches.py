@@ -104,9 +104,7 @@ def search(
     console.print(f"{ended.summary()}. Results are in {store.uri}")
     best = ended.best()
     if best is None:
-        raise click.ClickException(
-            'no suggestion was completed; `esbn query "select suggestion, failure from suggestions"` shows why'
-        )
+        raise click.ClickException('no suggestion was completed; `esbn query "from suggestions"` shows why')
     console.print(f"best: {outcome(best)}")
 
 
