@@ -7,10 +7,10 @@ from typing import Any
 from esbn_core.errors import ConfigError, is_number, shown
 
 MOST_SEEDS = 1_000
-"""Networks of a variant, or of a suggestion."""
+"""Networks per variant, or per suggestion."""
 
 RESERVED = {"task", "withheld", "validation", "seed", "images", "n_objects", "rehearsal"}
-"""Settings that no arm can have; a condition, a search or a run sets them."""
+"""Settings that no arm can set; conditions, searches and runs set them."""
 
 _NAME_BYTES = 200  # file names have 255, and the store adds to a name
 _TEXT = 1_000  # characters
@@ -27,7 +27,7 @@ def require_name(value: object) -> None:
 
 
 def require_text(name: str, value: object) -> None:
-    """Raises `ConfigError` unless the value is text of a bearable length."""
+    """Raises `ConfigError` unless the value is text of at most `_TEXT` characters."""
     if not isinstance(value, str):
         raise ConfigError(f"{name}={shown(value)} must be text; put it in quotes")
     if len(value) > _TEXT:
@@ -41,7 +41,7 @@ def require_from_1_to(most: int, name: str, value: object, meaning: str) -> None
 
 
 def require_list(name: str, value: object, what: str) -> None:
-    """Raises `ConfigError` unless the value is a list of one value at least and not too many; `what` says of what."""
+    """Raises `ConfigError` unless the value is a list with 1 to `_LIST` values; `what` names them in the message."""
     if not isinstance(value, list | tuple | range) or not value:
         raise ConfigError(f"{name}={shown(value)} must be a list of {what}")
     if len(value) > _LIST:
@@ -49,13 +49,13 @@ def require_list(name: str, value: object, what: str) -> None:
 
 
 def require_mapping(name: str, value: object, what: str) -> None:
-    """Raises `ConfigError` unless the value is a mapping; `what` says from what to what."""
+    """Raises `ConfigError` unless the value is a mapping; `what` names its keys and values in the message."""
     if not isinstance(value, Mapping):
         raise ConfigError(f"{name}={shown(value)} must map {what}")
 
 
 def require_settings(names: Mapping[Any, Any]) -> None:
-    """Raises `ConfigError` for a key that is not the name of a setting, or of one that is set elsewhere."""
+    """Raises `ConfigError` for a key that is not the name of a setting, or is reserved."""
     for name in names:
         if not isinstance(name, str) or len(name) > _SETTING:
             raise ConfigError(f"{shown(name)} must be the name of a setting, such as encoder")
@@ -64,7 +64,7 @@ def require_settings(names: Mapping[Any, Any]) -> None:
 
 
 def require_values(settings: Mapping[str, Any]) -> None:
-    """Raises `ConfigError` for a value that no setting can have, whatever its model allows."""
+    """Raises `ConfigError` for a value that is invalid for every setting of every model."""
     for name, value in settings.items():
         require_value(name, value)
 

@@ -1,14 +1,14 @@
-"""Two accounts of generalisation to withheld objects: the memory, or one map for both sides of a comparison?
+"""Two explanations of generalisation to withheld objects: the memory, or one map for both sides of a comparison?
 
-Every arm has a partner from which one thing separates it:
+Neighbouring arms differ in one thing:
 
-    ESBN      plain -> scaled (divided by sqrt(Z)) -> tied (one learned map) -> free (a map for either side)
-    CoRelNet  causal (no map) -> tied (one learned map) -> asymmetric (a map for either side)
-              causal -> with_content (the embeddings beside their similarities)
-    Abstractor  tied -> free (which also has biases, that start at 0)
+    ESBN      plain -> scaled (divided by sqrt(Z)) -> tied (one learned map) -> free (one map per side)
+    CoRelNet  causal (no map) -> tied (one learned map) -> asymmetric (one map per side)
+              causal -> with_content (embeddings as well as similarities)
+    Abstractor  tied -> free (also has biases, which start at 0)
 
-If memory carries it, all ESBN arms generalise and no CoRelNet does; if the shared map does, free and asymmetric fail in
-every architecture.
+If the memory carries generalisation, all ESBN arms generalise and no CoRelNet does. If the shared map does, free and
+asymmetric fail in every architecture.
 """
 
 from ablations.declare import Grid, Study

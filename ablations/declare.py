@@ -1,4 +1,4 @@
-"""Declaration of a study: a question, and grids of arms x conditions x seeds that answer it."""
+"""Declaration of a study: a question, and the grids of arms x conditions x seeds that answer it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from esbn_core.counts import SPECS
 from esbn_core.errors import ConfigError, require_at_least, require_choice, require_flag, shown, within
 
 MOST_VARIANTS = 5_000
-"""Of a study; 14 times those of the paper."""
+"""Largest number of variants in a study, 14 times that of the paper."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +27,8 @@ class Grid:
     """Every arm at every condition, on the same seeds, so that arms are paired.
 
     Attributes:
-        arms: what each arm changes in the paper's ESBN, by setting; ``{}`` is the baseline. Settings an arm does not
-            name follow the paper's protocol for the condition (epochs, learning rate, problem sets).
+        arms: the settings that each arm changes in the paper's ESBN; ``{}`` is the baseline. All other settings follow
+            the paper's protocol for the condition (epochs, learning rate, problem sets).
         conditions: task -> numbers of withheld objects m.
         seeds: networks per variant; the seeds are 0 .. seeds - 1.
         keys: whether to record what the trained networks write to and read from memory.
@@ -58,7 +58,7 @@ class Grid:
                     require_at_least(f"{task}[{i}]", withheld, 0)
 
     def check_arms(self) -> None:
-        """Raises `ConfigError` for a setting that a model does not have, or a value that it refuses."""
+        """Raises `ConfigError` for a setting that the model does not have, or a value that it rejects."""
         for i, arm in enumerate(self.arms):
             with within(f"arms[{i}]"):
                 for task, withheld in self.each_condition():

@@ -4,7 +4,7 @@ from ablations.declare import Grid, Study
 from esbn_core.vocabulary import CONDITIONS
 
 SHARED_KEYS = Grid(arms=[{}], conditions={"distribution_of_three": (95,)}, keys=True)
-"""The trials whose keys `KEYS` wants; every study that has them asks for their keys, so that they are trained once."""
+"""The trials of `KEYS`. Every study with these trials records their keys too, so that they are trained only once."""
 
 WITHHELD = Study(
     name="withheld",
@@ -63,7 +63,7 @@ RN_PROBLEMS = Study(
             arms=[{"model": "rn"}, {"model": "rn", "n_train": 100_000}],
             conditions={task: (0, 50, 85) for task in _BOTH},
         ),
-        # As released: the 16,380 matrices there are, each once, where the text says 100,000 problems.
+        # As released: all 16,380 possible matrices, each once; the text says 100,000 problems.
         Grid(arms=[{"model": "rn", "n_train": 16_380}], conditions={"distribution_of_three": (85,)}),
     ],
 )

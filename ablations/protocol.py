@@ -1,4 +1,4 @@
-"""The points where the paper's text and its released code differ, and both readings can be trained."""
+"""Differences between the paper's text and its released code, as arms that train both readings."""
 
 from ablations.declare import Grid, Study
 from ablations.paper import MODELS, SHARED_KEYS
@@ -11,14 +11,14 @@ PROTOCOL = Study(
     question="Does it matter whether one follows the paper's text or its released code where they differ?",
     source="beyond the paper: text against released code",
     grids=[
-        # Training problems of rmts at m = 85: balanced, or 1 in 12 with a same source.
+        # Training problems of rmts at m = 85: half with a "same" source pair, or 1 in 12.
         Grid(arms=[*MODELS, *({**arm, "sampling": "as_released"} for arm in MODELS)], conditions={"rmts": (85,)}),
-        # One sigmoid unit, or a logit per choice.
+        # Output: one sigmoid unit, or one logit per choice.
         Grid(
             arms=[{}, {"output": "sigmoid"}, {"model": "lstm"}, {"model": "lstm", "output": "sigmoid"}],
             conditions={"same_different": (95, 98), "rmts": (85, 95)},
         ),
-        # Gates of an LSTM drawn each alone, or two of them as one matrix; parts that only the code has.
+        # Initial LSTM gates: each drawn separately, or i and f as one matrix; and parts that only the code has.
         Grid(
             arms=[
                 *({"model": name} for name in ("lstm", "ntm", "transformer")),
@@ -36,7 +36,7 @@ PROTOCOL = Study(
             arms=[_TRN, {**_TRN, "layers_after_sums": True}],
             conditions={"distribution_of_three": (85, 95), "identity_rules": (85, 95)},
         ),
-        # 100,000 problems at m = 85, or the 16,380 matrices there are.
+        # 100,000 problems at m = 85, or each of the 16,380 possible matrices once.
         Grid(
             arms=[{**_RN, "n_train": 16_380}, {**_RN, "n_train": 100_000}],
             conditions={"distribution_of_three": (85,)},

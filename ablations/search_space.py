@@ -1,4 +1,4 @@
-"""Declaration of a search: a network, the settings to vary, and what to spend on it."""
+"""Declaration of a search: a network, the settings to vary, and the budget."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,10 +32,10 @@ from esbn_core.errors import (
 )
 
 FIRST_SEED = 1_000
-"""Seeds of a search start here, so that those of a study are fresh when it trains what the search has found."""
+"""First seed of a search. A study that trains the settings found uses lower seeds, which the search has not seen."""
 
 REDUCTION = 3
-"""Each rung of a search has this many times the updates of the one before it, the last one all of them."""
+"""Ratio of updates between successive rungs of a search; the last rung is the end of training."""
 
 RUNGS = 2
 """Rungs before the last update of a suggestion that is trained as long as the paper's setting."""
@@ -51,7 +51,7 @@ class Parameter:
     Attributes:
         low, high: bounds, both included; whole numbers give whole numbers.
         log: whether to search on a logarithmic scale.
-        choices: the values, in place of bounds.
+        choices: the values, instead of bounds.
         when: searched only where an earlier parameter has one of these values, e.g. ``{"tcn": ["none"]}``.
     """
 
@@ -62,7 +62,7 @@ class Parameter:
     when: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raises `ConfigError` unless the declaration makes sense."""
+        """Raises `ConfigError` if the declaration is inconsistent."""
         if self.choices != ():
             require_list("choices", self.choices, "values")
         if bool(self.choices) == (self.low is not None or self.high is not None):
@@ -88,16 +88,16 @@ class Parameter:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The lowest and the highest value; None if there are choices instead."""
+        """The lowest and highest value; None for choices."""
         return None if self.low is None or self.high is None else (self.low, self.high)
 
     @property
     def whole(self) -> bool:
-        """Whether it varies over whole numbers."""
+        """Whether the values are whole numbers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def has(self, value: Any) -> bool:
-        """Returns whether the value is one of those to search."""
+        """Returns whether the value lies in the range or among the choices."""
         if self.bounds is None:
             return any(
                 value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices
@@ -114,13 +114,13 @@ class Parameter:
 class SearchSpace:
     """A search: which settings of which network to vary, at which condition, for how long.
 
-    The objective is the validation accuracy after the last update, as a mean over seeds. Validation problems show
-    training objects only (`esbn_core.tasks.build`); a search never meets a test problem.
+    The objective is the validation accuracy after the last update, averaged over seeds. Validation problems show
+    training objects only (`esbn_core.tasks.build`); a search never uses test problems.
 
     Attributes:
-        arm: what else differs from the paper's ESBN, for all suggestions.
-        parameters: what to vary, by setting as in an arm of a study.
-        validation: training objects kept apart for validation; None: as many as `counts.default_validation` says.
+        arm: other changes to the paper's ESBN, the same for all suggestions.
+        parameters: the settings to vary, named as in an arm of a study.
+        validation: training objects held out for validation; None: `counts.default_validation`.
         seeds: networks per suggestion, trained as one pack.
         suggestions: how many to try; the first is `defaults`.
     """
@@ -144,7 +144,7 @@ class SearchSpace:
         require_from_1_to(MOST_SEEDS, "seeds", self.seeds, "networks per suggestion")
         require_from_1_to(MOST_SUGGESTIONS, "suggestions", self.suggestions, "settings to try")
         require_mapping("arm", self.arm, "settings to values, such as {tcn: none}")
-        require_mapping("parameters", self.parameters, "settings to what to search")
+        require_mapping("parameters", self.parameters, "settings to search ranges")
         if not 1 <= len(self.parameters) <= MOST_PARAMETERS:
             raise ConfigError(
                 f"parameters has {len(self.parameters)} settings; a search varies from 1 to {MOST_PARAMETERS}"
@@ -154,13 +154,13 @@ class SearchSpace:
             require_settings(self.arm)
             self._with({}).resolve()
             require_values(self.arm)
-        self.config({})  # raises for too many objects kept apart
+        self.config({})  # raises if too many objects are held out
         with within("parameters"):
             self._check_parameters()
 
     def _check_parameters(self) -> None:
         require_settings(self.parameters)
-        needs: dict[str, dict[str, Any]] = {}  # values under which a parameter is searched, of all that it depends on
+        needs: dict[str, dict[str, Any]] = {}  # for each parameter, values of all parameters it depends on
         for name, parameter in self.parameters.items():
             if not isinstance(parameter, Parameter):
                 raise ConfigError(f"{name}={shown(parameter)} must be a Parameter")
@@ -175,11 +175,11 @@ class SearchSpace:
         values: dict[str, Any] = {}
         for parent, wanted in parameter.when.items():
             if parent not in needs:
-                raise ConfigError(f"when={shown(parameter.when)} must be of parameters declared before this one")
+                raise ConfigError(f"when={shown(parameter.when)} must name parameters declared before this one")
             for i, value in enumerate(wanted):
                 if not self.parameters[parent].has(value):
                     ever = cut(str(self.parameters[parent]))
-                    raise ConfigError(f"when.{parent}[{i}]={shown(value)} never holds; {parent} is {ever}")
+                    raise ConfigError(f"when.{parent}[{i}]={shown(value)} can never hold; {parent} is {ever}")
             values |= {**needs[parent], parent: wanted[0]}
         return values
 
@@ -193,7 +193,7 @@ class SearchSpace:
             require_value(place, value)
 
     def config(self, values: Mapping[str, Any], seed: int = FIRST_SEED) -> ResolvedTrial:
-        """Returns the trial of a suggestion at one seed; raises `ConfigError` for values it cannot have."""
+        """Returns the trial of a suggestion at one seed; raises `ConfigError` for invalid values."""
         return self._with({"validation": self.n_apart, "seed": seed, **values}).resolve()
 
     def _with(self, changes: Mapping[str, Any]) -> TrialConfig:
@@ -201,7 +201,7 @@ class SearchSpace:
 
     @cached_property
     def n_apart(self) -> int:
-        """Training objects kept apart for validation."""
+        """Training objects held out for validation."""
         if self.validation is not None:
             return self.validation
         return counts.default_validation(self.task, self._with({}).task.n_objects, self.withheld)
@@ -237,18 +237,18 @@ class SearchSpace:
 
     @cached_property
     def first_rung(self) -> int:
-        """Updates after which suggestions are compared for the first time."""
+        """Updates before the first comparison of suggestions."""
         return -(-self.config(self.defaults()).train.updates // REDUCTION**RUNGS)
 
     def rungs(self, updates: int) -> Iterator[int]:
-        """Yields numbers of updates, before the last, after which a suggestion of so many updates is validated."""
+        """Yields the update counts, below `updates`, after which a suggestion is validated."""
         rung = self.first_rung
         while rung < updates:
             yield rung
             rung *= REDUCTION
 
     def definition(self) -> dict[str, Any]:
-        """Returns all that decides what a suggestion's accuracy means; JSON types only."""
+        """Returns everything that determines what an accuracy of this search means; JSON types only."""
         parameters = {name: dataclasses.asdict(parameter) for name, parameter in self.parameters.items()}
         return {
             "task": self.task,

@@ -6,7 +6,7 @@ LEARNING_RATE = Parameter(low=5e-5, high=5e-3, log=True)
 
 ONLY_LEARNING_RATE = SearchSpace(
     name="learning_rate",
-    question="Which learning rate is best? What `esbn run --tuned` asks of every arm, unless told otherwise.",
+    question="Which learning rate is best? The default search of `esbn run --tuned` for each arm.",
     task="same_different",
     withheld=95,
     parameters={"learning_rate": Parameter(low=1e-5, high=5e-3, log=True)},
@@ -39,7 +39,7 @@ WITHOUT_TCN = SearchSpace(
 
 SIZES = SearchSpace(
     name="sizes",
-    question="How large need the ESBN be?",
+    question="How large does the ESBN need to be?",
     task="distribution_of_three",
     withheld=95,
     arm={"updates": 270},
@@ -53,7 +53,7 @@ SIZES = SearchSpace(
 
 MEMORY = SearchSpace(
     name="memory",
-    question="Which confidence inputs, comparison and leak does the memory do best with?",
+    question="Which confidence inputs, comparison and leak suit the memory best?",
     task="identity_rules",
     withheld=50,
     arm={"updates": 270},

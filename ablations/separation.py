@@ -1,8 +1,8 @@
 """Separation of the ESBN's controller from the embeddings: how strict must it be? (paper section 6.1)
 
-The leak adds lambda V z_t to the controller, so lambda = 0 is the ESBN. Around lambda = 0.1 one thing varies at a time:
-strength, penalty, bound, place, and whether the strength is learned. Same/different and rmts are left out: there a
-window of two steps has made the embedding the relation itself, so a leak is no leak.
+The leak adds lambda V z_t to the controller, so lambda = 0 is the ESBN. Starting from lambda = 0.1, the arms vary
+strength, penalty, bound, place, and whether the strength is learned. Same/different and rmts are left out: TCN over two
+steps turns the embedding into the relation itself, so the leak would not be one.
 """
 
 from ablations.declare import Grid, Study

@@ -1,4 +1,4 @@
-"""Error of this room, and hints at what a misspelt name may mean."""
+"""Error of this room, and hints for misspelt names."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,12 +7,12 @@ from esbn_core.errors import UserError
 
 
 class AnalysisError(UserError):
-    """Results cannot be read, asked or drawn as wanted; one sentence that says what is wrong and what would do."""
+    """Results cannot be read, queried or drawn as requested; one sentence says what is wrong and what to do."""
 
 
 def choices(wanted: str, there: Iterable[str]) -> str:
-    """Says what there is instead of an unknown name: ``"did you mean 'b'? there are: a, b"``."""
+    """Returns a hint for an unknown name: ``"did you mean 'b'? available: a, b"``."""
     names = sorted(there)
     close = difflib.get_close_matches(wanted, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}there are: {', '.join(names) or 'none'}"
+    return f"{hint}available: {', '.join(names) or 'none'}"

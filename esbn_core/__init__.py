@@ -1,1 +1,1 @@
-"""Tasks, models and the training of a pack, in torch; no Ray, no files of results, no command line."""
+"""Tasks, models and training of a pack, in torch; no Ray, no result files, no command line."""

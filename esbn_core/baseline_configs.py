@@ -1,4 +1,4 @@
-"""Configs of the architectures the ESBN is compared with. No torch.
+"""Configs of the architectures that the ESBN is compared with. No torch.
 
 The defaults are the paper's sizes (section 4 and appendix), so a config without arguments is the paper's model.
 """
@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, get_args
 from esbn_core.errors import require_at_least, require_choice, require_flag
 
 GateInit = Literal["joint", "per_gate"]
-"""How the gates of an LSTM start: i and f drawn as one matrix, as in the released code, or each gate by itself."""
+"""Initialisation of LSTM gates: i and f drawn as one matrix (joint, as in the released code), or each separately."""
 
 
 def _require_sizes(config: object, *names: str) -> None:
@@ -57,7 +57,7 @@ class MNMConfig:
 
     name: ClassVar[str] = "mnm"
     hidden_size: int = 128
-    """Of everything: controller, keys, values, output and the three layers of the memory."""
+    """Size of all parts: controller, keys, values, output and the three layers of the memory."""
 
     def __post_init__(self) -> None:
         _require_sizes(self, "hidden_size")
@@ -70,7 +70,7 @@ class RNConfig:
     name: ClassVar[str] = "rn"
     hidden_size: int = 512
     relation_size: int = 256
-    """Of what is summed over the pairs, and of the layer after the sum."""
+    """Size of the relation that is summed over pairs, and of the layer after the sum."""
 
     def __post_init__(self) -> None:
         _require_sizes(self, "hidden_size", "relation_size")
@@ -83,9 +83,9 @@ class TRNConfig:
     name: ClassVar[str] = "trn"
     hidden_size: int = 512
     relation_size: int = 256
-    """Of what is summed over pairs and triples, and of the layers after the sums."""
+    """Size of the relations that are summed over pairs and triples, and of the layers after the sums."""
     layers_after_sums: bool = False
-    """A ReLU layer on either sum before they are added: in the paper's text, not in the code that made its numbers."""
+    """A ReLU layer on each sum before they are added: in the paper's text, but not in the code behind its numbers."""
 
     def __post_init__(self) -> None:
         _require_sizes(self, "hidden_size", "relation_size")
@@ -120,12 +120,12 @@ class TransformerConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrediNetConfig:
-    """Each head attends twice and compares what it found."""
+    """PrediNet: each head attends to two steps and compares them."""
 
     name: ClassVar[str] = "predinet"
     heads: int = 32
     key_size: int = 16
-    """Of keys, queries and the compared features."""
+    """Size of keys, queries and compared features."""
     hidden_size: int = 8
     """Units of the ReLU layer before the logits."""
 
@@ -135,11 +135,11 @@ class PrediNetConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CoRelNetConfig:
-    """Classifies from the similarity matrix of a problem alone."""
+    """CoRelNet: classifies from nothing but the similarity matrix of a problem."""
 
     name: ClassVar[str] = "corelnet"
     variant: Comparison = "causal"
-    """What is compared and what comes of it: `esbn_core.models.corelnet.CoRelNet` lists the variants."""
+    """Compared features and normalisation; `esbn_core.models.corelnet.CoRelNet` lists the variants."""
     hidden_size: int = 256
     """Units of the ReLU layer before the logits."""
 
@@ -150,18 +150,18 @@ class CoRelNetConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AbstractorConfig:
-    """Attention among the embeddings that moves symbols: vectors bound to steps, the same for every problem."""
+    """The Abstractor: attention among embeddings moves symbols, which are vectors bound to steps, not to problems."""
 
     name: ClassVar[str] = "abstractor"
     simple: ClassVar[bool] = False
     tied: bool = False
-    """Whether the keys are the queries, without bias."""
+    """Whether keys and queries share one map without bias."""
     activation: Activation = "softmax"
-    """From scores to relations."""
+    """Maps scores to relations."""
     symbols: Symbols = "learned"
     """One learned vector per step, or fixed sinusoids."""
     head: Pooling = "flatten"
-    """What the output layers get: all symbols side by side, or their mean over steps."""
+    """Input of the output layers: all symbols concatenated, or their mean over steps."""
     heads: int = 8
     """Relations between two steps."""
     head_size: int = 16
@@ -179,9 +179,9 @@ class AbstractorConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SimpleAbstractorConfig(AbstractorConfig):
-    """The Abstractor with plain scores, symbols that are summed as they are, and no residual around that."""
+    """The Abstractor with unscaled scores, symbols summed without a value map, and no residual connection."""
 
     name: ClassVar[str] = "simple_abstractor"
     simple: ClassVar[bool] = True
     heads: int = 4
-    """Relations between two steps; must divide the embedding size, of which each fills a part."""
+    """Relations between two steps. Each fills an equal part of the embedding size, so this must divide it."""

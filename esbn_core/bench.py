@@ -1,4 +1,4 @@
-"""Speed of training on this machine, beside the slow implementation and what the machine allows."""
+"""Training speed of this machine, compared with the slow implementation and the hardware limit."""
 
 import dataclasses
 import math
@@ -25,7 +25,7 @@ WARM_UP, MEASURED = 2, 5  # updates of the slow implementation
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What the device does at best, measured."""
+    """Measured best rates of the device."""
 
     flops_per_second: float
     bytes_per_second: float
@@ -45,14 +45,14 @@ class Row:
     network_updates_per_second: float
     update_seconds: float
     arithmetic_seconds: float
-    """Floor of an update: its products at the measured ceiling."""
+    """Lower bound for an update: its matrix products at the measured ceiling."""
     memory_seconds: float
-    """Floor of an update: reading and writing weights, gradients and moments at the measured ceiling."""
+    """Lower bound for an update: reading and writing weights, gradients and moments at the measured ceiling."""
     test_seconds_per_problem: float
     build_seconds: float
     """Drawing the split and the problems of one trial."""
     slow_ratio: float | None
-    """Seconds of the reference implementation over ours, one network each; None where there is none."""
+    """Time of the reference implementation over ours, one network each; None if the model has no reference."""
     slow_ratio_library_convolution: float | None
     """The same with the library's convolution in the reference."""
 
@@ -65,7 +65,7 @@ class Row:
 def bench(
     config: ResolvedTrial, images_N1HW: np.ndarray, *, pack_size: int, threads: int, device: str, ceilings: Ceilings
 ) -> Row:
-    """Measures one variant; its seed, updates and test problems do not count."""
+    """Measures one variant; ignores its seed, updates and test problems."""
     speed = measure_speed(config, images_N1HW, pack_size=pack_size, threads=threads, device=device)
     pack = [dataclasses.replace(config, seed=seed) for seed in range(pack_size)]
     slow = [None, None]
@@ -93,7 +93,7 @@ def bench(
 
 
 def measure_ceilings(device: str, threads: int, precision: str) -> Ceilings:
-    """Measures the best rate of a product of two square matrices, and of copying what no cache holds."""
+    """Measures the best rates of a product of two square matrices and of a copy that exceeds all caches."""
     torch.set_num_threads(threads)
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     size = 8192 if device == "cuda" else 1024
@@ -118,7 +118,7 @@ def update_flops(config: TrialConfig, images_N1HW: np.ndarray) -> int:
 def slow_update_seconds(
     config: ResolvedTrial, images_N1HW: np.ndarray, convolve: reference.Convolve | None, device: str = "cpu"
 ) -> float:
-    """Seconds of one update of the reference implementation, with Adam as PyTorch has it by default."""
+    """Seconds per update of the reference implementation, with PyTorch's default Adam."""
     problems = build(config.task, config.seed).train
     parameters = _reference_parameters(config.task.spec.n_choices, device)
     optimiser = torch.optim.Adam(parameters.values(), lr=5e-4)
@@ -141,12 +141,12 @@ def slow_update_seconds(
 
 
 def _has_reference(config: ResolvedTrial) -> bool:
-    """Recognises the paper's ESBN with one window, of which the slow implementation is timed."""
+    """Returns whether the config is the paper's ESBN with one TCN window, the one that the reference is timed for."""
     return (config.model, config.encoder, config.tcn) == (ESBNConfig(), "conv", "sequence")
 
 
 def _reference_parameters(n_choices: int, device: str) -> dict[str, Tensor]:
-    """Weights of the paper's sizes by the names of the equations; their values hardly matter for time."""
+    """Random weights of the paper's sizes, named as in the equations; their values hardly affect the time."""
     shapes: dict[str, tuple[int, ...]] = {
         **{"E1": (32, 1, 4, 4), "E2": (32, 32, 4, 4), "E3": (32, 32, 4, 4), "E4": (256, 512), "E5": (128, 256)},
         **{"W_x": (2048, 257), "W_h": (2048, 512), "W_k": (256, 512), "w_g": (1, 512), "W_y": (n_choices, 512)},

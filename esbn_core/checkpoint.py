@@ -30,7 +30,7 @@ def dump(parameters: Mapping[str, Tensor], optimiser: torch.optim.Adam, position
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is not whole, or of another pack than the one to restore."""
+    """A checkpoint that is incomplete or belongs to another pack."""
 
 
 def restore(
@@ -40,23 +40,23 @@ def restore(
     trial_ids: Sequence[str],
     updates: int,
 ) -> Position:
-    """Puts back in place what `dump` serialised, and returns the position.
+    """Restores in place what `dump` serialised, and returns the position.
 
     Args:
-        parameters: of the pack to restore, stacked: [K, ...] each.
-        trial_ids: of the pack, in its order.
-        updates: that the pack makes in all.
+        parameters: stacked parameters of the pack to restore, [K, ...] each.
+        trial_ids: trials of the pack, in its order.
+        updates: total updates of the pack.
     Raises:
-        CheckpointError: the data are not whole or not of this pack; nothing has been changed then.
+        CheckpointError: the data are incomplete or belong to another pack; nothing has been changed.
     """
     try:
         position, tensors = read_position(io.BytesIO(data)), load(data)
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"the checkpoint cannot be read: {error}") from None
     if position.trial_ids != list(trial_ids):
-        raise CheckpointError(f"the checkpoint is of trials {position.trial_ids}, not {list(trial_ids)}")
+        raise CheckpointError(f"the checkpoint belongs to trials {position.trial_ids}, not {list(trial_ids)}")
     if position.update > updates:
-        raise CheckpointError(f"the checkpoint is at update {position.update}, and the pack has {updates}")
+        raise CheckpointError(f"the checkpoint is at update {position.update}, but the pack ends at {updates}")
     _check(tensors, parameters, [k for k, trial_id in enumerate(trial_ids) if trial_id not in position.failures])
     for name, parameter in parameters.items():
         parameter.data.copy_(tensors[f"parameter/{name}"])
@@ -68,7 +68,7 @@ def restore(
 
 
 def _check(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor], sound: list[int]) -> None:
-    """Raises `CheckpointError` unless there is a tensor for each parameter, both its moments or none, and nothing else.
+    """Raises `CheckpointError` unless each parameter has its tensor and both moments or none, and nothing else exists.
 
     Args:
         sound: networks whose numbers must be finite: those that have not failed.
@@ -77,15 +77,15 @@ def _check(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor], soun
     for name, parameter in parameters.items():
         kinds = ["parameter", *(moment for moment in MOMENTS if f"{moment}/{name}" in tensors)]
         if len(kinds) == len(MOMENTS):
-            raise CheckpointError(f"the checkpoint has one of the moments of {name} alone")
+            raise CheckpointError(f"the checkpoint has only one of the two moments of {name}")
         for kind in kinds:
             tensor = left.pop(f"{kind}/{name}", None)
             if tensor is None or (tensor.shape, tensor.dtype) != (parameter.shape, parameter.dtype):
                 found = "nothing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
                 raise CheckpointError(
-                    f"the checkpoint has {found} as {kind}/{name} in place of {parameter.dtype} {list(parameter.shape)}"
+                    f"the checkpoint has {found} as {kind}/{name}, not {parameter.dtype} {list(parameter.shape)}"
                 )
             if not tensor[sound].isfinite().all():
                 raise CheckpointError(f"the checkpoint has a number in {kind}/{name} that is not finite")
     if left:
-        raise CheckpointError(f"the checkpoint has {min(left)}, which is of other networks")
+        raise CheckpointError(f"the checkpoint has {min(left)}, which belongs to other networks")

@@ -1,7 +1,7 @@
 """Frozen configs of one trial: their checks, the paper's protocol and the trial's identity. No torch.
 
-`TrialConfig` is open: ``None`` means "as in the paper". `TrialConfig.resolve` makes a `ResolvedTrial` of it, in which
-everything is set; only that has an identity and can be trained.
+`TrialConfig` is open: ``None`` means "as in the paper". `TrialConfig.resolve` turns it into a `ResolvedTrial`, in which
+every setting has a value. Only a resolved trial has an identity and can be trained.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ Precision = Literal["float32", "bf16"]
 
 Kind = TypeVar("Kind")
 
-IDENTITY_VERSION = 2  # raise it when a change to tasks, models or trainer makes earlier results incomparable
+IDENTITY_VERSION = 2  # increase when a change to tasks, models or trainer makes earlier results incomparable
 
 
 def _model(name: Any) -> Any:
@@ -53,7 +53,7 @@ def _model(name: Any) -> Any:
 
 
 def _changed(model: Any, changes: Mapping[str, Any]) -> Any:
-    """Returns the config of a model with some settings changed; one of the user's own may raise anything."""
+    """Returns the config of a model with some settings changed; a user's model may raise any exception."""
     try:
         return dataclasses.replace(model, **changes)
     except Exception as error:
@@ -83,20 +83,21 @@ class TaskConfig:
 
     name: str = "same_different"
     withheld: int = 0
-    """m: objects kept out of training; for m > 0 the test problems use only these."""
+    """m, the number of objects kept out of training; for m > 0, test problems show only these."""
     n_objects: int = 100
     images: str = "glyphs"
-    """The 100 rendered characters, or the hash of a folder of the user's own images."""
+    """The 100 rendered characters, or the hash of the user's images."""
     n_train: int | None = None
-    """Training problems; None: the paper's min(10,000, all there are)."""
+    """Training problems; None: the paper's min(10,000, all possible)."""
     n_test: int | None = None
     sampling: Sampling = "balanced"
-    """Training problems of rmts: as many with a same as with a different source, or, as the released code has it at
-    m = 85, cut from all there are, so that 1 in k - 3 has a same source (k: objects kept for training)."""
+    """How training problems of rmts are drawn. balanced: half have a "same" source pair. as_released, as in the
+    released code at m = 85: uniformly from all possible problems, so that 1 in k - 3 has a "same" source pair (k:
+    objects kept for training)."""
     validation: int | None = None
-    """None: the trained network is tested. Otherwise it never meets a test problem, but is validated: so many of the
-    training objects are kept out of training too, and validation problems show them; 0: validation problems are a
-    part of the training problems, held out."""
+    """None: the trained network is tested. A number: it is validated and never sees a test problem. That many training
+    objects are held out of training and shown in the validation problems; 0: some of the training problems are held
+    out instead."""
 
     def __post_init__(self) -> None:
         require_choice("task", self.name, tuple(counts.SPECS))
@@ -114,7 +115,7 @@ class TaskConfig:
             raise ConfigError(f"validation={self.validation} needs sampling='balanced', not {self.sampling!r}")
         if self.validation and not self.withheld:
             raise ConfigError(
-                f"validation={self.validation} must be 0 with withheld=0, where no objects are kept apart"
+                f"validation={self.validation} must be 0 with withheld=0, which holds out problems, not objects"
             )
 
     @property
@@ -123,7 +124,7 @@ class TaskConfig:
         return counts.SPECS[self.name]
 
     def resolve(self) -> "ResolvedTask":
-        """Fills in the sizes; raises `ConfigError` where the objects do not suffice."""
+        """Fills in the sizes; raises `ConfigError` if there are too few objects."""
         n_train, n_test = counts.sizes(self.name, self.n_objects, self.withheld, self.n_train, self.n_test)
         if self.sampling == "as_released":
             unique = counts.rmts_unique(self.n_objects - self.withheld)
@@ -137,9 +138,9 @@ class TaskConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedTask(TaskConfig):
-    """A task whose sizes are known to be possible."""
+    """A task whose sizes have been checked."""
 
-    n_train: int = field()  # without the default of the field it narrows
+    n_train: int = field()  # removes the default None
     n_test: int = field()
 
 
@@ -154,16 +155,16 @@ class ESBNConfig:
     hidden_size: int = 512
     gate_init: GateInit = "joint"
     retrieval: Retrieval = "plain"
-    """How embeddings are compared: by their dot product, by that over sqrt(embedding size), or by the latter after a
-    learned map, one for both or two (not in the paper)."""
+    """How embeddings are compared. plain: dot product, as in the paper; scaled: divided by sqrt(embedding size); tied,
+    free: scaled, after one learned map for both sides, or one map for each."""
     leak: float | Literal["learned"] = 0.0
     """Strength, 0 to 1, of a learned path from the embedding past the memory; 0: no such path, as in the paper."""
     leak_into: LeakInto = "controller"
-    """Where the path ends: gates of the controller, the written key, or the logits."""
+    """What the path adds to: gates of the controller, the written key, or the logits."""
     leak_penalty: float = 0.0
-    """Weight, in the objective, of the mean square of what the leak adds."""
+    """Weight in the objective of the mean square of the leak."""
     leak_bound: bool = False
-    """Whether what the leak adds is kept from exceeding its strength in root mean square."""
+    """Whether the root mean square of the leak is limited to its strength."""
 
     def __post_init__(self) -> None:
         named = {"confidence": Confidence, "gate_init": GateInit, "retrieval": Retrieval, "leak_into": LeakInto}
@@ -210,9 +211,9 @@ class TrainConfig:
     epochs: int | None = None
     """Passes over the training problems; None: the paper's for this model, task and m (Tables 6-8)."""
     updates: int | None = None
-    """Optimiser steps; the other way to say how long, so give one of the two at most."""
+    """Optimiser steps. Give this or `epochs`, not both."""
     precision: Precision = "float32"
-    """Of products with weights and of convolutions; all else, weights and their updates included, stays float32."""
+    """Precision of convolutions and of products with weights. All else, including weights and updates, is float32."""
 
     def __post_init__(self) -> None:
         require_at_least("batch_size", self.batch_size, 1)
@@ -230,7 +231,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedTrain(TrainConfig):
-    """The optimiser's settings, all set; length counts in updates."""
+    """The optimiser's settings, all with values; the length is in updates."""
 
     learning_rate: float = field()
     updates: int = field()
@@ -247,7 +248,7 @@ class TrialConfig:
     """Temporal context normalisation; None: the task's default (segmented for rmts, else sequence)."""
     embedding_size: int = 128
     output: Output = "softmax"
-    """A logit per choice, or, for the tasks with two choices, one sigmoid unit as in the paper's text."""
+    """One logit per choice; or, for tasks with two choices, one sigmoid unit, as in the paper's text."""
     train: TrainConfig = field(default_factory=TrainConfig)
     seed: int = 0
     rehearsal: bool = False
@@ -268,11 +269,11 @@ class TrialConfig:
         require_at_least("seed", self.seed, 0)
 
     def with_(self, /, **changes: Any) -> "TrialConfig":
-        """Returns an open copy with some fields changed, named flatly as in the Parquet columns.
+        """Returns an open copy with some fields changed, named as in the Parquet columns.
 
         ``PAPER.with_(task="rmts", withheld=95, confidence="off")``. Changing ``model`` starts from that model's
-        defaults; ``module:Class`` names one of the user's own (`own_model`). Raises `ConfigError` for a field the
-        config does not have or a value it refuses.
+        defaults; ``module:Class`` names a user's model (`own_model`). Raises `ConfigError` for an unknown field or an
+        invalid value.
         """
         model: Any = _model(changes.pop("model")) if "model" in changes else self.model
         owner = _owners(type(model))
@@ -280,7 +281,7 @@ class TrialConfig:
         for name, value in changes.items():
             if name not in owner:
                 close = difflib.get_close_matches(name, owner, 1)
-                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(owner))}"
+                hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(sorted(owner))}"
                 raise ConfigError(f"{name}={shown(value)}: model {model.name} has no setting {shown(name)}; {hint}")
             updates[owner[name]]["name" if name == "task" else name] = value
         task = _as(TaskConfig, self.task, **updates["task"])
@@ -289,7 +290,7 @@ class TrialConfig:
         return _as(TrialConfig, self, task=task, model=model, train=train, **updates[""])
 
     def resolve(self) -> "ResolvedTrial":
-        """Fills in what the paper prescribes for this task, m and model; raises `ConfigError` if that is impossible."""
+        """Fills in the paper's protocol for this task, m and model; raises `ConfigError` if that is impossible."""
         task = self.task.resolve()
         tcn = self.tcn or ("segmented" if task.spec.segmented else "sequence")
         rate = self.train.learning_rate or protocol.learning_rate(self.model.name, task.name, tcn)
@@ -308,7 +309,7 @@ class TrialConfig:
         """Returns the settings by column name; `epochs` is left out, since a resolved config counts updates."""
         task, model, train = (_settings(part) for part in (self.task, self.model, self.train))
         del train["epochs"]
-        if task["validation"] is None:  # so a trial that is tested has the identity it had before there were others
+        if task["validation"] is None:  # tested trials keep the identity they had before validation existed
             del task["validation"]
         return {
             "task": task.pop("name"),
@@ -328,7 +329,7 @@ class TrialConfig:
 
 @functools.cache
 def _owners(model: type) -> dict[str, str]:
-    """Returns the part of a trial, if any, that has each of its settings, by flat name."""
+    """Returns, for each setting's flat name, the part of the trial that holds it; empty: the trial itself."""
     parts = {"task": TaskConfig, "model": model, "train": TrainConfig}
     owners = {name: part for part, kind in parts.items() for name in _names(kind)}
     owners |= {name: "" for name in _names(TrialConfig) if name not in parts}
@@ -338,7 +339,7 @@ def _owners(model: type) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedTrial(TrialConfig):
-    """One network to train, with every setting known."""
+    """One network to train, in which every setting has a value."""
 
     task: ResolvedTask = field()
     tcn: TCN = field()
@@ -355,7 +356,7 @@ PAPER = TrialConfig()
 
 
 def arm_label(changes: Mapping[str, Any]) -> str:
-    """Names an arm by what it changes in the paper's ESBN: ``baseline``, ``encoder=mlp``, ``model=lstm,tcn=none``."""
+    """Names an arm by its changes to the paper's ESBN: ``baseline``, ``encoder=mlp``, ``model=lstm,tcn=none``."""
     order = ["model", *(name for name in PAPER.flat() if name != "model"), "epochs"]
     names = sorted(changes, key=lambda name: order.index(name) if name in order else len(order))
     return ",".join(f"{name}={changes[name]}" for name in names) or BASELINE

@@ -1,4 +1,4 @@
-"""Closed-form problem counts, and the sizes of the problem sets a config can have (spec: paper Tables 1-4). No torch.
+"""Closed-form problem counts, and the possible sizes of problem sets (paper Tables 1-4). No torch.
 
 k is the number of objects available to one set of problems; (k)_r = k (k-1) ... (k-r+1).
 """
@@ -11,39 +11,39 @@ from esbn_core.errors import ConfigError
 from esbn_core.vocabulary import N_CHOICES
 
 CAP = 10_000
-"""Largest problem set of the paper's protocol (but for same/different at m = 0)."""
+"""Largest problem set of the paper's protocol (except for same/different at m = 0)."""
 
 TEST_SHARE = 0.05
-"""Of the same/different problems at m = 0, the share kept for testing (Table 1)."""
+"""Share of the same/different problems kept for testing at m = 0 (Table 1)."""
 
 
 def same_different(k: int) -> int:
-    """Ordered pairs of different objects, and as many same pairs."""
+    """Ordered pairs of different objects, plus an equal number of same pairs."""
     return 2 * math.perm(k, 2)
 
 
 def rmts(k: int) -> int:
-    """Twice the commoner of the two kinds of source pair; the rarer kind repeats."""
+    """Twice the number of the more common kind of source pair; the other kind repeats."""
     return 2 * max(2 * math.perm(k, 4), 2 * math.perm(k, 5))
 
 
 def rmts_unique(k: int) -> int:
-    """All different problems of either kind."""
+    """All distinct problems of both kinds."""
     return 2 * math.perm(k, 4) + 2 * math.perm(k, 5)
 
 
 def distribution_of_three(k: int) -> int:
-    """Matrices: a row of three different objects and any order of the same three below it."""
+    """Matrices: a row of three different objects, and the same three in any order below it."""
     return 6 * math.perm(k, 3)
 
 
 def distribution_of_three_sequences(k: int) -> int:
-    """Matrices with their row of choices: 24 orders of the three objects and one of the other k - 3."""
+    """Matrices with their choices: 24 orders of the three objects and one of the other k - 3."""
     return distribution_of_three(k) * 24 * (k - 3)
 
 
 def identity_rules(k: int) -> int:
-    """Three times the problems of ABA or of ABB; those of AAA, half as many, repeat."""
+    """Three times the number of ABA (or ABB) problems; AAA has half as many, which repeat."""
     return 72 * math.perm(k, 4)
 
 
@@ -58,9 +58,9 @@ class TaskSpec:
     multiple: int
     """Problem sets come in multiples of this many, to be balanced exactly."""
     segmented: bool = False
-    """Whether the steps come in pairs that TCN may normalise one by one."""
+    """Whether the steps come in pairs, which TCN can normalise separately."""
     limit: Callable[[int], int] | None = None
-    """Most problems of k > 3 objects that can be asked for, where that is more than `count`."""
+    """Largest problem set from k > 3 objects, if that is more than `count`."""
 
 
 SPECS = {
@@ -80,12 +80,15 @@ def split_same_different(k: int) -> tuple[int, int]:
 
 
 VALIDATION_CAP = 996
-"""Most validation problems; a multiple of 12, so that every task's kinds of problem split exactly."""
+"""Largest number of validation problems; a multiple of 12, so that each task's kinds of problem split evenly."""
 
 
 def default_validation(task: str, n_objects: int, withheld: int) -> int:
-    """Objects kept apart for validation where nothing else is said: a fifth of those kept for training, and at least
-    as many as fill a problem, as far as training can spare them; none for m = 0."""
+    """Returns the default number of objects held out for validation.
+
+    It is a fifth of the training objects, but at least enough for a problem, and at most what training can spare; 0
+    for m = 0.
+    """
     kept, least = n_objects - withheld, SPECS[task].min_objects
     return max(0, min(max(least, kept // 5), kept - least)) if withheld else 0
 
@@ -94,10 +97,10 @@ def validation_sizes(task: str, kept: int, apart: int, n_train: int) -> tuple[in
     """Numbers of problems to train on and to validate with.
 
     Args:
-        kept: objects kept for training.
-        apart: how many of them are taken out of training, so that validation shows objects that training does not; 0:
-            a tenth of the training problems is taken out instead.
-        n_train: training problems of the trial that is not validated.
+        kept: training objects, before any are held out.
+        apart: how many of them are held out, so that validation shows objects unseen in training; 0: a tenth of the
+            training problems is held out instead.
+        n_train: training problems of the same trial without validation.
     Raises:
         ConfigError: too few objects or problems are left.
     """
@@ -123,13 +126,13 @@ def validation_sizes(task: str, kept: int, apart: int, n_train: int) -> tuple[in
 
 
 def _distinct(task: str, k: int) -> int:
-    """Most problems of k objects that two disjoint and balanced sets can share."""
+    """Largest number of problems of k objects that can be split into two disjoint, balanced sets."""
     every = {"rmts": 4 * math.perm(k, 4), "identity_rules": 36 * math.perm(k, 4)}
     return every.get(task, SPECS[task].count(k))
 
 
 def _available(task: str, n_objects: int, withheld: int) -> tuple[int, int]:
-    """Most training and test problems there can be."""
+    """Largest possible numbers of training and test problems."""
     count = SPECS[task].count
     if withheld:
         most = SPECS[task].limit or count
@@ -145,9 +148,9 @@ def sizes(task: str, n_objects: int, withheld: int, n_train: int | None, n_test:
     """Numbers of training and test problems.
 
     Args:
-        n_train, n_test: as asked for; None: as many as there are, at most `CAP` (same/different at m = 0: all).
+        n_train, n_test: requested sizes; None: all possible, at most `CAP` (same/different at m = 0: all).
     Raises:
-        ConfigError: the objects do not suffice for the task, or the problems for a size.
+        ConfigError: there are too few objects for the task, or too few problems for a size.
     """
     spec = SPECS[task]
     k_train = n_objects - withheld

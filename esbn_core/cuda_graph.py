@@ -1,4 +1,4 @@
-"""A training step on a GPU without the cost of launching its kernels one by one.
+"""A training step on a GPU, replayed as one CUDA graph to avoid the launch cost of its kernels.
 
 Legend: K networks, B problems of a batch.
 """
@@ -10,13 +10,14 @@ from torch import Tensor
 
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]
 
-WARM_UP = 3  # updates before the capture, in which libraries and the optimiser allocate what they keep
+WARM_UP = 3  # updates before the capture, in which libraries and the optimiser allocate their buffers
 
 
 class CudaGraph:
-    """Makes updates like the step it wraps, but replays them from a CUDA graph where the batch has the usual size.
+    """Makes the same updates as the step it wraps, replayed from a CUDA graph if the batch has the usual size.
 
-    The first updates, and batches of another size (the last of an epoch), run as they are. Capturing makes no update.
+    The first updates, and batches of another size (the last of an epoch), run without the graph. Capturing makes no
+    update.
     """
 
     def __init__(self, step: Step, shape: tuple[int, int]):
@@ -45,7 +46,7 @@ class CudaGraph:
         return self._loss_K.clone(), self._accuracy_K.clone()
 
     def _on_side_stream(self, rows_KB: Tensor) -> tuple[Tensor, Tensor]:
-        """As the capture will run: gradients accumulate on the stream that first made them."""
+        """Runs as in the capture: gradients accumulate on the stream that first made them."""
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):

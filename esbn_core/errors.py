@@ -1,4 +1,4 @@
-"""The base of all errors that a user can mend, and the checks that configs and declarations share."""
+"""User errors, and the checks shared by configs and declarations."""
 
 import re
 import sys
@@ -11,26 +11,26 @@ _SHOWN = 100  # characters of a value in a message
 
 
 class UserError(Exception):
-    """Something a user can mend; one sentence that says what is wrong and what would do."""
+    """An error that the user can fix; one sentence says what is wrong and what to do."""
 
 
 class ConfigError(UserError, ValueError):
-    """An invalid setting; the message names the field, its value and what would do."""
+    """An invalid setting; the message names the field, its value and what is valid."""
 
 
 def shown(value: object) -> str:
-    """Writes a value for a message, as `cut` does."""
+    """Returns the representation of a value for a message, cut if long."""
     return cut(value.isoformat() if isinstance(value, date) else repr(value))
 
 
 def cut(text: str) -> str:
-    """Cuts a long text for a message, and says how long it is."""
+    """Cuts a long text for a message and appends its length."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text):,} characters)"
 
 
 @contextmanager
 def within(place: str) -> Iterator[None]:
-    """Puts the path of a part, such as ``grids[0]``, before the field that a `ConfigError` names."""
+    """Prefixes the field in a `ConfigError` with the path of its part, such as ``grids[0]``."""
     try:
         yield
     except ConfigError as error:
@@ -51,7 +51,7 @@ def require_flag(name: str, value: object) -> None:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tells a finite number from all else; Python counts truth values as numbers, this does not."""
+    """Returns whether the value is a finite number; booleans do not count as numbers."""
     largest = sys.float_info.max
     return isinstance(value, int | float) and not isinstance(value, bool) and -largest <= value <= largest
 
@@ -64,7 +64,7 @@ def require_number(name: str, value: object) -> float:
 
 
 def require_at_least(name: str, value: Any, least: int, *, optional: bool = False) -> None:
-    """Raises `ConfigError` unless the value is a whole number that is large enough and fits a column."""
+    """Raises `ConfigError` unless the value is a whole number from `least` to what an int32 column holds."""
     if optional and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:

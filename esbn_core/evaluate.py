@@ -1,7 +1,7 @@
 """Loss and accuracy of a pack, as means over problems.
 
-Legend: K networks, N objects, X what stands for one (an image, or its embedding), P problems, B problems of a batch,
-T steps, M images shown in a batch.
+Legend: K networks, N objects, X an object's image or embedding, P problems, B problems of a batch, T steps, M images
+shown in a batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ class PackProblems(NamedTuple):
     targets_KP: Tensor
 
     def rows(self, rows_KB: Tensor) -> "PackProblems":
-        """Returns the problems of one batch, chosen for each network apart, with the objects they may show."""
+        """Returns one batch of problems, chosen separately for each network, with the objects they may show."""
         network_K1 = torch.arange(len(rows_KB), device=rows_KB.device)[:, None]
         batch = self._replace(
             indices_KPT=self.indices_KPT[network_K1, rows_KB], targets_KP=self.targets_KP[network_K1, rows_KB]
@@ -38,11 +38,11 @@ class PackProblems(NamedTuple):
         return batch._shown() if batch.indices_KPT[0].numel() < self.objects_KNX.shape[1] else batch
 
     def _shown(self) -> "PackProblems":
-        """Keeps of the objects those that are shown, each once, and some to fill up where a network shows fewer."""
+        """Keeps only the objects shown, each once, plus fillers for networks that show fewer than others."""
         shown_KM, order_KM = self.indices_KPT.flatten(1).sort(dim=1)
         rank_KM = (shown_KM.diff(dim=1, prepend=shown_KM[:, :1]) != 0).cumsum(dim=1)
         distinct_KM = torch.zeros_like(shown_KM).scatter(1, rank_KM, shown_KM)
-        if distinct_KM.device.type == "cpu":  # a GPU would have to wait for the number
+        if distinct_KM.device.type == "cpu":  # on a GPU, reading the number would force a wait
             distinct_KM = distinct_KM[:, : int(rank_KM.max()) + 1]
         network_K1 = torch.arange(len(distinct_KM), device=distinct_KM.device)[:, None]
         return self._replace(
@@ -58,9 +58,9 @@ def pack_problems(
     images_N1HW: np.ndarray,
     device: str,
 ) -> PackProblems:
-    """Stacks problem sets with the images of their pools: the sorted numbers of the objects each set draws from.
+    """Stacks problem sets with the images of their pools: the sorted numbers of the objects that each set draws from.
 
-    An encoder that is not trained encodes them here, once and for all.
+    An untrained encoder encodes the images here, once.
     """
     indices = [np.searchsorted(pool, p.indices_PT) for p, pool in zip(problems, pools, strict=True)]
     objects_KNX = torch.from_numpy(images_N1HW[np.stack(pools)]).to(device)
@@ -80,9 +80,9 @@ def measure(network: SequenceClassifier, precision: str = "float32") -> Measure:
     """Makes the function of stacked parameters, buffers and problems that gives each network's loss and accuracy.
 
     Returns:
-        A function to [K] loss in nats, which training minimises, and [K] accuracy, a fraction. The loss is the mean
-        cross-entropy, plus what the model adds to it: the loss of its memory (MNM), or the penalty on a leak.
-    Source: released code, train_and_eval.py, whose loss of the MNM has both parts in training and test.
+        A function that returns the [K] loss in nats, which training minimises, and the [K] accuracy, a fraction. The
+        loss is the mean cross-entropy plus the model's own term: the loss of its memory (MNM), or the leak penalty.
+    Source: released code, train_and_eval.py, whose MNM loss has both terms in training and test.
     """
 
     def of_one(

@@ -1,4 +1,4 @@
-"""Files that a user names: read within bounds, and written whole or not at all."""
+"""Files that a user names: bounded reads and atomic writes."""
 
 import contextlib
 import errno
@@ -14,17 +14,17 @@ from esbn_core.errors import ConfigError, UserError
 Path = str | os.PathLike[str]
 
 MOST_BYTES = 2**20
-"""Of a file of settings, code, SQL or one image; what is larger was not meant."""
+"""Size limit for a file of settings, code or SQL, or one image; a larger file is a mistake."""
 
 
 def read_file(path: Path, what: str, most_bytes: int = MOST_BYTES) -> bytes:
-    """Reads a file that a user names. Never waits, and never reads more than it may.
+    """Reads a file that a user names. Never blocks, and never reads more than `most_bytes`.
 
     Args:
         what: the setting that names the file, for messages.
-        most_bytes: what it may hold.
+        most_bytes: largest size allowed.
     Raises:
-        ConfigError: it is not a regular file, too large, or not readable.
+        ConfigError: it is not a regular file, is too large or cannot be read.
     """
     name = f"{what}={os.fspath(path)!r}"
     try:
@@ -43,7 +43,7 @@ def read_file(path: Path, what: str, most_bytes: int = MOST_BYTES) -> bytes:
 def read_text(path: Path, what: str, most_bytes: int = MOST_BYTES) -> str:
     """Reads a file of UTF-8 text, with or without a byte order mark; all line ends become one.
 
-    Args and Raises: as `read_file`; the `ConfigError` names the first byte that is no text.
+    Args and Raises: as `read_file`; the `ConfigError` names the first byte that is not text.
     """
     data = read_file(path, what, most_bytes)
     try:
@@ -57,14 +57,14 @@ def read_text(path: Path, what: str, most_bytes: int = MOST_BYTES) -> str:
 
 
 def write_file(path: Path, data: bytes | memoryview) -> None:
-    """Writes a file whole or not at all, and to the disk; what was there before stays until the new file is complete.
+    """Writes a file atomically and syncs it to disk; an existing file stays until the new one is complete.
 
     Args:
         path: a new file, a regular file, or a link to one. A file that is replaced keeps its permissions.
         data: its new content.
     Raises:
-        UserError: something is there that is not a regular file.
-        OSError: the system refuses, for example because the disk is full.
+        UserError: the path exists and is not a regular file.
+        OSError: the system cannot write it, e.g. because the disk is full.
     """
     with new_file(path) as file:
         file.write(data)
@@ -72,8 +72,8 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file to write and to seek in, as `write_file` writes it: it takes its place once all went well."""
-    target = os.path.realpath(path)  # what a link points to is replaced, not the link
+    """Opens a file for writing and seeking; like `write_file`, it takes its place only after success."""
+    target = os.path.realpath(path)  # replaces the target of a link, not the link
     folder = os.path.dirname(target)
     mode = _mode(path, target)
     aside = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
@@ -93,7 +93,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _mode(path: Path, target: str) -> int | None:
-    """Permissions of the file that is there, None if there is none."""
+    """Returns the permissions of the existing file; None if there is no file."""
     try:
         status = os.stat(target)
     except FileNotFoundError:
@@ -104,7 +104,7 @@ def _mode(path: Path, target: str) -> int | None:
 
 
 def sync_folder(path: Path) -> None:
-    """Writes the names in a folder to the disk, so that a new or renamed file is still there after a power cut."""
+    """Syncs the names in a folder to disk, so that a new or renamed file survives a power cut."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
@@ -116,6 +116,6 @@ def sync_folder(path: Path) -> None:
 
 
 def kind(mode: int) -> str:
-    """Says in a word what something is that is not a regular file; mode: its `st_mode`."""
+    """Returns a word for something that is not a regular file, from its `st_mode`."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a device")

@@ -1,4 +1,4 @@
-"""Imports that a user's files cannot replace, and those from a study's folder."""
+"""Imports: protection of this project's modules from a user's files, and imports from a study's folder."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 OWN_PACKAGES = ("esbn_core", "ablations", "study", "analysis")
-"""Names that others may have, too."""
+"""Package names that other projects may use, too."""
 LATER = "ESBN_PYTHONPATH"
 ROOT = str(Path(__file__).parents[1])
 
@@ -30,16 +30,16 @@ class _Finder:
 
 
 def command() -> None:
-    """Runs `esbn`. It starts here, since a user's `study` could come before ours."""
+    """Runs `esbn`. Starts here, because a user's module named `study` could shadow ours."""
     protect()
     import_module("study.cli.main").main()
 
 
 def protect() -> None:
-    """Takes this project's packages from its own folder, and lets what PYTHONPATH names come after all libraries.
+    """Imports this project's packages from its own folder, and moves the PYTHONPATH entries behind all libraries.
 
-    Every process of a run does so before it imports anything else of ours. Those that it starts find PYTHONPATH under
-    another name: Ray's own processes could not be told to import from there last.
+    Every process of a run does this before it imports anything else of ours. Child processes get PYTHONPATH under
+    another name, because Ray's own processes would import from it first.
     """
     if not any(isinstance(finder, _Finder) and finder.only for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder(ROOT, OWN_PACKAGES))
@@ -51,9 +51,9 @@ def protect() -> None:
 
 @contextmanager
 def importable(folder: str | Path) -> Iterator[None]:
-    """Lets modules be imported from the folder of a study, if there is no other of that name.
+    """Allows imports from the folder of a study, for names that no other module has.
 
-    So a random.py or an analysis.py beside a study does not stand in for Python's or ours.
+    So a random.py or analysis.py beside a study does not replace Python's or ours.
     """
     finder = _Finder(str(folder))
     sys.meta_path.append(finder)

@@ -1,6 +1,6 @@
-"""Size of the leak of a trained ESBN, and how much the network depends on it (paper section 6.1).
+"""Size of the leak of a trained ESBN, and the network's dependence on it (paper section 6.1).
 
-Legend: B problems, C choices, K key, X what the leak is added to.
+Legend: B problems, C choices, K key, X units that the leak is added to.
 """
 
 from typing import NamedTuple
@@ -19,14 +19,14 @@ class LeakMeasures(NamedTuple):
     """Measured on one set of problems after training."""
 
     leak_rms: float
-    """Root mean square, over problems, steps and units, of what the leak adds."""
+    """Root mean square of the leak over problems, steps and units."""
     leak_key_spread: float
-    """Of the keys written at steps 1 and 2: root mean square distance from their mean over problems, as a part of
-    their root mean square norm. 0, but for rounding, where the controller has seen nothing of the images."""
+    """Variation of the keys written at steps 1 and 2: their root mean square distance from the mean over problems,
+    divided by their root mean square norm. 0, up to rounding, if the controller has seen nothing of the images."""
     closed_accuracy: float
     """Fraction of problems answered correctly with the leak closed."""
     swapped_accuracy: float
-    """The same with every problem given the leak of another."""
+    """The same with each problem given the leak of another problem."""
 
 
 @torch.no_grad()

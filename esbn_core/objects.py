@@ -1,6 +1,6 @@
-"""The object images: 100 rendered characters, or a folder of the user's own.
+"""The object images: 100 rendered characters, or a folder of the user's images.
 
-Images are uint8 [N, 32, 32], 0 black to 255 white; `scale` turns them into what a network sees.
+Images are uint8 [N, 32, 32], 0 black to 255 white; `scale` turns them into network inputs.
 """
 
 import csv
@@ -42,7 +42,7 @@ class Objects:
 
 
 def glyphs() -> Objects:
-    """Draws the paper's 100 characters (Figure 10) in the DejaVu Sans that matplotlib ships; always the same."""
+    """Draws the paper's 100 characters (Figure 10) in matplotlib's DejaVu Sans; the images are always the same."""
     spec = importlib.util.find_spec("matplotlib")
     assert spec is not None and spec.origin is not None
     font_file = Path(spec.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf"
@@ -55,7 +55,7 @@ def glyphs() -> Objects:
 
 
 def _render(character: str, font: ImageFont.FreeTypeFont) -> np.ndarray:
-    """Draws one character, centred by its ink, and smaller where its ink would not fit."""
+    """Draws one character, centred by its ink and shrunk if its ink would not fit."""
     canvas = Image.new("L", (4 * SIZE, 4 * SIZE), 0)
     ImageDraw.Draw(canvas).text((SIZE, SIZE), character, font=font, fill=255)
     ink = canvas.crop(canvas.getbbox())
@@ -71,8 +71,8 @@ def from_folder(folder: str | os.PathLike[str]) -> Objects:
     """Reads all PNG files of a folder, in the order of their names.
 
     Raises:
-        ConfigError: no such folder, no PNG in it, an image that is not readable, not 32 x 32 or not 8-bit grey or RGB,
-            or one that repeats another. Colour is turned into grey; a size is never changed.
+        ConfigError: there is no such folder or no PNG in it, or an image is unreadable, not 32 x 32, not 8-bit grey or
+            RGB, or a duplicate. Colour is converted to grey; images are never resized.
     """
     try:
         paths = sorted(Path(folder, name) for name in os.listdir(folder) if name.lower().endswith(".png"))
@@ -89,16 +89,16 @@ def from_folder(folder: str | os.PathLike[str]) -> Objects:
 
 
 def _grey(path: Path) -> np.ndarray:
-    """Reads one image, uint8 [32, 32]; its size is known before its pixels are."""
+    """Reads one image, uint8 [32, 32]; checks its size before reading its pixels."""
     data = read_file(path, "images")
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             mode, size, info, stored = image.mode, image.size, image.info, str(image.tile[0].args)
             grey = np.asarray(image.convert("L")) if size == (SIZE, SIZE) else None
-    except Exception as error:  # what a broken file raises depends on where it is broken
+    except Exception as error:  # a broken file can raise any exception
         why = str(error).partition(" <")[0] or type(error).__name__  # the rest is an address in memory
         raise ConfigError(f"images: {path} cannot be read as PNG ({why})") from None
-    if stored == "RGB;16B":  # Pillow drops the lower byte without a word
+    if stored == "RGB;16B":  # Pillow drops the lower byte silently
         mode += " of 16 bits"
     if "transparency" in info:
         mode += " with transparency"

@@ -1,4 +1,4 @@
-"""Models of the user's own, named `module:Class` in a study. No torch."""
+"""User models, named `module:Class` in a study. No torch."""
 
 import dataclasses
 import importlib
@@ -12,10 +12,10 @@ from esbn_core.own_source import Sources, digest, install, sources_of
 
 @runtime_checkable
 class OwnModel(Protocol):
-    """The config of a model of the user's own: a frozen dataclass of settings, all with defaults.
+    """The config of a user model: a frozen dataclass of settings, all with defaults.
 
     Attributes:
-        core: its `esbn_core.models.core.Core`; the one of the three that the user's class declares.
+        core: its `esbn_core.models.core.Core`; the only one of the three that the user's class declares.
         name: `module:Class`.
         source: a hash of the module's file and of those beside it that it imports: a changed file is a new trial.
     """
@@ -37,7 +37,7 @@ def own_model(name: str, reserved: Collection[str]) -> OwnModel:
         raise ConfigError(f"model={name!r} must be a frozen dataclass of settings with a class attribute core")
     for field in dataclasses.fields(config):
         if field.name in {*reserved, "source"}:
-            raise ConfigError(f"model={name!r} has a setting {field.name!r}, which every trial has; call it otherwise")
+            raise ConfigError(f"model={name!r} has a setting {field.name!r}, which every trial has; rename it")
         if field.default is field.default_factory is dataclasses.MISSING:
             raise ConfigError(f"model={name!r} has a setting {field.name!r} without a default; give it one")
     return config()
@@ -47,18 +47,18 @@ def _class(name: str) -> Any:
     module_name, _, class_name = name.partition(":")
     try:
         config = getattr(importlib.import_module(module_name), class_name)
-        if vars(config).get("name") != name:  # this process has not loaded it before
+        if vars(config).get("name") != name:  # not yet loaded in this process
             _mark(config, name, sources_of(module_name))
     except ModuleNotFoundError as error:
         hint = "put its file beside the study's" if error.name == module_name else f"it needs {error.name}"
         raise ConfigError(f"model={name!r} is in a module that cannot be imported; {hint}") from None
-    except (Exception, SystemExit) as error:  # the user's own code, so anything can happen
+    except (Exception, SystemExit) as error:  # user code can raise anything
         raise ConfigError(f"model={name!r} cannot be loaded: {type(error).__name__}: {error}") from error
     return config
 
 
 def _mark(config: Any, name: str, sources: Sources) -> None:
-    """Gives a class its identity, and lets its instances take their modules along when they are pickled."""
+    """Sets the identity of a class, and makes its instances carry their modules when they are pickled."""
     config.name, config.source = name, digest(sources)
     config.__reduce__ = lambda self: (_sent, (sources, name, _settings(self)))
 
@@ -68,7 +68,7 @@ def _settings(config: Any) -> dict[str, Any]:
 
 
 def _sent(sources: Sources, name: str, settings: dict[str, Any]) -> OwnModel:
-    """Makes a config in the process to which it was sent."""
+    """Rebuilds a config in the process it was sent to."""
     module_name, _, class_name = name.partition(":")
     if module_name not in sys.modules:
         install(sources)

@@ -1,4 +1,4 @@
-"""Source of a user's module and of those beside it that it imports: part of a trial's identity, sent to its workers."""
+"""Source of a user's module and of the neighbouring modules it imports: part of a trial's identity, sent to workers."""
 
 import ast
 import hashlib
@@ -20,7 +20,7 @@ MOST_FILES = 1_000
 
 
 class File(NamedTuple):
-    """One file of Python, or a folder of them that is a package without an `__init__.py`."""
+    """A Python file, or a folder that is a package without an `__init__.py`."""
 
     path: str
     source: bytes
@@ -32,13 +32,13 @@ class File(NamedTuple):
 
 
 Sources = dict[str, File]
-"""By module; the one that imports the others comes first."""
+"""File by module; the importing module comes first."""
 
 
 def sources_of(module: str) -> Sources:
-    """Reads the file of a module, and those beside it that it imports, directly or not, even in a function.
+    """Reads the file of a module and the neighbouring files that it imports, directly or indirectly, even in functions.
 
-    What is beside the module of an installed package is that package.
+    For a module of an installed package, the neighbouring files are those of that package.
 
     Raises:
         ConfigError: a file cannot be read, there are too many, or a library hides one of the same name.
@@ -55,7 +55,7 @@ def sources_of(module: str) -> Sources:
             continue
         if _folder(name) != folder:
             if path.is_dir():
-                continue  # of data, perhaps
+                continue  # perhaps a folder of data
             raise ConfigError(f"{str(path)!r} is hidden by another module named {_top(name)!r}; rename it")
         if _top(name) in OWN_PACKAGES:
             continue
@@ -67,7 +67,7 @@ def sources_of(module: str) -> Sources:
 
 
 def digest(sources: Sources) -> str:
-    """Returns a hash of what the files hold. Where they lie, and files without content, make no difference."""
+    """Returns a hash of the files' contents. Their location, and empty files, make no difference."""
     (_, first), *others = sources.items()
     parts = sorted((name.encode(), file.source) for name, file in others if file.source.strip())
     whole = first.source + b"".join(b"\0%b\0%b" % part for part in parts)
@@ -75,7 +75,7 @@ def digest(sources: Sources) -> str:
 
 
 def install(sources: Sources) -> None:
-    """Lets this process import these modules from their sources, before any others of their names."""
+    """Makes this process import these modules from their sources, in preference to others of the same name."""
     sys.meta_path.insert(0, _Sent(sources))
 
 
@@ -103,7 +103,7 @@ class _Sent(MetaPathFinder, InspectLoader):
 
 
 def _folder(module: str) -> Path:
-    """Returns the folder from which a module, or the package it lies in, is imported."""
+    """Returns the folder from which a module or its top package is imported."""
     top = _top(module)
     spec = importlib.util.find_spec(top)
     if spec is None:
@@ -117,14 +117,14 @@ def _top(module: str) -> str:
 
 
 def _file(folder: Path, module: str) -> Path | None:
-    """Returns the file or folder of a module that lies in a folder; None if none does."""
+    """Returns the file or folder of a module within a folder; None if there is none."""
     inside = folder.joinpath(*module.split("."))
     files = [inside / "__init__.py", inside.with_name(f"{inside.name}.py")]
     return next((file for file in files if file.is_file()), inside if inside.is_dir() else None)
 
 
 def _imports(module: str, file: File) -> Iterator[str]:
-    """Yields the names of all modules that a file may import; some may be names of what a module holds."""
+    """Yields the names of all modules that a file may import; some may be attributes of modules."""
     package = module if file.is_package else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(file.source, file.path)):
         if isinstance(node, ast.Import):
@@ -136,7 +136,7 @@ def _imports(module: str, file: File) -> Iterator[str]:
 
 
 def _with_parents(modules: Sequence[str] | Iterator[str]) -> Iterator[str]:
-    """Yields modules and the packages they lie in, which are imported before them."""
+    """Yields modules and, before each, the packages that contain it."""
     for module in modules:
         parts = module.split(".")
         yield from (".".join(parts[:n]) for n in range(1, len(parts) + 1))

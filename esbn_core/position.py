@@ -1,4 +1,4 @@
-"""Position of a pack: how far its training has come, as the header of its checkpoint says. Imports no torch."""
+"""Training position of a pack, stored in the header of its checkpoint. Imports no torch."""
 
 import itertools
 import json
@@ -16,14 +16,14 @@ Rung = tuple[int, list[float], list[float]]
 
 @dataclass
 class Position:
-    """How far a pack has come: what a checkpoint holds besides weights and optimiser state."""
+    """Training position of a pack: the part of a checkpoint besides weights and optimiser state."""
 
     trial_ids: list[str]
     update: int = 0
     curve: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
     rungs: list[Rung] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
-    """trial_id -> why that network counts as failed from here on."""
+    """trial_id -> why that network has failed."""
     wall_seconds: float = 0.0
     resumed: int = 0
 
@@ -32,22 +32,22 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> "Position":
-        """Reads what `text` wrote; raises `ValueError` at anything else."""
+        """Reads the output of `text`; raises `ValueError` for anything else."""
         try:
             values = json.loads(text)
         except (TypeError, RecursionError) as error:
             raise ValueError(f"its position is not JSON: {error}") from None
         names = [one.name for one in fields(cls)]
         if not isinstance(values, dict) or values.keys() != set(names):
-            raise ValueError(f"its position is not made of {', '.join(names)}")
+            raise ValueError(f"its position must have the fields {', '.join(names)}")
         position = cls(**values)
         for name, sound in position._checks().items():
             if not sound:
-                raise ValueError(f"its position has {name} that no pack can have")
+                raise ValueError(f"its position has an impossible value of {name}")
         return position
 
     def _checks(self) -> dict[str, bool]:
-        """Returns, by field, whether training can give it this value."""
+        """Returns for each field whether training can produce its value."""
         if not _is_list(self.trial_ids, str) or not _is_count(self.update):
             return {"trial_ids or update": False}
         n = len(self.trial_ids)
@@ -72,9 +72,9 @@ class _File(Protocol):
 
 
 def read_position(file: _File) -> Position:
-    """Reads the position from a checkpoint, without its tensors; raises `ValueError` if it is not one.
+    """Reads the position from a checkpoint without its tensors; raises `ValueError` if it has none.
 
-    The first 8 bytes of a safetensors file are the length of the JSON that follows.
+    A safetensors file starts with the length of its JSON header, in 8 bytes.
     """
     size = int.from_bytes(file.read(8), "little")
     if size > LARGEST_HEADER:
@@ -94,7 +94,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_course(points: Any, n: int) -> bool:
-    """Returns whether these are points of a course of n networks: (updates made before, losses, accuracies)."""
+    """Returns whether these are points of the curves of n networks: (updates made before, losses, accuracies)."""
     return isinstance(points, list) and all(_is_point(point, n) for point in points)
 
 

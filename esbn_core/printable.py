@@ -1,4 +1,4 @@
-"""Text of others, as it can be printed."""
+"""Safe printing of text from outside, such as names and error messages."""
 
 import unicodedata
 
@@ -6,11 +6,11 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format and surrogate charac
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Shows control characters as Python writes them, such as ``\x1b``: a terminal or browser would obey them.
+    r"""Escapes control characters, such as ``\x1b``, which a terminal or browser would obey.
 
     Args:
-        text: any, such as the label of an arm or the message of an error.
-        keep: control characters that stay, such as line breaks.
+        text: any text, such as the label of an arm or an error message.
+        keep: control characters to keep, such as line breaks.
     """
     if text.isprintable():
         return text

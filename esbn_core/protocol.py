@@ -18,7 +18,7 @@ EPOCHS = {
     "distribution_of_three": {0: 50, 95: 150},
     "identity_rules": {0: 50},
 }
-"""Per task: from which number of withheld objects on, how many passes over the training problems (Table 6)."""
+"""Task -> smallest m -> epochs, that is passes over the training problems (Table 6)."""
 
 EPOCHS_OF_MODEL = {
     ("predinet", "distribution_of_three"): {0: 100, 95: 150},
@@ -27,7 +27,7 @@ EPOCHS_OF_MODEL = {
     ("rn", "identity_rules"): {0: 100, 95: 150},
     ("transformer", "identity_rules"): {0: 100, 95: 150},
 }
-"""The same for the models that were trained for longer (Tables 7 and 8)."""
+"""The same for models that were trained longer (Tables 7 and 8)."""
 
 
 def learning_rate(model: str, task: str, tcn: str) -> float:
@@ -36,6 +36,6 @@ def learning_rate(model: str, task: str, tcn: str) -> float:
 
 
 def epochs(model: str, task: str, withheld: int) -> int:
-    """Returns passes over the training problems; an m the paper lacks takes those of the next smaller one it has."""
+    """Returns the epochs of training. An m that is not in the paper gets the epochs of the next smaller m that is."""
     table = EPOCHS_OF_MODEL.get((model, task), EPOCHS[task])
     return next(value for least, value in sorted(table.items(), reverse=True) if withheld >= least)

@@ -1,8 +1,8 @@
-"""The ESBN step by step from the equations of the paper: slow, without shortcuts, independent of `esbn_core.models`.
+"""The ESBN step by step from the paper's equations: slow, without shortcuts, independent of `esbn_core.models`.
 
-It was written from the equations (paper sections 3.2 to 3.4) before the fast model was read. Every image of every
-problem is encoded, the memory is a list that grows, all T + 1 steps of the LSTM are taken for every problem and one
-gate at a time, and convolutions and normalisation are loops.
+It was written from the equations (paper sections 3.2 to 3.4) before its author had read the fast model. It encodes
+every image of every problem, keeps the memory as a growing list, runs all T + 1 steps of the LSTM for every problem,
+one gate at a time, and loops over pixels and windows.
 
 Parameters go by the names of the equations: E1, e1, E2, .. (layers of the encoder), gamma, beta (TCN), W_x, b_x, W_h,
 b_h (LSTM, rows in the order i, f, g, o), W_k, b_k, w_g, b_g, W_y, b_y, a, b (confidence), k_0, v_0 (default entry),
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 
 class Leak(NamedTuple):
-    """A path from the embeddings past the memory; strength 0 is none."""
+    """A path from the embeddings past the memory; strength 0: no leak."""
 
     strength: float | Literal["learned"]
     """lambda, or learned: sig(rho)."""
@@ -43,7 +43,7 @@ CLOSED = Leak(0.0, "controller", False)
 
 
 class Run(NamedTuple):
-    """Logits, what the steps 1..T wrote and read (gated; zero at t = 1), and all that the leak added."""
+    """Logits, keys written and read at steps 1..T (reads are gated; zero at t = 1), and the added leaks."""
 
     logits_BC: Tensor
     keys: list[Tensor]
@@ -70,14 +70,14 @@ def run(
     """The whole network, from pixels to logits.
 
     Args:
-        parameters: tensors by the names above; those of parts that are switched off may be missing.
+        parameters: tensors by the names above; parts that are switched off may be missing.
         images_BT1HW: [B, T, 1, 32, 32] float in [0, 1].
         encoder: conv, mlp, random or conv_unpadded.
         windows: steps that TCN normalises together, counted from 1; empty: no TCN.
         confidence: on, off or default_memory.
         retrieval: plain, scaled, tied or free.
-        leak: where it leads, how strong and whether bounded.
-        convolve: what to use in place of the convolution by pixels.
+        leak: strength, target and bound.
+        convolve: replaces the convolution pixel by pixel.
     """
     z_TBZ = encode_steps(parameters, images_BT1HW, encoder, convolve or convolve_by_pixels)
     return esbn(parameters, context_norm(parameters, z_TBZ, windows), confidence, retrieval, leak)

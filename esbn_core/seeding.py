@@ -1,7 +1,7 @@
 """One named random stream per purpose, derived from the seed: adding a stream never shifts another.
 
-The streams depend on nothing but seed and purpose, so every arm of a study that asks for the same purpose gets the
-same split, problems, batches and, for parts it shares, initial weights.
+A stream depends only on seed and purpose. So all arms of a study have the same split, problems and batches at a seed,
+and the same initial weights in the parts they share.
 """
 
 import hashlib
@@ -23,4 +23,4 @@ def torch_rng(seed: int, purpose: str) -> torch.Generator:
 
 
 Stream = Callable[[str], torch.Generator]
-"""Purpose -> stream of one seed; networks draw each layer's weights from a stream of its own."""
+"""Purpose -> stream of one seed; each layer's weights come from a separate stream."""

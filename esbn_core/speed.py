@@ -1,4 +1,4 @@
-"""Speed of training and testing a pack on this machine, measured by the trainer itself."""
+"""Speed of training and testing a pack on this machine, measured with the real trainer."""
 
 import dataclasses
 import statistics
@@ -16,7 +16,7 @@ MEASURED = 2  # stretches of CURVE_STEP updates, after one to warm up
 TESTED = 1_000  # problems
 
 PACK_SIZES = (1, 2, 4, 7, 10, 20, 50, 100)
-RISE = 0.1  # of updates per second, for a larger pack to be worth its delay
+RISE = 0.1  # smallest relative gain in updates per second that justifies a larger pack
 
 
 class Speed(NamedTuple):
@@ -30,10 +30,10 @@ class Speed(NamedTuple):
 def measure_speed(
     config: TrialConfig, images_N1HW: np.ndarray, *, pack_size: int = 1, threads: int = 1, device: str = "cpu"
 ) -> Speed:
-    """Trains a pack of this variant for some 30 updates and tests it.
+    """Trains a pack of this variant for about 30 updates and tests it.
 
     Args:
-        config: of the variant; its updates, test problems and seed do not count.
+        config: the variant; its updates, test problems and seed are ignored.
     """
     torch.set_num_threads(threads)
     short = config.with_(n_test=None, updates=(1 + MEASURED) * CURVE_STEP, epochs=None).resolve()
@@ -49,10 +49,10 @@ def measure_speed(
 def best_pack(
     config: TrialConfig, images_N1HW: np.ndarray, largest: int, *, threads: int = 1, device: str = "cpu"
 ) -> int:
-    """Returns the pack size up to which updates of all networks per second rise by at least a tenth from size to size.
+    """Returns the last pack size that still raises total updates per second by at least a tenth over the size before.
 
     Args:
-        largest: size to stop at; the device's memory may stop it earlier.
+        largest: largest size to try; the device's memory may end the trials earlier.
     """
     best, rate = 1, 0.0
     for size in (n for n in PACK_SIZES if n <= largest):

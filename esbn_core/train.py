@@ -1,4 +1,4 @@
-"""Training of a pack: K networks of one variant, a seed each, from stacked parameters under `torch.func.vmap`.
+"""Training of a pack: K networks of one variant, one per seed, with stacked parameters under `torch.func.vmap`.
 
 Legend: K networks, N objects, P problems, B problems of a batch.
 """
@@ -25,37 +25,37 @@ from esbn_core.tasks.build import build
 from esbn_core.tasks.problems import ProblemSets
 from esbn_core.vocabulary import CURVE_START, CURVE_STEP
 
-STRETCH = {"cpu": 1, "cuda": 100}  # updates between two looks at what came of them; a GPU waits for each look
+STRETCH = {"cpu": 1, "cuda": 100}  # updates between two reads of the losses; each read makes a GPU wait
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trained network, or what is known of one that failed."""
+    """One trained network, or the record of one that failed."""
 
     config: ResolvedTrial
     problems: ProblemSets
     network: SequenceClassifier
     curve: list[tuple[int, float, float]]
-    """(updates made before, loss in nats, accuracy) of training batches, before their update, at `curve_points`."""
+    """(updates made before, loss in nats, accuracy) on training batches before their update, at `curve_points`."""
     failure: str | None
     tested_after: int
     """Updates made before the one test."""
     test_loss: float | None
-    """Mean over test problems (validation problems, if it has those) in nats, after the last update, of what training
-    minimises; None if the network failed."""
+    """Mean training objective over test problems (or validation problems) after the last update, in nats; None if the
+    network failed."""
     test_accuracy: float | None
-    """Fraction of the same problems; None if the network failed."""
+    """Fraction of the same problems answered correctly; None if the network failed."""
 
 
 @dataclass(frozen=True)
 class PackResult:
-    """The trials of a pack in the order of their configs, and what they took over all attempts."""
+    """The trials of a pack in the order of their configs, and their time over all attempts."""
 
     trials: list[TrialResult]
     wall_seconds: float
     resumed: int
     rungs: list[Rung]
-    """Every rung, and the end of training as the last."""
+    """All rungs; the last one is the end of training."""
 
 
 def train(
@@ -74,20 +74,20 @@ def train(
     """Trains a pack to its last update and tests it once (paper section 4.1).
 
     Args:
-        pack: trials that differ in nothing but their seed.
+        pack: trials that differ only in their seed.
         images_N1HW: [n_objects, 1, 32, 32] float32 in [0, 1].
-        resume: a checkpoint of this very pack; the result then equals that of an unbroken run, bit for bit on CPU.
-        save: takes a checkpoint, about every `save_seconds`.
-        on_progress: called after a stretch of updates that holds a point of the time course.
-        rungs: numbers of updates after which networks that have validation problems are measured on them, too.
-        on_rung: called after each rung, once it is in the checkpoint, and at the start if there have been some before.
-        stretch: updates between two looks at losses and clock; changes no result; None: as suits the device.
+        resume: a checkpoint of the same pack; the result then equals that of an unbroken run, bit for bit on CPU.
+        save: receives a checkpoint about every `save_seconds`.
+        on_progress: called after each stretch of updates that contains a point of the training curve.
+        rungs: update counts after which networks with validation problems are measured on them.
+        on_rung: called after each rung, once it is in the checkpoint; and at the start, if the checkpoint has rungs.
+        stretch: updates between two checks of losses and clock; does not change results; None: by device.
     Returns:
-        One result per config. A network whose loss is not finite ends as failed and leaves the others alone.
+        One result per config. A network whose loss is not finite is marked as failed; the others are not affected.
     """
     started = saved = time.monotonic()
     networks, settings = Networks.of(pack, device), pack[0].train
-    assert not rungs or pack[0].task.validation is not None, "test problems are looked at once, after the last update"
+    assert not rungs or pack[0].task.validation is not None, "test problems are used once, after the last update"
     optimiser = networks.optimiser(settings.learning_rate)
     position = _begin(networks, optimiser, resume)
     started -= position.wall_seconds  # of earlier attempts
@@ -157,7 +157,7 @@ class Networks:
 
     @classmethod
     def of(cls, pack: Sequence[ResolvedTrial], device: str) -> "Networks":
-        """Draws problems and initial weights of trials that differ in nothing but their seed."""
+        """Draws problems and initial weights of trials that differ only in their seed."""
         modules = [SequenceClassifier(config).to(device) for config in pack]
         parameters, buffers = stack_module_state([*modules])
         sets = [build(config.task, config.seed) for config in pack]
@@ -169,12 +169,12 @@ class Networks:
         return torch.optim.Adam(self.parameters.values(), lr=learning_rate, fused=True, capturable=graphed)
 
     def training_problems(self, images_N1HW: np.ndarray) -> PackProblems:
-        """Returns the training sets, with the images they are drawn from."""
+        """Returns the training sets with the images of their objects."""
         pools = [s.train_pool for s in self.sets]
         return pack_problems(self.modules, [s.train for s in self.sets], pools, images_N1HW, self.device)
 
     def test_problems(self, images_N1HW: np.ndarray) -> PackProblems:
-        """Returns the test sets (validation sets, of trials that have those), with the images they are drawn from."""
+        """Returns the test sets (or validation sets) with the images of their objects."""
         pools = [s.test_pool for s in self.sets]
         return pack_problems(self.modules, [s.test for s in self.sets], pools, images_N1HW, self.device)
 
@@ -191,7 +191,7 @@ class Networks:
 
 
 def _batches(pack: Sequence[ResolvedTrial], n_train: int, update: int, device: str) -> Iterator[Tensor]:
-    """Yields the training problems of each update from this one on, [K, B] each; a stream per seed and epoch."""
+    """Yields the training problems of each update, starting at `update`, [K, B] each; one stream per seed and epoch."""
     size = pack[0].train.batch_size
     first_epoch, batch = divmod(update, math.ceil(n_train / size))
     for epoch in itertools.count(first_epoch):
@@ -205,7 +205,7 @@ def _batches(pack: Sequence[ResolvedTrial], n_train: int, update: int, device: s
 def _note(
     position: Position, made: list[tuple[Tensor, Tensor]], on_progress: Callable[[Position], None] | None
 ) -> None:
-    """Records failures of a stretch of updates, and the points of the time course in it; moves the position on."""
+    """Records the failures and curve points in a stretch of updates, and advances the position."""
     n_points = len(position.curve)
     losses_UK, accuracies_UK = (torch.stack(x).tolist() for x in zip(*made, strict=True))
     for loss_K, accuracy_K in zip(losses_UK, accuracies_UK, strict=True):

@@ -1,4 +1,4 @@
-"""Words and numbers that every room shares; imports nothing of the project."""
+"""Words and numbers shared by all rooms; imports nothing from the project."""
 
 import itertools
 import re
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 BASELINE = "baseline"
-"""Label of the arm that changes nothing in the paper's ESBN."""
+"""Label of the arm without changes: the paper's ESBN."""
 
 TASK_TITLES = {
     "same_different": "Same/different",
@@ -16,10 +16,10 @@ TASK_TITLES = {
 }
 
 N_CHOICES = {"same_different": 2, "rmts": 2, "distribution_of_three": 4, "identity_rules": 4}
-"""Answers to choose from, by task."""
+"""Number of choices, by task."""
 
 CHANCE = {task: 1 / n for task, n in N_CHOICES.items()}
-"""Accuracy of guessing, a fraction."""
+"""Chance accuracy by task, a fraction."""
 
 CONDITIONS = {
     "same_different": (0, 50, 85, 95, 98),
@@ -27,22 +27,22 @@ CONDITIONS = {
     "distribution_of_three": (0, 50, 85, 95),
     "identity_rules": (0, 50, 85, 95),
 }
-"""Tasks and numbers of withheld objects m of the paper (Tables 1-4)."""
+"""The paper's tasks and numbers of withheld objects m (Tables 1-4)."""
 
 CURVE_START, CURVE_STEP = 200, 10
 """A stored training curve has a point before each of the first 200 updates, and then before every 10th."""
 
 TUNED = "-tuned"
-"""Ends the name of the tuned form of a study."""
+"""Suffix of the name of a tuned study."""
 
 
 def curve_points(updates: int) -> Iterator[int]:
-    """Yields the points of a training curve of so many updates, each as the number of updates made before it."""
+    """Yields the points of a training curve of `updates` updates; each point is the number of updates made before."""
     return itertools.chain(*_curve_ranges(updates))
 
 
 def count_curve_points(updates: int) -> int:
-    """Returns how many points a training curve of so many updates has."""
+    """Returns the number of points of a training curve of `updates` updates."""
     return sum(map(len, _curve_ranges(updates)))
 
 
@@ -51,7 +51,7 @@ def _curve_ranges(updates: int) -> tuple[range, range]:
 
 
 class Cell(NamedTuple):
-    """What a variant is called in its study: an arm at a task and a number of withheld objects m."""
+    """Name of a variant in its study: an arm at a task and a number of withheld objects m."""
 
     task: str
     withheld: int
@@ -67,10 +67,10 @@ def arm_words(arm: str) -> list[str]:
 
 
 def plain_arm(arms: Collection[str]) -> str:
-    """Returns the arm to compare a study's others with: the baseline, or else the one whose words all of them share.
+    """Returns the arm to compare the others with: the baseline, or else the arm whose words all others share.
 
-    Where all arms are of one set of images or of one model, that is the arm that changes nothing else. Where no arm is
-    like that, it is the baseline, which the study then lacks.
+    If all arms use the same images or the same model, this is the arm without other changes. If there is no such arm,
+    it returns the baseline, which the study then lacks.
     """
     if BASELINE in arms or not arms:
         return BASELINE

@@ -1,4 +1,4 @@
-"""YAML files that a user names, read within bounds: a small file can hold a document that is huge, or has no end."""
+"""Bounded reading of YAML files: a small file can expand to a huge or endless document."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from esbn_core.errors import ConfigError
 from esbn_core.files import Path, read_text
 
 MOST_BYTES = 2**18
-MOST_VALUES = 20_000  # what an alias stands for counts as often as it is named
+MOST_VALUES = 20_000  # an alias counts all values it stands for
 DEEPEST = 30
 LONGEST = 3_000  # characters of a value; Python prints no number of more than 4,300 digits
 
@@ -20,15 +20,15 @@ def read_yaml(path: Path, what: str, reader: YAML | None = None) -> Any:
 
     Args:
         what: the setting that names the file, for messages.
-        reader: what makes the values; default: plain ones of Python.
+        reader: builds the values; default: plain Python values.
     Raises:
-        ConfigError: the file cannot be read, is not YAML, or is beyond the bounds above.
+        ConfigError: the file cannot be read, is not YAML, or exceeds the bounds above.
     """
     text = read_text(path, what, MOST_BYTES)
     try:
         _refuse_endless(text)
         return (reader or _plain()).load(text)
-    except Exception as error:  # what a wrong file raises depends on where it is wrong
+    except Exception as error:  # an invalid file can raise any exception
         why = " ".join(_problem(error).split())
         raise ConfigError(f"{what}={str(path)!r} cannot be read as YAML: {why}") from None
 
@@ -51,7 +51,7 @@ def _refuse_endless(text: str) -> None:
     for event in _plain().parse(text):
         if isinstance(event, AliasEvent):
             if event.anchor not in of_anchor:
-                raise ConfigError(f"*{event.anchor} stands for nothing, or for what it is a part of")
+                raise ConfigError(f"*{event.anchor} is undefined, or refers to a value that contains it")
             values += of_anchor[event.anchor]
         elif isinstance(event, ScalarEvent):
             if len(event.value) > LONGEST:

@@ -1,1 +1,1 @@
-"""Rows of the store as frames, SQL answers, time courses and published values."""
+"""Rows of the store as frames, SQL queries, training curves and published values."""

@@ -1,4 +1,4 @@
-"""Trials of every study by cell of the paper's tables, and results of other code to set beside them."""
+"""Trials of all studies by cell of the paper's tables, and results of other code for comparison."""
 
 import json
 from collections.abc import Iterable
@@ -13,18 +13,18 @@ from study.store.location import Place
 
 
 def load_cells(results: Place, cells: Iterable[tuple[str, int, str]], n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Reads the trials that any study put into these cells, filled up to n a cell; marks what cannot be averaged.
+    """Reads the trials of any study in these cells, filled up to n rows per cell; marks those that cannot be averaged.
 
     Args:
-        results: folder or URI that studies were run into; it need not be there yet.
+        results: folder or URI of the result store; it need not exist yet.
         cells: task, withheld and arm of each; `Cell` is one.
-        n: networks that make a cell whole.
+        n: number of networks in a complete cell.
     Returns:
-        Rows like those of `load_study`, in the order of the cells, with keys (whether some study asked for them) and
-        images_hash. ``status`` is completed, failed, missing, or doubtful where the trials of a cell do not belong
-        together: a seed is there twice, or settings other than the seed differ. ``doubt`` then says why, once for all
-        rows of the cell.
-        And the task, withheld and arm of each rehearsal of these tasks and m, which are not among the rows.
+        Rows like those of `load_study`, in the order of the cells, with keys (whether a study records them) and
+        images_hash. ``status`` is completed, failed, missing, or doubtful if the trials of a cell do not belong
+        together: a seed occurs twice, or settings other than the seed differ. ``doubt`` then gives the reason, the same
+        in all rows of the cell.
+        Also the task, withheld and arm of each rehearsal of these tasks and m, which are not among the rows.
     Raises:
         AnalysisError: a completed trial has no accuracy.
         StoreError: the place cannot be read.
@@ -49,7 +49,7 @@ def _repeated(trials: pd.DataFrame) -> dict[int, str]:
     """Returns a sentence on each cell, by its number, that has two trials of one seed."""
     repeated = trials.loc[trials.duplicated(["cell", "seed"]), ["cell", "seed"]].drop_duplicates()
     return {
-        int(number): f"seed {', '.join(map(str, of_cell))} is there twice; delete the file that is out of date"
+        int(number): f"seed {', '.join(map(str, of_cell))} occurs twice; delete the outdated file"
         for number, of_cell in repeated.groupby("cell")["seed"]
     }
 
@@ -68,14 +68,14 @@ def _mixed(trials: pd.DataFrame) -> dict[int, str]:
 
 
 def _with_keys(results: Place) -> list[str]:
-    """Returns the ids of trials whose keys some study asked for."""
+    """Returns the ids of trials whose keys some study records."""
     if not has_rows(results, "plans"):
         return []
     return read(results, "plans", ["trial_id"], pc.field("keys"))["trial_id"].unique().to_pylist()
 
 
 def _every_trial(results: Place) -> pd.DataFrame:
-    """Reads all trials, their configs without seeds; no rows where there is no folder or no trial yet."""
+    """Reads all trials, with configs without seeds; no rows if there is no folder or no trial yet."""
     columns = ["trial_id", *VARIANT, "seed", "status", "test_accuracy", "config", "images_hash", "rehearsal"]
     if not has_rows(results, "trials"):
         return pd.DataFrame({column: [] for column in columns}, dtype=object)
@@ -87,7 +87,7 @@ def _every_trial(results: Place) -> pd.DataFrame:
 
 
 def load_external(results: Place) -> pd.DataFrame:
-    """Reads test results of other code, which no function here averages with ours; no rows where none was imported.
+    """Reads test results of other code, which are never averaged with ours; no rows if none were imported.
 
     Returns:
         A row per network: origin, task, withheld, arm, run and test_accuracy, a fraction.

@@ -1,4 +1,4 @@
-"""Time courses of training, averaged in SQL: a study can have tens of millions of points."""
+"""Training curves, averaged in SQL: a study can have tens of millions of points."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ WITH fine AS (
     FROM curves JOIN trials USING (trial_id) JOIN steps USING (variant) WHERE "update" % step = 0
 )
 """
-"""Points of the curves that all networks of a variant have: one without the first updates has every 10th alone."""
+"""Curve points that all networks of a variant have; curves of earlier versions have only every 10th update."""
 
 _MEANS = f"""{_POINTS}, binned AS MATERIALIZED (
     SELECT variant, trial_id, CASE WHEN "update" > 0 THEN floor({BINS} * log10("update")) ELSE -1 END AS bin,
@@ -58,7 +58,7 @@ class Course(NamedTuple):
 
 
 def curves_of(results: Place, trials: pd.DataFrame) -> pa.Table:
-    """Reads the curves of completed trials, as `mean_courses` takes them; none where the store has none."""
+    """Reads the curves of completed trials for `mean_courses`; no rows if the store has none."""
     columns = ["trial_id", "update", "accuracy"]
     completed = trials.loc[trials["status"] == "completed", "trial_id"].tolist()
     if not completed or not has_rows(results, "curves"):
@@ -67,10 +67,10 @@ def curves_of(results: Place, trials: pd.DataFrame) -> pa.Table:
 
 
 def mean_courses(trials: pd.DataFrame, curves: pa.Table | pd.DataFrame) -> dict[tuple[str, int, str], Course]:
-    """Returns time courses of training by task, m and arm: the mean over the networks of a variant, point by point.
+    """Returns training curves by task, m and arm: the mean over the networks of a variant, point by point.
 
-    Measurements of a network that are closer than 1/25 of a decade of updates are averaged first, so each network
-    counts once at a point. Of a variant with a network that has every 10th update only, every 10th of all is used.
+    Measurements of a network within 1/25 of a decade of updates are averaged first, so each network counts once at each
+    point. If a network of a variant has only every 10th update, every 10th is used for all.
 
     Args:
         trials: trial_id, task, withheld, arm and status; only completed trials count.
@@ -87,16 +87,16 @@ def mean_courses(trials: pd.DataFrame, curves: pa.Table | pd.DataFrame) -> dict[
 
 
 def first_windows(trials: pd.DataFrame, curves: pa.Table | pd.DataFrame, level: float, window: int) -> pd.DataFrame:
-    """Finds where each curve first averages a level of accuracy over so many points in a row.
+    """Finds where each curve's average over a window of consecutive points first reaches a level of accuracy.
 
     Args:
         trials, curves: as for `mean_courses`.
         level: a fraction.
         window: number of points.
     Returns:
-        A row per completed trial that has a curve: trial_id; step, updates between its first points, 1 or, where a
-        network of its variant has no others, 10; points, how many there are; last, the last of them; and reached, the
-        last point of the first such window, null if there is none; both are updates made before.
+        A row per completed trial with a curve: trial_id; step, updates between its first points, 1, or 10 if a network
+        of its variant has only every 10th; points, their number; last, the last point; and reached, the last point of
+        the first window at the level, null if there is none. Both are numbers of updates made before.
     """
     within = {"before": window - 1, "level": level - _ROUNDING}
     return _ask(_WINDOWS, _numbered(trials), curves, within)

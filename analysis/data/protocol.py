@@ -11,7 +11,7 @@ class Printed(NamedTuple):
     source: str  # its table
     task: str
     withheld: int | None  # None: every m
-    model: str  # empty: every model that has no number of its own for this task and quantity
+    model: str  # empty: all models without a separate number for this task and quantity
     quantity: str
     """n_train or n_test (problems), learning_rate (Adam; one with a model is for training without TCN) or epochs."""
     paper: float
@@ -20,7 +20,7 @@ class Printed(NamedTuple):
 def printed_protocol() -> list[Printed]:
     """Reads Tables 1 to 8 in their order.
 
-    Source: paper Tables 1-8. That models which Table 5 lacks use 5e-4, as all do with TCN, is in its section 4.1.
+    Source: paper Tables 1-8; section 4.1 says that models not in Table 5, and all models with TCN, use 5e-4.
     """
     with Path(__file__).with_name("protocol.csv").open(encoding="utf-8", newline="") as file:
         return [

@@ -26,39 +26,39 @@ UNPUBLISHED = Published(math.nan, math.nan, None)
 
 
 class Deviation(NamedTuple):
-    """Published values that the released code probably made from other training problems than the text says."""
+    """A published value that the released code probably made with other training problems than the text says."""
 
     task: str
     withheld: int
-    text: str  # word of an arm that follows the text; empty: an arm without a word follows it
-    released: str  # word in its place of an arm that follows the code
-    trained_on: str  # what the code trains on
+    text: str  # word of an arm that follows the text; empty: the default follows it
+    released: str  # word of an arm that follows the code instead
+    trained_on: str  # training problems of the code
 
 
 DEVIATIONS = (
-    Deviation("rmts", 85, "", "sampling=as_released", "1 in 12 training problems with a same source"),
+    Deviation("rmts", 85, "", "sampling=as_released", "1 in 12 training problems with a same source pair"),
     Deviation("distribution_of_three", 85, "n_train=100000", "n_train=16380", "16,380 training problems"),
 )
-"""All those that can shift a mean; in the others the code balances kinds of problem on average, where ours are exact.
+"""All deviations that can shift a mean. Elsewhere the code balances kinds of problem on average; ours are exact.
 
 Source: official scripts/RMTS.sh, tasks/RMTS.py and tasks/dist3.py.
 """
 
 
 class Comparable(NamedTuple):
-    """The published value to compare an arm of ours with, and how ours were trained."""
+    """The published value for an arm of ours, and differences in training."""
 
     paper: Published
     protocol: str | None
-    """`AS_RELEASED`, or in which points ours were trained otherwise than the networks of the value; None: no value."""
-    confounded: bool  # whether there are such points, which may then explain a difference
+    """`AS_RELEASED`, or how our training differs from that behind the value; None: no value."""
+    confounded: bool  # whether our training differs, which may explain a difference in accuracy
 
 
 NOTHING = Comparable(UNPUBLISHED, None, False)
 
 
 def comparable(cell: Cell) -> Comparable:
-    """Finds the published value of an arm, or else that of the arm it becomes on the paper's images and by its text."""
+    """Finds the published value of an arm, or else of the same arm with the paper's images and the paper's text."""
     words = arm_words(cell.arm)
     plain = [word for word in words if not is_images(word)]
     points = [OWN_IMAGES] if plain != words else []
@@ -74,7 +74,7 @@ def comparable(cell: Cell) -> Comparable:
 
 
 def is_images(word: str) -> bool:
-    """Tells the word of an arm that names a set of the user's own images."""
+    """Returns whether a word of an arm names a set of the user's images."""
     return word.startswith("images=")
 
 
@@ -89,7 +89,7 @@ def published() -> dict[tuple[str, int, str], Published]:
 
 
 def published_cells() -> list[tuple[Cell, Published]]:
-    """Reads every cell the paper prints and what is in it, in the order of its tables.
+    """Reads every cell that the paper prints, with its value, in the order of its tables.
 
     Source: paper Tables 9-20; 10 networks each.
     """

@@ -1,4 +1,4 @@
-"""SQL over the tables of the store, and the saved questions."""
+"""SQL queries over the tables of the store, and saved questions."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from study.store.layout import Files
 from study.store.location import Place
 from study.store.schema import TABLES
 
-# The store is read and nothing else: no other files, no downloads, no variables of this program.
+# SQL reads only the store: no other files, no downloads, no variables of this program.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
     "autoinstall_known_extensions": False,
@@ -29,20 +29,20 @@ def query(results: Place, sql: str) -> pa.Table:
     """Answers one DuckDB SELECT over the tables of the store.
 
     Args:
-        results: folder or URI the studies were run into.
-        sql: the statement; accuracies in the store are fractions, times UTC.
+        results: folder or URI of the result store.
+        sql: the statement; accuracies in the store are fractions, times are UTC.
     Returns:
-        The rows and columns asked for.
+        The result table.
     Raises:
-        AnalysisError: the SQL is wrong (with DuckDB's hint), or the store has no rows of a table yet.
-        StoreError: the place cannot be read.
+        AnalysisError: the SQL is invalid (with DuckDB's hint), or a table has no rows yet.
+        StoreError: the store cannot be read.
     """
     store = Results(results)
     tables = [table for table in TABLES if store.has_rows(table)]
     if not tables:
-        raise AnalysisError(f"results={str(results)!r} has no tables yet; name the folder that a study was run into")
+        raise AnalysisError(f"results={str(results)!r} has no tables yet; name the result store of a study")
     try:
-        failures = (duckdb.InvalidInputException,)  # DuckDB's word for an error of Arrow
+        failures = (duckdb.InvalidInputException,)  # how DuckDB reports Arrow errors
         return store.read_files(tables, lambda files: _answer(store, files, sql), failures)
     except duckdb.Error as error:
         raise AnalysisError(_sentence(str(error), tables)) from None
@@ -59,11 +59,11 @@ def _answer(store: Results, files: Mapping[str, Files], sql: str) -> pa.Table:
                 connection.execute(f"CREATE VIEW {table} AS {' UNION ALL '.join(selects)}")
         answer = connection.sql(sql)
         if answer is None:
-            raise AnalysisError(f"sql={sql!r} asks for no rows; write a SELECT over {', '.join(files)}")
+            raise AnalysisError(f"sql={sql!r} returns no rows; write a SELECT over {', '.join(files)}")
         rows = answer.to_arrow_table()
     doubled = {name for name in rows.column_names if rows.column_names.count(name) > 1}
     if doubled:
-        raise AnalysisError(f"sql: several columns are named {', '.join(sorted(doubled))}; tell them apart by AS")
+        raise AnalysisError(f"sql: several columns are named {', '.join(sorted(doubled))}; rename them with AS")
     return rows
 
 
@@ -75,13 +75,13 @@ def _parts(store: Results, table: str, files: Files) -> Sequence[pa.Table | ds.D
 
 
 def saved() -> dict[str, str]:
-    """Reads the saved questions: name -> SQL, whose first line is a comment that says what it answers."""
+    """Reads the saved questions: name -> SQL, whose first line is a comment with the question."""
     folder = Path(__file__).with_name("queries")
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sql"))}
 
 
 def question(sql: str) -> str:
-    """Returns the SQL itself, or that of the saved question whose name it is; one word is a name.
+    """Returns the SQL itself; if it is a single word, the SQL of the saved question with that name.
 
     Raises:
         AnalysisError: no saved question has this name.

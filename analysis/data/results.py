@@ -1,4 +1,4 @@
-"""Tables of a results folder for analysis, where what is absent is an error and not an empty table."""
+"""Tables of a result store for analysis; absent data raise errors instead of giving empty tables."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ FILE = "__filename"  # pyarrow's name for the file a row came from
 
 
 class Results(Reader):
-    """The results that commands of analysis read; their errors name no table, since the user asked for none."""
+    """Reader for analysis commands; its errors do not name tables, since the user did not ask for one."""
 
     UNLISTED = UNREAD = "the results cannot be read: {why}"
 
@@ -27,9 +27,9 @@ class Results(Reader):
         """Opens a folder or URI.
 
         Args:
-            optional: whether the folder need not be there yet.
+            optional: whether the folder may be missing.
         Raises:
-            StoreError: the text names no place, or the place cannot be read.
+            StoreError: the text does not name a place, or the place cannot be read.
             AnalysisError: there is no such folder.
         """
         super().__init__(results)
@@ -39,9 +39,7 @@ class Results(Reader):
             raise StoreError(f"results={str(results)!r} cannot be read: {first_line(error)}") from None
         self.exists = kind != pafs.FileType.NotFound
         if kind != pafs.FileType.Directory and (self.exists or not optional):
-            raise AnalysisError(
-                f"results={str(results)!r} is not a folder that is there; name one that a study was run into"
-            )
+            raise AnalysisError(f"results={str(results)!r} is not a folder; name the result store of a study")
 
     def has_rows(self, table: str) -> bool:
         """Returns whether the table has a file."""
@@ -49,14 +47,14 @@ class Results(Reader):
 
 
 def has_rows(results: Place, table: str) -> bool:
-    """Returns whether the store has a file of this table; False where there is no folder yet."""
+    """Returns whether the store has a file of this table; False if there is no folder yet."""
     return Results(results, optional=True).has_rows(table)
 
 
 def read(
     results: Place, table: str, columns: Sequence[str] | None = None, rows: pc.Expression | None = None
 ) -> pa.Table:
-    """Reads the rows of a table that meet a condition, all by default; only they are held in memory.
+    """Reads the rows of a table that meet a condition, by default all; holds only these in memory.
 
     Raises:
         AnalysisError: there is no such folder, table or column, or the table has no rows.
@@ -69,19 +67,17 @@ def read(
         raise AnalysisError(f"table {table} has no column {unknown[0]!r}; {choices(unknown[0], known)}")
     answer = store.read(table, columns, rows=rows)
     if not answer.num_rows and not store.has_rows(table):
-        raise AnalysisError(
-            f"results={str(results)!r} has no rows of table {table} yet; run a study into it that makes some"
-        )
+        raise AnalysisError(f"results={str(results)!r} has no rows in table {table} yet; run a study that writes some")
     return answer
 
 
 def load(results: Place = "results", table: str = "trials", columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Reads all rows of one table of the store, whatever the study.
+    """Reads all rows of one table of the store, for all studies.
 
     Args:
-        results: folder or URI the studies were run into.
-        table: a table of study/store/schema.py; keys takes 0.2 GB a trial, so prefer `load_keys`.
-        columns: which columns; None: all.
+        results: folder or URI of the result store.
+        table: a table of study/store/schema.py; keys takes 0.2 GB per trial, so prefer `load_keys`.
+        columns: columns to read; None: all.
     Returns:
         A row per row of the store; accuracy is a fraction. Arms of trials are those of `with_sources`.
     Raises:
@@ -98,7 +94,7 @@ def load(results: Place = "results", table: str = "trials", columns: Sequence[st
 def load_keys(results: Place, trial_id: str) -> pa.Table:
     """Reads the keys table of one trial, in the order of the store; no rows if the trial has none.
 
-    Column by column: Parquet needs three times a column's size to decode it, and two columns hold 0.1 GB each.
+    Reads column by column: decoding needs three times a column's size, and two columns have 0.1 GB each.
 
     Raises:
         AnalysisError: there is no such folder, or the store has no keys at all.

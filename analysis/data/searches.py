@@ -1,4 +1,4 @@
-"""Searches as frames, and as Optuna studies for whatever reads those: importances here, optuna-dashboard elsewhere."""
+"""Searches as frames, and as Optuna studies for Optuna's own tools: importances here, optuna-dashboard elsewhere."""
 
 import contextlib
 import json
@@ -30,22 +30,22 @@ STATES = {
 
 
 class Search(NamedTuple):
-    """A search as the store has it."""
+    """A search, as stored."""
 
     about: dict[str, Any]  # its row of searches
     suggestions: pd.DataFrame  # by number, with the values of its parameters as a dict in `values`
     rungs: pd.DataFrame  # suggestion, update, and the mean accuracy over seeds
     parameters: dict[str, dict[str, Any]]  # low, high, log, choices and when of each
-    distributions: dict[str, BaseDistribution]  # the same, as Optuna has them
+    distributions: dict[str, BaseDistribution]  # the same, in Optuna's form
 
 
 def load_search(results: Place, name: str) -> Search:
-    """Reads a search with all its suggestions, whatever became of them; errors are those of `load_searches`."""
+    """Reads a search with all its suggestions, whatever their status; errors as for `load_searches`."""
     return load_searches(results, [name])[name]
 
 
 def load_searches(results: Place, names: Sequence[str]) -> dict[str, Search]:
-    """Reads searches with all their suggestions, by name, from one reading of each table.
+    """Reads searches with all their suggestions, by name; reads each table once.
 
     Raises:
         AnalysisError: there is no such search or it has no suggestions yet.
@@ -77,7 +77,7 @@ def _search(about: dict[str, Any], suggestions: pd.DataFrame, rungs: pd.DataFram
 
 
 def measured(search: Search, update: int | None = None) -> pd.DataFrame:
-    """Returns suggestions with an accuracy to compare, in `score`: the last that each has reached, or that at a rung.
+    """Returns suggestions with an accuracy to compare in `score`: each one's last, or that at a rung.
 
     Twins of earlier suggestions are left out, since they were not trained.
 
@@ -92,15 +92,15 @@ def measured(search: Search, update: int | None = None) -> pd.DataFrame:
         at = search.rungs.loc[search.rungs["update"] == update].set_index("suggestion")["accuracy"]
         frame = frame.assign(score=frame["suggestion"].map(at)).dropna(subset="score")
     if len(frame) < 2 and update is None:
-        raise AnalysisError(f"{len(frame)} suggestions have been validated so far, and 2 are needed to compare any")
+        raise AnalysisError(f"{len(frame)} suggestions have been validated so far; a comparison needs 2")
     if len(frame) < 2:
         there = ", ".join(map(str, sorted(search.rungs["update"].unique())))
-        raise AnalysisError(f"{len(frame)} suggestions were validated at update={update}; there are rungs at {there}")
+        raise AnalysisError(f"{len(frame)} suggestions were validated at update={update}; the rungs are at {there}")
     return frame
 
 
 def as_optuna(search: Search, frame: pd.DataFrame) -> optuna.Study:
-    """Makes an Optuna study in memory that holds suggestions as completed, with their `score` as value."""
+    """Makes an Optuna study in memory with the suggestions as completed trials and their `score` as value."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize")
     study.add_trials(
@@ -111,16 +111,16 @@ def as_optuna(search: Search, frame: pd.DataFrame) -> optuna.Study:
 
 
 def export_optuna(results: Place, name: str, path: str | Path) -> None:
-    """Writes a search, finished or running, as an Optuna storage with one study of its name.
+    """Writes a search, finished or running, as an Optuna storage with one study of the same name.
 
     Args:
-        path: SQLite if it ends in .db, .sqlite or .sqlite3, else a journal. Nothing may be there yet.
+        path: new file; SQLite if it ends in .db, .sqlite or .sqlite3, else a journal.
     Raises:
         AnalysisError: there is no such search, or the file cannot be written.
     """
     search, path = load_search(results, name), Path(path)
     if os.path.lexists(path):
-        raise AnalysisError(f"{path} is there already; name another file, or delete it first")
+        raise AnalysisError(f"{path} exists already; name another file, or delete it first")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         write_file(path, (_sqlite if path.suffix in (".db", ".sqlite", ".sqlite3") else _journal)(search))
@@ -171,7 +171,7 @@ def _trials(search: Search) -> Sequence[optuna.trial.FrozenTrial]:
 
 
 def _naive(at: pd.Timestamp) -> Any:
-    """Returns a time as Optuna has it: local, and without saying so."""
+    """Returns a time in Optuna's form: local and naive."""
     return at.to_pydatetime().astimezone().replace(tzinfo=None)
 
 

@@ -1,6 +1,6 @@
 """Figures 3 and 6: test accuracy against withheld objects, as markers or as bars.
 
-Artists that show data carry a ``gid`` that says what they show.
+Artists that show data have a ``gid`` that names the data.
 """
 
 from collections import Counter
@@ -18,9 +18,9 @@ from analysis.figures.palette import Style, styles
 from analysis.figures.plotting import Artist, Axes, Figure, Line2D, Patch, seaborn, to_hex, withStroke
 from analysis.findings.accuracy import VariantAccuracy, as_printed, variant_accuracies
 
-_SPREAD = 0.76  # of the arms that stand side by side, as a share of the distance between two m
+_SPREAD = 0.76  # width of the arms side by side, as a share of the distance between two m
 _SHADES = (0.0, 0.45, 0.75)  # shares of white in the bars of one colour
-_UNCLIPPED: dict[str, Any] = {"clip_on": False, "in_layout": False}  # markers at 100 % reach over the edge
+_UNCLIPPED: dict[str, Any] = {"clip_on": False, "in_layout": False}  # markers at 100 % cross the edge
 
 
 @sheet.with_settings
@@ -30,12 +30,12 @@ def draw_accuracy(
     """Draws test accuracy against withheld objects, a panel per task, with the paper's values as hollow markers.
 
     Args:
-        frame: rows of `analysis.load_study` or `load_cells`. Only completed trials are averaged; variants with fewer
-            than planned are pale (bars: hatched) and listed under the figure, as are those with none. An m at which
-            nothing is trained is hatched.
-        arms: their order; None: as the frame has them.
-        notes: more lines to write under the figure.
-        bars: draws bars in place of markers joined by lines.
+        frame: rows of `analysis.load_study` or `load_cells`. Only completed trials are averaged. Variants with fewer
+            than planned are pale (bars: hatched) and listed under the figure, like variants without any. An m without
+            trained networks is hatched.
+        arms: their order; None: as in the frame.
+        notes: further lines under the figure.
+        bars: draws bars instead of markers joined by lines.
     Source: paper Figures 3 and (bars) 6, from the values of Tables 9-20.
     """
     rows, style_of_arm = as_printed(variant_accuracies(frame)), styles(arms or frame["arm"].unique().tolist())
@@ -58,7 +58,7 @@ def draw_accuracy(
 
 
 def _shaded(style_of_arm: Mapping[str, Style]) -> dict[str, Style]:
-    """Returns the styles with arms of one colour in lighter and lighter shades of it."""
+    """Returns the styles with increasingly light shades for arms of the same colour."""
     before = Counter[str]()
     shaded = {}
     for arm, style in style_of_arm.items():
@@ -73,7 +73,7 @@ def _note(rows: Sequence[VariantAccuracy]) -> str:
 
 
 def _conventions(rows: Sequence[VariantAccuracy], panels: Sequence[AccuracyPanel], bars: bool) -> list[Artist]:
-    """Returns entries of the legend for what marks have in common, as far as they are there."""
+    """Returns legend entries for the conventions that this figure uses."""
     handles: list[Artist] = [Line2D([], [], **_chance_line(), label="chance")]
     if any(row.source for row in rows):
         handles.append(Line2D([], [], color="0.3", marker="o", label="hollow: paper", **_ring()))
@@ -105,7 +105,7 @@ def _draw_panel(axes: Axes, panel: AccuracyPanel, bars: bool) -> None:
 
 
 def _draw_arm(axes: Axes, arm: ArmAccuracy, bars: bool) -> None:
-    """Draws means, pale or hatched where incomplete, error bars (none if n = 1), and the paper's values as rings."""
+    """Draws means (pale or hatched if incomplete), error bars (none if n = 1), and the paper's values as rings."""
     style, mean_M, ink = arm.style, arm.mean_M, "0.1" if bars else arm.style.color
     if bars:
         axes.set_ylim(bottom=0)
@@ -129,7 +129,7 @@ def _dot(style: Style, whole: bool) -> dict[str, Any]:
 
 
 def _bar(style: Style, whole: bool) -> dict[str, Any]:
-    """Returns a bar over all planned networks, or a hatched one over fewer."""
+    """Returns a bar for all planned networks, or a hatched one for fewer."""
     edge = {"edgecolor": "0.1"} if whole else {"edgecolor": "white", "hatch": "//////"}
     return {"facecolor": style.color, "linewidth": sheet.scaled(0.4), **edge}
 

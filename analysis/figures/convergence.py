@@ -1,6 +1,6 @@
-"""Figure of updates to criterion: how many networks have reached it after how many updates.
+"""Figure of updates to criterion: share of networks that have reached it, against updates.
 
-Artists that show data carry a ``gid`` that says what they show.
+Artists that show data have a ``gid`` that names the data.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ def draw_convergence(frame: pd.DataFrame, networks: pd.DataFrame) -> Figure:
 
     Args:
         frame: rows of `analysis.load_study`; an arm with fewer networks than planned is thin and pale, and listed.
-        networks: its rows of `updates_to_criterion`, with the usual criterion and window.
-    Source: what paper section 5.1 says of Figures 4 and 5; the paper has no such figure.
+        networks: its rows of `updates_to_criterion`, with the default criterion and window.
+    Source: the claim in paper section 5.1 on Figures 4 and 5; the paper has no such figure.
     """
     judged = frame["trial_id"].isin(networks.loc[networks["updates"].notna(), "trial_id"])
     without = (frame["status"] == "completed") & ~judged
@@ -44,12 +44,12 @@ def draw_convergence(frame: pd.DataFrame, networks: pd.DataFrame) -> Figure:
 
 
 def _note(rows: Sequence[VariantAccuracy], without: int) -> str:
-    lacking = f" {without} completed networks have no curve, or a shorter one, and count as missing." if without else ""
+    lacking = f" {without} completed networks have no curve or a short one, and count as missing." if without else ""
     return (
         f"{count_networks(rows).replace('mean', 'line')}. Criterion: training accuracy averages {CRITERION:g} % over"
-        f" {WINDOW} measurements in a row, of one batch each. Lines: Kaplan-Meier, without interval. Bars at their"
-        f" ends: networks that end without reaching it. Shaded: the {PAPER[0]} to {PAPER[1]} updates of which the paper"
-        f" speaks for the ESBN (section 5.1, Figures 4 and 5).{lacking}"
+        f" {WINDOW} consecutive measurements of one batch each. Lines: Kaplan-Meier, without interval. Bars at line"
+        f" ends: networks that end without reaching it. Shaded: {PAPER[0]} to {PAPER[1]} updates, the paper's claim"
+        f" for the ESBN (section 5.1, Figures 4 and 5).{lacking}"
     )
 
 

@@ -1,6 +1,6 @@
 """Figures 4, 5, 7 and 8: training accuracy against training updates.
 
-Artists that show data carry a ``gid`` that says what they show.
+Artists that show data have a ``gid`` that names the data.
 """
 
 import textwrap
@@ -19,7 +19,7 @@ from analysis.figures.palette import Style, styles
 from analysis.figures.plotting import Artist, Axes, Figure, Line2D, seaborn
 from analysis.findings.accuracy import VariantAccuracy, variant_accuracies
 
-_APART = 0.35  # distance of the markers of a curve, as a share of the diagonal of its panel
+_APART = 0.35  # distance between markers of a curve, as a share of the panel's diagonal
 _DECADES = {0: "0", 10: "10", 100: "100", 1_000: "1k", 10_000: "10k", 100_000: "100k"}
 
 
@@ -29,12 +29,12 @@ def draw_curves(
 ) -> Figure:
     """Draws training accuracy against updates, a panel per task and m, mean and standard error over seeds.
 
-    The axis is linear up to 10 updates and logarithmic above, where measurements of a network that are closer than 1/25
-    of a decade are averaged first. A panel without a curve is hatched.
+    The axis is linear up to 10 updates and logarithmic above. There, measurements of a network within 1/25 of a decade
+    are averaged first. A panel without a curve is hatched.
 
     Args:
-        frame: rows of `analysis.load_study` or `load_cells`; only completed trials are averaged, and a variant that
-            lacks some is drawn thin, with pale markers, and listed under the figure.
+        frame: rows of `analysis.load_study` or `load_cells`; only completed trials are averaged. An incomplete variant
+            is thin, with pale markers, and listed under the figure.
         curves: rows of the curves table of its trials: accuracy of the training batch before its update.
         arms, notes: as for `draw_accuracy`.
     Raises:
@@ -62,10 +62,10 @@ def panels_by_task(
     notes: Sequence[str],
     y_label: str,
 ) -> tuple[Figure, list[Axes]]:
-    """Makes a figure of panels against updates, a row per task, with a legend of the arms that some panel shows.
+    """Makes a figure of panels against updates, a row per task, with a legend of all arms shown.
 
     Args:
-        conventions: entries of the legend after the arms.
+        conventions: legend entries after the arms.
         notes: lines below.
     """
     places = places_by_task([panel.title for panel in panels])
@@ -82,14 +82,14 @@ def panels_by_task(
 
 
 def with_curves(frame: pd.DataFrame, curves: pa.Table | pd.DataFrame) -> pd.DataFrame:
-    """Returns the frame with completed trials that have no curve as missing."""
+    """Returns the frame with completed trials without a curve marked as missing."""
     there = curves["trial_id"].unique()
     without = (frame["status"] == "completed") & ~frame["trial_id"].isin(there.tolist())
     return frame.assign(status=frame["status"].mask(without, "missing"))
 
 
 def places_by_task(tasks: Sequence[str]) -> list[tuple[int, int]]:
-    """Returns row and column of each panel: a row per task, or as many as it takes by fours if each task has one m."""
+    """Returns row and column of each panel: a row per task, or rows of four if each task has only one m."""
     rows = list(dict.fromkeys(tasks))
     if len(rows) == len(tasks):
         return [divmod(i, 4) for i in range(len(tasks))]
@@ -97,10 +97,10 @@ def places_by_task(tasks: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _note(rows: Sequence[VariantAccuracy], without: int) -> str:
-    lacking = f" {without} completed networks have no stored time course, and count as missing here." if without else ""
+    lacking = f" {without} completed networks have no stored curve, and count as missing here." if without else ""
     return (
         f"{count_networks(rows)}. Bands: ± standard error of the mean over seeds (ddof 1). Measurements of a"
-        f" network that are closer than 1/{BINS} of a decade of updates are averaged first.{lacking}"
+        f" network within 1/{BINS} of a decade of updates are averaged first.{lacking}"
     )
 
 
@@ -119,7 +119,7 @@ def _line(style: Style, incomplete: bool) -> dict[str, Any]:
 def _draw_panel(axes: Axes, panel: CurvePanel) -> None:
     for i, curve in enumerate(panel.arms):
         _, update_U, mean_U, sem_U = curve.course
-        apart: Any = (_APART * i / len(panel.arms), _APART)  # where the first sheet.marker is, and how far the next
+        apart: Any = (_APART * i / len(panel.arms), _APART)  # position of the first marker, and distance to the next
         gid = "incomplete" if curve.incomplete else "mean"
         axes.plot(update_U, mean_U, **_line(curve.style, curve.incomplete), markevery=apart, gid=gid)
         axes.fill_between(update_U, mean_U - sem_U, mean_U + sem_U, color=curve.style.color, alpha=0.2, linewidth=0)
@@ -131,7 +131,7 @@ def _draw_panel(axes: Axes, panel: CurvePanel) -> None:
 
 
 def updates_axis(axes: Axes, last: float) -> None:
-    """Makes the x axis one of updates up to the last, linear up to 10 and logarithmic above."""
+    """Sets the x axis to updates up to the last, linear up to 10 and logarithmic above."""
     axes.set_xscale("symlog", linthresh=10, linscale=0.5)
     ticks = {update: text for update, text in _DECADES.items() if update <= last}
     axes.set_xticks(list(ticks), list(ticks.values()))

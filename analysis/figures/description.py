@@ -1,8 +1,8 @@
-"""Descriptions of figures: what is drawn, where and under which words, once for the static figure and the page's.
+"""Descriptions of figures: data, positions and labels, shared by static figures and the report page.
 
-`analysis.figures` translates them to matplotlib and `analysis.page.figures` to JSON for plotly.js; what only one of the
-two shows is not here. Accuracies are percent. Dimensions: M numbers of withheld objects, P problems, T steps of a
-problem, R reads.
+`analysis.figures` translates them to matplotlib and `analysis.page.figures` to JSON for plotly.js; parts that only one
+of the two shows are not here. Accuracies are percent. Dimensions: M numbers of withheld objects, P problems, T steps of
+a problem, R reads.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,9 +29,9 @@ STEPS_SHOW = {
     "distribution_of_three": "Steps 1 to 3 show the first row, 4 and 5 the second, 6 to 9 the choices.",
     "identity_rules": "Steps 1 to 3 show the first row, 4 and 5 the second, 6 to 9 the choices.",
 }
-"""What a problem of each task shows at its steps."""
+"""What each task's problems show at each step."""
 
-Places = dict[str, dict[int, float]]  # by arm and m, where on the axis of m
+Places = dict[str, dict[int, float]]  # arm -> m -> position on the axis of m
 
 
 class ArmAccuracy(NamedTuple):
@@ -39,19 +39,19 @@ class ArmAccuracy(NamedTuple):
 
     rows: list[VariantAccuracy]  # [M]
     style: Style
-    x_M: np.ndarray  # where on the axis of m
-    mean_M: np.ndarray  # NaN where no network is trained
-    sem_M: np.ndarray  # standard error of the mean; 0 where n < 2
-    paper_M: np.ndarray  # NaN where the paper has no value
+    x_M: np.ndarray  # position on the axis of m
+    mean_M: np.ndarray  # NaN if no network is trained
+    sem_M: np.ndarray  # standard error of the mean; 0 if n < 2
+    paper_M: np.ndarray  # NaN if the paper has no value
     whole_M: np.ndarray  # bool, whether all planned networks are trained
 
 
 class AccuracyPanel(NamedTuple):
-    """Test accuracy against m at one task; each m is one unit wide on its axis, whatever its distance from the next."""
+    """Test accuracy against m at one task; the m are evenly spaced on the axis, one unit each."""
 
     title: str
     withheld: list[int]  # from 0 on the axis
-    untrained: list[int]  # places on the axis at which no network is trained
+    untrained: list[int]  # positions on the axis without trained networks
     chance: float | None
     arms: list[ArmAccuracy]
 
@@ -62,7 +62,7 @@ class ArmCurve(NamedTuple):
     cell: Cell
     style: Style
     course: Course
-    incomplete: bool  # of fewer networks than planned
+    incomplete: bool  # fewer networks than planned
 
 
 class CurvePanel(NamedTuple):
@@ -75,7 +75,7 @@ class CurvePanel(NamedTuple):
 
 
 class ArmSteps(NamedTuple):
-    """The share of the networks of one arm in a panel that have reached the criterion."""
+    """The share of one arm's networks in a panel that have reached the criterion."""
 
     cell: Cell
     style: Style
@@ -83,7 +83,7 @@ class ArmSteps(NamedTuple):
     incomplete: bool  # fewer than planned
     steps: Steps  # share in percent, from update 0
     censored: int  # networks that do not reach it
-    end: float  # update at which the last of these is censored; NaN if there is none
+    end: float  # last update at which one of these is censored; NaN if there are none
 
 
 class ConvergencePanel(NamedTuple):
@@ -95,7 +95,7 @@ class ConvergencePanel(NamedTuple):
 
 
 class KeyPoints(NamedTuple):
-    """Keys written at one step, or reads of what was written at it, in two components."""
+    """Keys written at one step, or reads of these keys, in two components."""
 
     name: str  # k1 .. kT, r1 .. rT
     step: int  # from 1
@@ -104,45 +104,45 @@ class KeyPoints(NamedTuple):
 
 
 class KeySpace(NamedTuple):
-    """Keys of one network in the two principal components of all that it wrote."""
+    """Keys of one network in the first two principal components of all its written keys."""
 
     written: list[KeyPoints]  # one per step
-    read: list[KeyPoints]  # one per role, of which there may be none
+    read: list[KeyPoints]  # one per role; may be empty
     variance: np.ndarray  # [2] share of the variance of all written keys in each component, a fraction
 
     def label(self, component: int, of_what: str = "") -> str:
-        """Returns what the axis of component 1 or 2 is called."""
+        """Returns the axis label of component 1 or 2."""
         return f"Component {component} ({100 * self.variance[component - 1]:.1f} %{of_what})"
 
 
 def task_title(task: str) -> str:
-    """Returns the task in words."""
+    """Returns the title of a task."""
     return TASK_TITLES.get(task, task)
 
 
 def chance(task: str) -> float | None:
-    """Returns the accuracy of guessing; None for a task of the user's own."""
+    """Returns the chance accuracy of a task; None for a user's task."""
     return 100 * CHANCE[task] if task in CHANCE else None
 
 
 def agreement(same: int, n_steps: int) -> str:
-    """Says which steps of a network write the same key in training and test by construction.
+    """Returns a sentence on the steps that write the same key in training and test by construction.
 
     Args:
-        same: how many of the first steps, of `analysis.findings.key_trials.n_same`.
+        same: number of first steps that do, from `analysis.findings.key_trials.n_same`.
         n_steps: T of the task.
     """
     if not same:
-        return "No keys agree by construction, since the leak shows the images to the controller or the keys at once."
+        return "No keys agree by construction, since the leak shows the images directly to the controller or the keys."
     if same >= n_steps:
         return (
-            "By construction, the keys of all steps agree for training and test, since the controller has learned"
-            " nothing of the images when it writes them. So they are no evidence of abstraction."
+            "By construction, the keys of all steps agree for training and test, since the controller has no"
+            " information on the images when it writes them. So they are no evidence of abstraction."
         )
     steps = "1 and 2" if same == 2 else f"1 to {same}"
     return (
-        f"The keys of steps {steps} agree for training and test by construction, since the controller has learned"
-        " nothing of the images yet."
+        f"The keys of steps {steps} agree for training and test by construction, since the controller has no"
+        " information on the images yet."
     )
 
 
@@ -152,11 +152,11 @@ def side_by_side(
     """Places the arms side by side at each m, so that equal values stay visible.
 
     Args:
-        variants: m and arm of all that is drawn.
-        style_of_arm: in the order in which arms stand.
-        spread: distance of the outermost arms.
+        variants: m and arm of all variants drawn.
+        style_of_arm: styles in the order of the arms.
+        spread: distance between the outermost arms.
     Returns:
-        The m in order, and where each arm stands at them.
+        The m in order, and the position of each arm at each m.
     """
     variants = set(variants)
     withheld = sorted({m for m, _ in variants})
@@ -171,7 +171,7 @@ def accuracy_panels(
     """Describes test accuracy against withheld objects, a panel per task.
 
     Args:
-        rows: of `analysis.findings.accuracy.variant_accuracies`.
+        rows: from `analysis.findings.accuracy.variant_accuracies`.
         style_of_arm, spread: as for `side_by_side`.
     """
     panels = []
@@ -204,9 +204,9 @@ def curve_panels(
 
     Args:
         conditions: task and m of each panel.
-        rows: of `analysis.findings.accuracy.variant_accuracies`.
-        courses: of `analysis.data.curves.mean_courses`.
-        style_of_arm: in the order in which arms are drawn.
+        rows: from `analysis.findings.accuracy.variant_accuracies`.
+        courses: from `analysis.data.curves.mean_courses`.
+        style_of_arm: styles in drawing order.
     """
     planned = {row[:3]: row.planned for row in rows}
     panels = []
@@ -225,7 +225,7 @@ def convergence_panels(networks: pd.DataFrame, style_of_arm: Mapping[str, Style]
 
     Args:
         networks: rows of `analysis.findings.convergence.updates_to_criterion`.
-        style_of_arm: in the order in which arms are drawn.
+        style_of_arm: styles in drawing order.
     """
     panels = []
     conditions: Any = networks.groupby(["task", "withheld"], sort=False)
@@ -248,7 +248,7 @@ def _arm_steps(cell: Cell, rows: pd.DataFrame, style: Style) -> ArmSteps:
 
 
 def key_space(trace: key_geometry.Trace, reads: key_geometry.Reads) -> KeySpace:
-    """Describes the key space of one network: what it wrote at each step, and what it read of objects shown again.
+    """Describes the key space of one network: the keys written at each step, and the reads of objects shown again.
 
     Source: paper Figure 9.
     """

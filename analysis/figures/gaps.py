@@ -1,4 +1,4 @@
-"""Sentences under a figure on variants that are incomplete, missing or left out, and on n."""
+"""Sentences under a figure on n and on incomplete, missing and omitted variants."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,19 +12,19 @@ from esbn_core.vocabulary import Cell
 
 
 def count_networks(rows: Sequence[VariantAccuracy]) -> str:
-    """Says how many trained networks a mean has."""
+    """Returns a phrase on the number of trained networks per mean."""
     usual = _usual_n(rows)
     return "n as listed" if usual is None else f"n = {usual} trained networks per mean unless listed"
 
 
 def _usual_n(rows: Sequence[VariantAccuracy]) -> int | None:
-    """Returns how many networks most of the whole variants have; None if none is whole."""
+    """Returns the most frequent n of complete variants; None if none is complete."""
     whole = [row.n for row in rows if row.n == row.planned]
     return max(set(whole), key=lambda n: (whole.count(n), n)) if whole else None
 
 
 def list_gaps(frame: pd.DataFrame, rows: Sequence[VariantAccuracy], style_of_arm: Mapping[str, Style]) -> list[str]:
-    """Writes a sentence on each kind of variant that is not drawn as if whole, and on those that have an unusual n.
+    """Returns a sentence per kind of incomplete variant, and one on variants with an unusual n.
 
     Args:
         frame: rows of `analysis.load_study` or `load_cells`.
@@ -48,7 +48,7 @@ def list_gaps(frame: pd.DataFrame, rows: Sequence[VariantAccuracy], style_of_arm
 
 
 def _doubts(frame: pd.DataFrame) -> dict[tuple[str, int, str], str]:
-    """Returns why the trials of a variant are not averaged, where they are not."""
+    """Returns why trials are not averaged, by variant."""
     if "doubt" not in frame:
         return {}
     doubtful = frame.loc[frame["doubt"].notna(), [*VARIANT, "doubt"]].drop_duplicates(VARIANT)
@@ -61,7 +61,7 @@ def _together(
     rows: Sequence[VariantAccuracy],
     style_of_arm: Mapping[str, Style],
 ) -> list[str]:
-    """Names the chosen: the m at which an arm lacks the same, and the arms of which that is so, are put together."""
+    """Names the chosen variants; groups the m at which an arm lacks the same, and then the arms that lack the same."""
     m_of_arm: dict[tuple[str, str, str], list[str]] = {}
     for row, lack in zip(chosen, lacks, strict=True):
         m_of_arm.setdefault((row.task, row.arm, lack), []).append(str(row.withheld))

@@ -1,4 +1,4 @@
-"""Figure 9, keys of one network in two components, and the similarity of mean keys of training and test."""
+"""Figure 9, keys of one network in two components; and the similarity of mean keys of training and test."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ TITLE_WIDTH = 34  # characters in a line of a panel's title
 
 @with_settings
 def draw_keys(keys: pa.Table, task: str, same: int) -> Figure:
-    """Draws principal components of the keys of one network: written in training, those read again, and the reads.
+    """Draws principal components of one network's keys: written in training (a), written and later read (b), reads (c).
 
-    Panel c shows its full range, unlike the paper's, and says how many reads panel b's limits would have cut off.
+    Panel c shows its full range, unlike the paper's, and says how many reads are outside the range of panel b.
 
     Args:
         keys: all rows of the keys table of one trial.
-        task: of the trial.
-        same: how many of its first steps write the same key by construction, of `key_trials.n_same`.
+        task: task of the trial.
+        same: number of first steps that write the same key by construction, from `key_trials.n_same`.
     Source: paper Figure 9, for distribution of three.
     """
     trace = key_geometry.trace(keys)
@@ -37,7 +37,7 @@ def draw_keys(keys: pa.Table, task: str, same: int) -> Figure:
     limits = key_geometry.panel_limits(np.concatenate([space.written[step - 1].points for step in compared]))
     _draw_splits(b, [space.written[step - 1] for step in compared])
     b.set(xlim=(limits[0][0], limits[1][0]), ylim=(limits[0][1], limits[1][1]))
-    if len(space.written) == len(compared):  # the same points, which may lie on a line that has no height of its own
+    if len(space.written) == len(compared):  # the same points, which may lie on a line without height
         a.set(xlim=b.get_xlim(), ylim=b.get_ylim())
     _draw_reads(c, space.read, limits)
     written = f"b  Written, t = {', '.join(map(str, compared))}"
@@ -110,7 +110,7 @@ def _handle(key: KeyPoints) -> Line2D:
 
 
 def _add_legend_below(axes: Axes, handles: Sequence[Line2D]) -> None:
-    columns = len(handles) if len(handles) < 6 else -(-len(handles) // 2)  # of two entries, one below the other
+    columns = len(handles) if len(handles) < 6 else -(-len(handles) // 2)  # two rows from 6 entries on
     axes.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns,
         handlelength=1, handletextpad=0.2, columnspacing=0.8,
@@ -119,24 +119,24 @@ def _add_legend_below(axes: Axes, handles: Sequence[Line2D]) -> None:
 
 @with_settings
 def draw_similarities(of_variant: Mapping[str, np.ndarray], same: Mapping[str, int]) -> Figure:
-    """Draws how alike the mean keys of training and test are, step by step, a panel per variant.
+    """Draws the similarity of the mean keys of training and test at all pairs of steps, a panel per variant.
 
-    The steps at which training and test agree by construction are framed.
+    Frames mark steps at which training and test agree by construction.
 
     Args:
-        of_variant: by title, [N, T, T] cosines of N networks, training steps down, test steps across; as
-            `key_measures.similarity` gives them.
-        same: by title, how many of the first steps write the same key by construction, of `key_trials.n_same`.
+        of_variant: title -> [N, T, T] cosines of N networks, training steps down, test steps across, from
+            `key_measures.similarity`.
+        same: title -> number of first steps that write the same key by construction, from `key_trials.n_same`.
     """
     columns = min(len(of_variant), 3)
     places = [divmod(i, columns) for i in range(len(of_variant))]
     note = (
-        "Cosine of the mean key of training problems at one step and that of test problems at another, both taken from"
-        " the mean over all steps. Mean over n networks; SEM: the largest standard error over networks (ddof 1)."
-        " Framed: the same keys for training and test by construction, since the controller has learned nothing of the"
-        " images yet. Without a leak, step 3 can differ through one number alone where it is not framed: the confidence"
-        " of the read at step 2 or, with a default entry, its weight there. The key of the last step is never read, so"
-        " nothing trains it."
+        "Cosine similarity of mean keys (training problems at one step, test problems at another) after subtracting the"
+        " mean over steps. Mean over n networks; SEM: the largest standard error over networks (ddof 1). Framed: keys"
+        " that are the same for training and test by construction, since the controller has no information on the"
+        " images yet. If step 3 is not framed, and without a leak, its key can differ only through a single number: the"
+        " confidence of the read at step 2 or, with a default entry, its weight there. The key of the last step is"
+        " never read, so nothing trains it."
     )
     titles = [
         [*(part for line in title.split("\n") for part in textwrap.wrap(line, TITLE_WIDTH)), _spread(cosines_NTT)]

@@ -1,4 +1,4 @@
-"""Figure 10: the images the trials used."""
+"""Figure 10: the images of the trials."""
 
 import math
 
@@ -11,7 +11,7 @@ from analysis.figures.sheet import with_settings
 
 @with_settings
 def draw_objects(objects: pd.DataFrame) -> Figure:
-    """Draws the images the trials used, on a grid in the order of their numbers.
+    """Draws the images of the trials on a grid, in the order of their numbers.
 
     Args:
         objects: rows of the objects table with one ``images_hash``; pixels are [32 * 32] 0 (black) to 255.

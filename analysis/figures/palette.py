@@ -1,8 +1,8 @@
 """Style and label of every arm in every figure; colours are safe for colour-blind readers.
 
-A model has one colour and marker everywhere, and the line says what an arm changes in it. Only the ESBN, whose parts
-are what studies compare, has a colour and marker per arm. Markers and lines tell arms apart in grey. Colours: Okabe and
-Ito (2008) for arms of the ESBN; Tol's muted scheme, black, ochre and brown for other models.
+A model has the same colour and marker everywhere, and the line style shows what an arm changes in it. Only the ESBN,
+whose parts the studies compare, has a colour and marker per arm. Markers and lines distinguish arms in greyscale.
+Colours: Okabe and Ito (2008) for arms of the ESBN; Tol's muted scheme, black, ochre and brown for other models.
 """
 
 import itertools
@@ -13,11 +13,11 @@ from typing import NamedTuple
 from analysis.errors import AnalysisError
 from esbn_core.vocabulary import BASELINE, arm_words
 
-Line = str | tuple[float, Sequence[float]]  # solid, or where a pattern starts and its lengths
+Line = str | tuple[float, Sequence[float]]  # solid, or offset and lengths of a dash pattern
 
 
 class Style(NamedTuple):
-    """How an arm is drawn, and what it is called, in figures."""
+    """Style and label of an arm in figures."""
 
     color: str
     marker: str
@@ -41,16 +41,16 @@ _MODELS = {
     "abstractor": Style("#DDAA33", "$♠$", _SOLID, "Abstractor"),
     "simple_abstractor": Style("#661100", "$▬$", _SOLID, "Simple Abstractor"),
 }
-_CHANGES = {  # as arms of the ESBN; an arm of another model takes the line alone
+_CHANGES = {  # as arms of the ESBN; arms of other models take only the line
     "confidence=off": Style("#D55E00", "s", _DASHED, "no confidence"),
     "confidence=default_memory": Style("#009E73", "D", _DASH_DOT, "default memory"),
     "tcn=none": Style("#E69F00", "^", _DOTTED, "no TCN"),
     "encoder=mlp": Style("#56B4E9", "v", _DASHED, "MLP encoder"),
     "encoder=random": Style("#CC79A7", "P", _DASH_DOT, "random encoder"),
 }
-_TEXTS = {  # of other changes, by word or else by key; if by neither, "key value"
+_TEXTS = {  # labels of other changes, by word or else by key; otherwise "key value"
     "encoder=conv_unpadded": "unpadded encoder",
-    "gate_init=per_gate": "gates drawn one by one",
+    "gate_init=per_gate": "gates drawn separately",
     "leak=learned": "learned leak",
     "leak_bound=True": "bounded leak",
     "tied=True": "tied maps",
@@ -79,25 +79,25 @@ def step_color(step: int) -> str:
 
 
 def styles(arms: Sequence[str]) -> dict[str, Style]:
-    """Returns the style of each arm of a study, in their order; no two are drawn alike or have one label.
+    """Returns the style of each arm of a study, in their order; all styles and labels differ.
 
-    Models, and arms with one well-known change, are drawn alike in every study. The others take what is left, by their
-    order in the study. The hash of a user's own images, which all arms of a run share, changes no style.
+    Models, and arms with one well-known change, have the same style in every study. The others get the remaining styles
+    in the order of the study. The hash of a user's images, which all arms of a run share, does not change a style.
 
     Raises:
-        AnalysisError: there are more arms than ways to draw them.
+        AnalysisError: there are more arms than styles.
     """
     models = {model: style._replace(label="") for model, style in _MODELS.items()}
     taken: dict[str, Style] = {}  # without labels
     for arm in sorted(arms, key=_rank):
         model, changes = _parts(arm)
-        if model not in models:  # the user's own
+        if model not in models:  # a user's model
             models[model] = _least_used(_COLORS, taken.values())[0]._replace(line=_SOLID)
         colors = _COLORS if model == "esbn" else [models[model].color]
         wanted = _wanted(model, changes, models[model]) + _least_used(colors, taken.values())
         free = [style for style in wanted if style not in taken.values()]
         if not free:
-            raise AnalysisError(f"arm={arm} is one more than figures can tell apart; split the study")
+            raise AnalysisError(f"arm={arm}: there are too many arms for distinct styles in figures; split the study")
         taken[arm] = free[0]
     labels = {arm: _label(arm) for arm in arms}
     count = Counter(labels.values())
@@ -105,25 +105,25 @@ def styles(arms: Sequence[str]) -> dict[str, Style]:
 
 
 def _parts(arm: str) -> tuple[str, list[str]]:
-    """Returns the model of an arm and the words for what else it changes."""
+    """Returns the model of an arm and the words of its other changes."""
     models = [word.removeprefix("model=") for word in arm_words(arm) if word.startswith("model=")]
     return (models or ["esbn"])[0], [word for word in arm_words(arm) if not word.startswith("model=")]
 
 
 def _drawn(changes: Sequence[str]) -> list[str]:
-    """Returns the changes that have a style: all but a set of images."""
+    """Returns the changes that have a style: all except a set of images."""
     return [word for word in changes if not word.startswith("images=")]
 
 
 def _rank(arm: str) -> tuple[bool, bool]:
-    """Sorts first the arms that are drawn alike in every study, and of these the ones on the paper's images."""
+    """Sorts arms with a fixed style first, and among these the ones on the paper's images."""
     _, changes = _parts(arm)
     drawn = _drawn(changes)
     return not (drawn == [] or (len(drawn) == 1 and drawn[0] in _CHANGES)), drawn != changes
 
 
 def _wanted(model: str, changes: Sequence[str], plain: Style) -> list[Style]:
-    """Returns the styles that say what an arm is, best first, given the style of its unchanged model."""
+    """Returns the styles that suit an arm, best first, given the style of its unchanged model."""
     drawn = _drawn(changes)
     known = [_CHANGES[word]._replace(label="") for word in drawn if word in _CHANGES] if len(drawn) == 1 else []
     if not drawn:
@@ -134,7 +134,7 @@ def _wanted(model: str, changes: Sequence[str], plain: Style) -> list[Style]:
 
 
 def _least_used(colors: Sequence[str], taken: Collection[Style]) -> list[Style]:
-    """Returns all styles in these colours, first those whose marker, then colour, then line is rare among ``taken``."""
+    """Returns all styles in these colours, those with markers, then colours, then lines rare in ``taken`` first."""
     used = Counter(part for style in taken for part in style)
     every = itertools.starmap(Style, itertools.product(colors, _MARKERS, _LINES))
     return sorted(every, key=lambda style: (used[style.marker], used[style.color], used[style.line]))

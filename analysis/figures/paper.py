@@ -1,4 +1,4 @@
-"""Figures 3 to 10 of the paper from the trials of whatever study: which panels each has, and what is still missing."""
+"""Figures 3 to 10 of the paper from the trials of any study: the panels of each figure, and missing data."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,12 +31,12 @@ _ENCODERS = (
     *("model=transformer", "model=transformer,encoder=mlp", "model=transformer,encoder=random"),
 )
 _CONFIDENCE = (BASELINE, "confidence=off", "confidence=default_memory")
-_PREDINET = "PrediNet is without TCN on same/different, as in the paper."
+_PREDINET = "PrediNet has no TCN on same/different, as in the paper."
 _NO_NUMBERS = "The paper prints no numbers for this figure."
 
 
 class PaperFigure(NamedTuple):
-    """A figure of the paper that is made of cells."""
+    """A figure of the paper that consists of cells."""
 
     name: str
     kind: str  # accuracy, bars (accuracy too) or curves
@@ -72,8 +72,8 @@ FIGURES = (
     PaperFigure("figure7", "curves", _at_zero(*CONDITIONS), _CONFIDENCE[:2], (_NO_NUMBERS,)),
     PaperFigure("figure8", "curves", _at_zero("rmts"), _CONFIDENCE, (_NO_NUMBERS,)),
 )
-"""Figures 3 to 8. Whether Figures 4 and 7 are at m = 0 as Figures 5 and 8 are, and which tasks Figure 7 has besides
-rmts, is our reading: we had no access to their captions."""
+"""Figures 3 to 8. We had no access to the captions of Figures 4 and 7. That these are at m = 0 like Figures 5 and 8,
+and the tasks of Figure 7 besides rmts, are our assumptions."""
 
 _KEYS = Cell("distribution_of_three", 95, BASELINE)  # Figure 9
 
@@ -81,27 +81,27 @@ _KEYS = Cell("distribution_of_three", 95, BASELINE)  # Figure 9
 def save_paper(
     results: Place, out: str | Path, medium: str = "paper", tell: Callable[[str], None] = lambda line: None
 ) -> list[Path]:
-    """Writes Figures 3 to 10 of the paper, as far as the store has something for them.
+    """Writes those of Figures 3 to 10 of the paper for which the store has data.
 
-    Trials of every study count, without rehearsals; a cell is whole with the paper's 10 networks. The names are figure3
-    to figure10, and key_similarity.
+    Uses trials of all studies, without rehearsals; a cell is complete with the paper's 10 networks. The files are named
+    figure3 to figure10, and key_similarity.
 
     Args:
-        results: folder or URI that studies were run into.
-        out: local folder; made if it is not there.
+        results: folder or URI of the result store.
+        out: local folder; created if it does not exist.
         medium: paper or talk.
-        tell: is given a line for each thing that is missing, incomplete or left out.
+        tell: receives a line for everything missing, incomplete or left out.
     Returns:
         The paths of the files.
     Raises:
-        AnalysisError: the store has nothing for any of the figures; ``out`` cannot be written.
+        AnalysisError: the store has no data for any figure, or ``out`` cannot be written.
     """
     cells = [cell for figure in FIGURES for cell in figure.cells()]
     frame, rehearsed = load_cells(results, cells, PUBLISHED_N)
     if not {"completed", "doubtful"} & set(frame["status"]):
         raise AnalysisError(
-            f"results={str(results)!r} holds nothing of Figures 3 to 10 yet; `esbn run quickstart` trains a part of "
-            "them in minutes, `esbn run paper` all, and rehearsals do not count"
+            f"results={str(results)!r} has no data for Figures 3 to 10 yet; `esbn run quickstart` trains part of "
+            "them in minutes, `esbn run paper` all; rehearsals do not count"
         )
     paths: list[Path] = []
     with drawing_for(medium):
@@ -113,7 +113,7 @@ def save_paper(
             ("figure10", save_objects(results, frame, Path(out), "figure10"), "any run"),
         ):
             if not saved:
-                tell(f"{name}: not drawn, the store has nothing for it; {wants} makes it")
+                tell(f"{name}: not drawn, because the store has no data for it; {wants} trains it")
             paths += saved
     return paths
 
@@ -140,5 +140,5 @@ def _save(
 
 
 def _among(frame: pd.DataFrame, columns: list[str], values: list) -> np.ndarray:
-    """Returns [N] bool, which rows of the frame have one of these values in the columns."""
+    """Returns [N] bool, rows of the frame with one of these values in the columns."""
     return pd.MultiIndex.from_arrays([frame[column] for column in columns]).isin(values)

@@ -1,4 +1,4 @@
-"""Matplotlib and seaborn, loaded and set alike whatever the environment and the settings of the user."""
+"""Matplotlib and seaborn, loaded and configured independently of the user's environment and settings."""
 
 import contextlib
 import importlib
@@ -14,13 +14,13 @@ _SETTINGS = ("MPLBACKEND", "MATPLOTLIBRC", "MPLCONFIGDIR")
 
 @contextlib.contextmanager
 def _loading() -> Iterator[None]:
-    """Loads both without a word; without the user's settings where these cannot be read.
+    """Loads both silently; ignores user settings that cannot be read.
 
-    That is, an MPLBACKEND that is not installed, or a matplotlibrc or a style sheet that is no text.
+    Such as an MPLBACKEND that is not installed, or a matplotlibrc or style sheet that is not text.
     """
     logger = logging.getLogger("matplotlib")
     level = logger.level
-    logger.setLevel(logging.CRITICAL)  # of a line in a matplotlibrc, or of a cache that cannot be written
+    logger.setLevel(logging.CRITICAL)  # no warnings on lines of a matplotlibrc or on an unwritable cache
     try:
         try:
             importlib.import_module("seaborn")
@@ -79,7 +79,7 @@ __all__ = [
 
 @contextlib.contextmanager
 def settings(own: Mapping[Any, Any]) -> Iterator[None]:
-    """Draws with matplotlib's defaults and settings of our own; those of the caller come back afterwards."""
+    """Draws with matplotlib's defaults and our settings; restores the caller's afterwards."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(own)

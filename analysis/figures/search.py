@@ -1,4 +1,4 @@
-"""Figures of a search: its history, what mattered, slices through the space, and parallel coordinates."""
+"""Figures of a search: history, importances, slices, and parallel coordinates."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from analysis.data.searches import Search, measured
 from analysis.figures.plotting import Axes, Figure, Normalize, ScalarMappable, colormaps
 from analysis.figures.sheet import save, with_settings
 
-_MARKS = {"completed": ("o", "#0072B2"), "pruned": ("x", "#D55E00")}  # marker and colour; apart in grey, too
+_MARKS = {"completed": ("o", "#0072B2"), "pruned": ("x", "#D55E00")}  # marker and colour; distinct in greyscale, too
 
 
 def save_all(search: Search, frame: pd.DataFrame, evaluator: str, update: int | None, out: str | Path) -> list[Path]:
@@ -32,7 +32,7 @@ def save_all(search: Search, frame: pd.DataFrame, evaluator: str, update: int | 
 
 @with_settings
 def draw_history(search: Search) -> Figure:
-    """Draws the accuracy of each suggestion in the order they were made, and the best of those completed so far."""
+    """Draws the accuracy of each suggestion in order, and the best completed so far."""
     frame = measured(search)
     figure, panel = _figure(1)
     _scatter(panel[0], frame, frame["suggestion"].to_numpy())
@@ -59,7 +59,7 @@ def draw_importance(frame: pd.DataFrame, evaluator: str, n: int) -> Figure:
 
 @with_settings
 def draw_slices(search: Search, update: int | None) -> Figure:
-    """Draws accuracy against each parameter, a panel each."""
+    """Draws accuracy against each parameter, one panel per parameter."""
     frame = measured(search, update)
     figure, panels = _figure(len(search.distributions))
     for panel, name in zip(panels, search.distributions, strict=True):
@@ -73,7 +73,7 @@ def draw_slices(search: Search, update: int | None) -> Figure:
 
 @with_settings
 def draw_parallel(search: Search, update: int | None) -> Figure:
-    """Draws a line per suggestion through its values, each axis scaled to its bounds, the darker the more accurate."""
+    """Draws a line per suggestion through its values, darker for higher accuracy; each axis spans its bounds."""
     frame = measured(search, update).sort_values("score")
     figure, (panel,) = _figure(1)
     names = list(search.distributions)
@@ -119,7 +119,7 @@ def _set_axis(search: Search, panel: Axes, name: str) -> None:
 
 
 def _share(search: Search, values: dict[str, Any], name: str) -> float:
-    """Returns where a value is between the bounds of its axis; NaN, a gap, if it is not searched there."""
+    """Returns the position of a value between the bounds of its axis; NaN (a gap) if the parameter is inactive."""
     about = search.parameters[name]
     if name not in values:
         return np.nan

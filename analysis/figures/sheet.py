@@ -1,4 +1,4 @@
-"""Parts that figures share: sizes for paper and talk, the sheet with legend and notes, marks of arms, saving."""
+"""Parts shared by figures: sizes for paper and talk, layout with legend and notes, markers of arms, saving."""
 
 import functools
 import io
@@ -32,32 +32,32 @@ FORMATS = ("png", "svg", "pdf")
 
 
 class Sizes(NamedTuple):
-    """Factors on the sizes of a figure for a paper page 7 inches wide."""
+    """Scale factors relative to a figure for a paper page 7 inches wide."""
 
     width: float
     height: float  # of panels
-    text: float  # and of lines and markers
+    text: float  # also of lines and markers
 
 
 SIZES = {"paper": Sizes(1, 1, 1), "talk": Sizes(13.33 / 7, 1.45, 2.1)}
-"""Sizes by medium; talk: for a slide of 13.33 x 7.5 inches, text larger against the panels."""
+"""Sizes by medium; talk: for a slide of 13.33 x 7.5 inches, with larger text relative to the panels."""
 
 NOTE_SIZE = 6.5  # points
 
-GREY = Style("0.2", "o", "-")  # of what a legend says of all arms
+GREY = Style("0.2", "o", "-")  # for legend entries that apply to all arms
 UNTRAINED: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.85", "hatch": "////", "linewidth": 0,
                              "gid": "untrained"}  # fmt: skip
-_PALE = 0.75  # share of white in what has fewer networks than planned
+_PALE = 0.75  # share of white in marks with fewer networks than planned
 
 _LINE_HEIGHT, _CHARS_PER_INCH = 0.115, 20.0  # inches; both of notes in DejaVu Sans
 _HANDLE_WIDTH, _LABEL_WIDTH = 0.52, 0.062  # inches of a legend per entry and per character
-_VECTOR = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # the same bytes in every run
+_VECTOR = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # for reproducible files
 _sizes = ContextVar("sizes", default=SIZES["paper"])
 
 
 @contextmanager
 def drawing_for(medium: str) -> Iterator[None]:
-    """Draws for paper or talk; raises `KeyError` if there is no such medium."""
+    """Draws for paper or talk; raises `KeyError` for any other medium."""
     token = _sizes.set(SIZES[medium])
     try:
         yield
@@ -66,7 +66,7 @@ def drawing_for(medium: str) -> Iterator[None]:
 
 
 def with_settings(draw: Callable[P, R]) -> Callable[P, R]:
-    """Runs a function with the settings of the medium in use, and leaves those of the caller alone."""
+    """Runs a function with the settings of the current medium, without changing the caller's."""
 
     @functools.wraps(draw)
     def drawing(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -77,7 +77,7 @@ def with_settings(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def scaled(size: float) -> float:
-    """Returns a size of text, a line or a marker for the medium in use, in points, from that on paper."""
+    """Converts a size on paper (text, line or marker; in points) to the current medium."""
     return size * _sizes.get().text
 
 
@@ -95,8 +95,8 @@ def _settings() -> dict[Any, Any]:
         "axes.linewidth": scaled(0.8),
         "hatch.linewidth": scaled(0.5),
         "savefig.dpi": 300 if _sizes.get() == SIZES["paper"] else 150,
-        "pdf.fonttype": 42,  # letters stay letters
-        "svg.hashsalt": "esbn-study",  # identifiers in SVG files, the same in every run
+        "pdf.fonttype": 42,  # keeps text as text
+        "svg.hashsalt": "esbn-study",  # reproducible identifiers in SVG files
     }
 
 
@@ -106,8 +106,8 @@ def make_sheet(
     """Makes a figure with a legend above, a panel at each place (row, column), and notes below.
 
     Args:
-        width, height: of the figure and of a panel, in inches on paper.
-        handles: entries of the legend.
+        width, height: width of the figure and height of a panel, in inches on paper.
+        handles: legend entries.
     """
     sizes = _sizes.get()
     rows, columns = (1 + max(numbers) for numbers in zip(*places, strict=True))
@@ -132,18 +132,18 @@ def make_sheet(
 
 
 def arm_handle(style: Style) -> Line2D:
-    """Returns the entry of an arm in a legend."""
+    """Returns the legend entry of an arm."""
     line: dict[str, Any] = {"color": style.color, "marker": style.marker, "linestyle": style.line}
     return Line2D([], [], **line, markeredgewidth=0, label=style.label)
 
 
 def untrained_handles(there: bool) -> list[Artist]:
-    """Returns the entry of `UNTRAINED` in a legend, if there is something of it."""
+    """Returns the legend entry of `UNTRAINED`, if it is used."""
     return [Patch(**UNTRAINED, label="none trained at this m")] if there else []
 
 
 def marker(style: Style, size: float, whole: bool) -> dict[str, Any]:
-    """Returns the marker of a mean over all planned networks or, pale with an edge, over fewer."""
+    """Returns the marker of a mean over all planned networks, or a pale one with an edge for fewer."""
     pale = {"markerfacecolor": lighter(style.color, _PALE), "markeredgewidth": scaled(0.7)}
     filled = {"markeredgewidth": 0}
     return {"color": style.color, "marker": style.marker, "markersize": scaled(size), **(filled if whole else pale)}
@@ -156,7 +156,7 @@ def lighter(color: str, white: float) -> tuple[float, float, float]:
 
 
 def label_outer(panels: Sequence[Axes], places: Sequence[tuple[int, int]], x_label: str, y_label: str) -> None:
-    """Labels axes only where no panel is below or to the left."""
+    """Labels only the outer axes: those without a panel below or to the left."""
     for panel, (row, column) in zip(panels, places, strict=True):
         if (row + 1, column) not in places:
             panel.set_xlabel(x_label)
@@ -175,7 +175,7 @@ def save(figure: Figure, out: str | Path, name: str) -> list[Path]:
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # places are found once, not for each format
+        figure.set_layout_engine("none")  # fixes the layout for all formats
         for path, kind in zip(paths, FORMATS, strict=True):
             drawn = io.BytesIO()
             figure.savefig(drawn, format=kind, metadata=_VECTOR.get(kind))

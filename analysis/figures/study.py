@@ -1,4 +1,4 @@
-"""Files of the figures of a study, as `esbn figures` writes them."""
+"""Figure files of a study, as written by `esbn figures`."""
 
 import re
 from collections.abc import Callable
@@ -30,18 +30,17 @@ from study.store.location import Place
 def save_all(
     results: Place, study: str, out: str | Path, medium: str = "paper", tell: Callable[[str], None] = lambda line: None
 ) -> list[Path]:
-    """Writes every figure the data of a study allow, as PNG, SVG and PDF, and the numbers beside the keys as CSV.
+    """Writes all figures for which a study has data, as PNG, SVG and PDF, and the numbers on keys as CSV.
 
-    The names are accuracy, curves, convergence, keys_<task>_m<withheld>_seed<seed> (with the arm behind it, if it is
-    not the baseline), key_similarity and objects (with the start of the images' hash behind it, if there are several
-    sets).
+    The names are accuracy, curves, convergence, keys_<task>_m<withheld>_seed<seed> (followed by the arm unless it is
+    the baseline), key_similarity and objects (followed by the start of the images' hash if there are several sets).
 
     Args:
-        results: folder or URI the study was run into.
+        results: folder or URI of the result store.
         study: name of the study.
-        out: local folder; made if it is not there.
+        out: local folder; created if it does not exist.
         medium: paper or talk.
-        tell: is given a line for each reason why networks have no picture of their keys.
+        tell: receives a line for each reason why networks have no figure of their keys.
     Returns:
         The paths of the files.
     Raises:
@@ -66,7 +65,7 @@ def save_keys(results: Place, frame: pd.DataFrame, out: Path, name: str | None =
 
     Args:
         frame: as for `analysis.findings.key_trials.stored_keys`.
-        name: draws the first network alone, under this name; None: all of them.
+        name: draws only the first network, under this name; None: all networks.
     """
     paths: list[Path] = []
     cosines: dict[Cell, list[np.ndarray]] = {}
@@ -95,7 +94,7 @@ def _keys_name(cell: Cell, seed: int) -> str:
 
 
 def save_objects(results: Place, frame: pd.DataFrame, out: Path, name: str = "objects") -> list[Path]:
-    """Writes the images that the completed trials of a frame used, a figure per set of images."""
+    """Writes the images of a frame's completed trials, one figure per set of images."""
     if "images_hash" not in frame or not has_rows(results, "objects"):
         return []
     hashes = frame.loc[frame["status"] == "completed", "images_hash"].dropna().unique().tolist()

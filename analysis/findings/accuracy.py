@@ -1,4 +1,4 @@
-"""Test accuracy of every variant of a study beside the published value."""
+"""Test accuracy of each variant of a study, beside the published value."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -27,40 +27,40 @@ class VariantAccuracy(NamedTuple):
     task: str
     withheld: int
     arm: str
-    n: int  # completed trials, which alone are averaged
+    n: int  # completed trials; only these are averaged
     planned: int  # completed, failed and missing trials
     failed: int
     missing: int
     mean: float  # test accuracy, a fraction; NaN if n = 0
     sem: float  # standard error of the mean, a fraction; NaN if n < 2
-    published_mean: float  # fraction; NaN where the paper has no value to compare with
+    published_mean: float  # fraction; NaN if there is no published value
     published_sem: float
     source: str | None  # table of the paper
     difference_points: float  # ours minus published, in percentage points
-    protocol: str | None = None  # of ours against that of the published value, as `Comparable` has it
-    confounded: bool = False  # whether they differ, so that this may explain a difference
+    protocol: str | None = None  # how our training compares with that of the published value; see `Comparable`
+    confounded: bool = False  # whether the training differs, which may explain a difference in accuracy
 
     @property
     def cell(self) -> Cell:
-        """Which variant it is."""
+        """Name of the variant."""
         return Cell(self.task, self.withheld, self.arm)
 
     @property
     def lack(self) -> str:
-        """How many of its trials are there, in words: ``"7 of 10 trained, 1 failed, 2 missing"``."""
+        """Numbers of its trials in words: ``"7 of 10 trained, 1 failed, 2 missing"``."""
         others = [f"{count} {word}" for count, word in ((self.failed, "failed"), (self.missing, "missing")) if count]
         return ", ".join([f"{self.n} of {self.planned} trained", *others])
 
 
 def table(results: Place, study: str) -> pd.DataFrame:
-    """Returns the test accuracy of every variant of a study beside the published value.
+    """Returns the test accuracy of each variant of a study, beside the published value.
 
     Args:
-        results: folder or URI the study was run into.
+        results: folder or URI of the result store.
         study: name of the study.
     Returns:
-        A row per variant with the columns of `VariantAccuracy`, by task, withheld and arm; tasks and arms as the plan
-        has them.
+        A row per variant with the columns of `VariantAccuracy`, by task, withheld and arm; tasks and arms in planned
+        order.
     Raises:
         AnalysisError: the study is unknown or its files cannot be read.
     """
@@ -78,15 +78,15 @@ def variant_accuracies(frame: pd.DataFrame) -> list[VariantAccuracy]:
 
 
 def as_printed(rows: Sequence[VariantAccuracy]) -> list[VariantAccuracy]:
-    """Returns the rows with published values only at the arms the paper prints them for, as figures show them."""
+    """Returns the rows with published values only at the arms for which the paper prints them, as in figures."""
     nothing = dict(zip(("published_mean", "published_sem", "source"), UNPUBLISHED, strict=True))
     lacking = {**nothing, "difference_points": np.nan, "protocol": None, "confounded": False}
     return [row if row.cell in published() else row._replace(**lacking) for row in rows]
 
 
 def _comparables(frame: pd.DataFrame, cells: Sequence[Cell]) -> list[Comparable]:
-    """Returns what each variant is compared with: nothing if it has its own images and not as many as the paper, since
-    m then leaves another number of objects for training."""
+    """Returns the published value for each variant. There is none for own images whose number differs from the paper's,
+    since m then leaves a different number of training objects."""
     numbers = frame["n_objects"] if "n_objects" in frame else pd.Series(None, frame.index)
     others = frame.loc[numbers.notna() & (numbers != PUBLISHED_OBJECTS), "arm"]
     other_sets = {word for arm in others.unique() for word in arm_words(arm) if is_images(word)}

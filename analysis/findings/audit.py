@@ -1,7 +1,7 @@
-"""Audit of a study: that it held its test problems back and trained its arms alike, from what each trial stored.
+"""Holdout audit of a study: were test problems held back and all arms trained alike, by the stored rows?
 
-A trial stores which objects its problems show and a hash of the problems, found in the problems themselves. Only
-completed trials are audited, since only they enter a number. What a row does not say counts as not proven.
+Each trial stores the objects that its problems show, and a hash of the problems, both read from the problems
+themselves. Only completed trials are audited, since only they enter a number. Missing evidence fails a check.
 """
 
 import json
@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 
 class Check(NamedTuple):
-    """A claim, whether what is stored proves it, and what that is or where it fails."""
+    """A claim, whether the stored rows support it, and the evidence or the failures."""
 
     check: str
     passed: bool
@@ -38,7 +38,7 @@ def audit_study(results: Place, frame: pd.DataFrame) -> pd.DataFrame:
     """Checks the holdout of a study.
 
     Args:
-        results: folder or URI the study was run into.
+        results: folder or URI of the result store.
         frame: rows of `load_study` from there.
     Returns:
         The rows of `Check`.
@@ -47,7 +47,7 @@ def audit_study(results: Place, frame: pd.DataFrame) -> pd.DataFrame:
     """
     if "completed" not in set(frame["status"]):
         study = frame["study"].iloc[0]
-        raise AnalysisError(f"study={study!r} has no completed trial yet, so there is nothing to audit; run it first")
+        raise AnalysisError(f"study={study!r} has no completed trial to audit yet; run it first")
     completed = frame.loc[frame["status"] == "completed"]
     completed = completed.reindex(columns=list(dict.fromkeys([*completed, "updates", *_STORED, *_SHARED])))
     trials: list[Row] = [{str(name): value for name, value in row.items()} for row in completed.to_dict("records")]
@@ -74,27 +74,27 @@ def _holdout(trials: list[Row]) -> list[Check]:
                 and {*t["train_objects"]}.isdisjoint(t["withheld_objects"])
                 and len(t["withheld_objects"]) == t["withheld"]
             ),
-            "the m withheld objects are none of those that the training problems show",
+            "no training problem shows a withheld object",
         ),
         _each(
             "Test problems show withheld objects only",
             held,
             ("withheld_objects", "test_objects"),
             lambda t: 0 < len({*t["test_objects"]}) and {*t["test_objects"]} <= {*t["withheld_objects"]},
-            "each object that a test problem shows is withheld",
+            "all objects shown in test problems are withheld",
         ),
         _each(
             "No test problem is a training problem",
             trials,
             ("repeated_problems",),
             lambda t: t["repeated_problems"] == 0,
-            "none shows the images of a training problem in the same order",
+            "no test problem shows the images of a training problem in the same order",
         ),
     ]
 
 
 def _recorded(results: Place, trials: list[Row]) -> list[Check]:
-    """A second witness: the problems that the keys table holds, step by step."""
+    """A second source of evidence: the problems recorded in the keys table, step by step."""
     wanted = {trial["trial_id"]: trial for trial in trials if trial.get("keys") is True}
     if not wanted:
         return []
@@ -109,13 +109,13 @@ def _recorded(results: Place, trials: list[Row]) -> list[Check]:
             [{"keys_train": None, "keys_test": None, **trial} for trial in wanted.values()],
             ("keys_train", "keys_test", "train_objects", "test_objects"),
             lambda t: all({*t[f"keys_{split}"]} == {*t[f"{split}_objects"]} for split in ("train", "test")),
-            "the objects of the recorded steps are those of the training and the test problems",
+            "the recorded steps show the same objects as the training and test problems",
         )
     ]
 
 
 def _seeds(frame: pd.DataFrame) -> Check:
-    """Arms of a condition may differ in the number of their seeds, not in which come first."""
+    """Arms of a condition may have different numbers of seeds, but must share the first ones."""
     name, bad, n_conditions = "Arms are planned on the same seeds", [], 0
     for _, of_condition in frame.groupby(["task", "withheld"], sort=False):
         n_conditions += 1
@@ -125,12 +125,12 @@ def _seeds(frame: pd.DataFrame) -> Check:
     if bad:
         return Check(name, False, f"not at {'; '.join(bad)}")
     return Check(
-        name, True, f"at {_count(n_conditions, 'condition')}, the seeds of an arm contain those of any smaller one"
+        name, True, f"at {_count(n_conditions, 'condition')}, the seeds of an arm include those of arms with fewer"
     )
 
 
 def _alike(trials: list[Row]) -> Check:
-    """At one seed all arms have one split and one set of images; arms that draw problems alike have the same ones."""
+    """At a seed, all arms have the same split and images, and arms that draw problems alike have the same problems."""
     name = "Arms share split, images and problems at each seed"
     if unknown := [trial for trial in trials if _unknown(trial, _SHARED)]:
         return Check(name, False, _silent(unknown, _SHARED))
@@ -146,11 +146,11 @@ def _alike(trials: list[Row]) -> Check:
     if bad:
         return Check(name, False, f"not at {'; '.join(f'{task}, m = {m}, seed {seed}' for task, m, seed in bad)}")
     more = len(of_sizes) - len(at_seed)
-    other = f"; {_count(more, 'more set')} of problems where an arm draws them otherwise" if more else ""
+    other = f"; {_count(more, 'more set')} of problems for arms that draw them differently" if more else ""
     return Check(
         name,
         True,
-        f"one split and one hash of the problems at each of {_count(len(at_seed), 'place')} (task, m and seed){other}",
+        f"one split and one problem hash at each of {_count(len(at_seed), 'combination')} of task, m and seed{other}",
     )
 
 
@@ -162,12 +162,12 @@ def _planned_first(results: Place, trials: list[Row]) -> Check:
         trials,
         ("started_at",),
         lambda t: first[t["trial_id"]] <= t["started_at"],
-        "the first plan that asks for a trial, and names its settings, is older than the trial",
+        "the first plan of a trial, which has its settings, is older than the trial",
     )
 
 
 def _untuned(results: Place, trials: list[Row]) -> list[Check]:
-    ends: dict[str, tuple[int, int]] = {}  # how many points a curve has, and the last
+    ends: dict[str, tuple[int, int]] = {}  # number of points of a curve, and the last
     if has_rows(results, "curves"):
         here = pc.field("trial_id").isin([trial["trial_id"] for trial in trials])
         points = read(results, "curves", ["trial_id", "update"], here).group_by("trial_id")
@@ -176,43 +176,43 @@ def _untuned(results: Place, trials: list[Row]) -> list[Check]:
     with_ends = [{**trial, "curve": ends.get(trial["trial_id"])} for trial in trials]
     return [
         _each(
-            "Training went on to the planned update",
+            "Training continued to the planned update",
             with_ends,
             ("updates", "curve"),
             lambda t: t["curve"] in _whole_curves(int(t["updates"])),
-            "the stored time course ends where the plan does, not earlier and not later",
+            "the stored training curve ends at the planned update, not earlier and not later",
         ),
         _each(
-            "Test problems were looked at after the last update",
+            "Test problems were used after the last update",
             trials,
             ("updates", "tested_after"),
             lambda t: t["tested_after"] == t["updates"],
-            "one test accuracy for each, measured when the planned number of updates had been made",
+            "one test accuracy each, measured after the planned number of updates",
         ),
     ]
 
 
 def _whole_curves(updates: int) -> list[tuple[int, int]]:
-    """Returns how many points a curve of so many updates has, and the last: as it is stored, and as it was earlier."""
+    """Returns number of points and last point of a curve, for the current and the earlier way of storing it."""
     coarse = range(0, updates, CURVE_STEP)
     last = updates - 1 if updates <= CURVE_START else coarse[-1]
     return [(count_curve_points(updates), last), (len(coarse), coarse[-1])]
 
 
 def _each(name: str, trials: list[Row], needs: Sequence[str], holds: Callable[[Row], bool], evidence: str) -> Check:
-    """A check of every trial on its own."""
+    """Checks each trial separately."""
     if not trials:
-        return Check(name, True, "no completed trial that this could concern")
+        return Check(name, True, "does not apply to any completed trial")
     unknown = [trial for trial in trials if _unknown(trial, needs)]
     broken = [trial for trial in trials if not _unknown(trial, needs) and not holds(trial)]
     if broken or unknown:
-        said = [f"not so in {_names(broken)}"] * bool(broken) + [_silent(unknown, needs)] * bool(unknown)
+        said = [f"fails in {_names(broken)}"] * bool(broken) + [_silent(unknown, needs)] * bool(unknown)
         return Check(name, False, "; ".join(said))
     return Check(name, True, f"{_count(len(trials), 'trial')}: {evidence}")
 
 
 def _unknown(trial: Row, needs: Iterable[str]) -> list[str]:
-    """Those of the columns that the trial has not stored."""
+    """Returns the needed columns that the trial has not stored."""
     return [name for name in needs if not hasattr(trial[name], "__len__") and pd.isna(trial[name])]
 
 
@@ -222,7 +222,7 @@ def _silent(trials: list[Row], needs: Sequence[str]) -> str:
 
 
 def _names(trials: list[Row]) -> str:
-    """Trials by variant: ``"3 trials: rmts, m = 95, baseline, seeds 0-2"``, shortened after three variants."""
+    """Names trials by variant: ``"3 trials: rmts, m = 95, baseline, seeds 0-2"``, cut after three variants."""
     seeds: dict[Cell, list[int]] = {}
     for trial in trials:
         seeds.setdefault(Cell(*(trial[column] for column in VARIANT)), []).append(int(trial["seed"]))

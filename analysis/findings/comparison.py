@@ -1,7 +1,7 @@
-"""Comparison of the arms of a study with one of them: seed by seed, condition by condition, and over all conditions.
+"""Comparison of a study's arms with a baseline arm: by seed, by condition, and over all conditions.
 
-A condition is a task and a number m of withheld objects. The same seed has the same withheld objects, problems and
-batches in every arm, so networks are compared in pairs.
+A condition is a task and a number m of withheld objects. A seed has the same withheld objects, problems and batches in
+every arm, so networks are compared in pairs.
 """
 
 from collections.abc import Iterable
@@ -27,11 +27,11 @@ from analysis.statistics.tests import (
 )
 from esbn_core.vocabulary import Cell
 
-ALPHA = 0.05  # probability of a wrong "worse" or "better" anywhere in a study, at most
+ALPHA = 0.05  # largest probability of any wrong "worse" or "better" in a study
 COMPLETED = "completed"
 NOT_PLANNED = "not planned"
 
-_PAIRED = ["n", "difference_points", "low_points", "high_points", "t", "p"]  # columns for the fields of `Paired`
+_PAIRED = ["n", "difference_points", "low_points", "high_points", "t", "p"]  # columns with the fields of `Paired`
 _NO_ESTIMATE = Estimate(np.nan, np.nan, np.nan)
 
 Condition = tuple[str, int]  # task and m
@@ -48,12 +48,12 @@ Arms = dict[str, dict[int, Seed]]  # of one condition: arm -> seed -> trial
 
 
 def check_arms(frame: pd.DataFrame, study: str, baseline: str) -> None:
-    """Raises `AnalysisError` if a study has no such arm, or no other."""
+    """Raises `AnalysisError` if a study lacks the baseline arm or has no other arm."""
     arms = set(frame["arm"])
     if baseline not in arms:
-        raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
+        raise AnalysisError(f"baseline={baseline!r} is not an arm of {study}; {choices(baseline, arms)}")
     if len(arms) == 1:
-        raise AnalysisError(f"study={study!r} has no arm but {baseline!r}; compare a study with two or more")
+        raise AnalysisError(f"study={study!r} has only the arm {baseline!r}; a comparison needs two")
 
 
 def conditions(frame: pd.DataFrame) -> dict[Condition, Arms]:
@@ -69,19 +69,19 @@ def conditions(frame: pd.DataFrame) -> dict[Condition, Arms]:
 
 
 def pairs(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Returns the paired differences of every arm from the baseline at every condition.
+    """Returns the paired differences of each arm from the baseline at each condition.
 
     Args:
         frame: rows of `load_study`.
-        baseline: arm that the others are compared with.
+        baseline: arm to compare the others with.
     Returns:
         A row per condition and arm: ``task``, ``withheld``, ``arm``; ``n`` (seeds completed in both) of ``planned``
-        (seeds planned in either); ``difference_points`` (arm minus baseline, mean over pairs) with ``low_points`` and
-        ``high_points`` (95 % t interval) and ``t`` as `tests.paired` has them; ``p`` of the exact sign-flip test and
-        ``p_corrected`` over the conditions of the arm (`tests.flip_tests`) and, by Bonferroni, over the arms;
-        both corrected by `tests.repeated` where there are several ``looks``; ``pairs_needed``, fewer than which cannot
-        give a ``p_corrected`` up to `ALPHA`; ``unpaired``, the seeds completed in one of the two only, in words;
-        ``more_seeds``, the fewest after which the tests would tell, null if none (see `tests.more_pairs`).
+        (seeds planned in either); ``difference_points`` (arm minus baseline, mean over pairs) with ``low_points``,
+        ``high_points`` (95 % t interval) and ``t`` from `tests.paired`; ``p`` of the exact sign-flip test and
+        ``p_corrected`` over the conditions of the arm (`tests.flip_tests`) and, by Bonferroni, over the arms; both
+        corrected by `tests.repeated` if there are several ``looks``; ``pairs_needed``, the smallest number of pairs
+        that can give a ``p_corrected`` up to `ALPHA`; ``unpaired``, in words the seeds completed in only one of the
+        two; ``more_seeds``, the smallest number after which the tests would reject, null if none (`tests.more_pairs`).
     """
     looks = at_looks(frame)
     tested = [_pairs(conditions(seen), baseline, len(looks)) for seen in looks]
@@ -100,7 +100,7 @@ def pairs(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
 
 
 def _flip_level(n_arms: int, looks: int) -> float:
-    """Returns the p that a sign-flip test has to reach alone, before any correction over conditions."""
+    """Returns the p that a single sign-flip test must reach, before any correction over conditions."""
     return ALPHA / max(n_arms, 1) / looks
 
 
@@ -138,7 +138,7 @@ def _completed(seeds: dict[int, Seed]) -> dict[int, float]:
 
 
 def unpaired(seeds: dict[int, Seed], base: dict[int, Seed]) -> str:
-    """Names the seeds completed in one arm only: ``"2 (failed in the arm), 3-9 (missing in the arm)"``, or nothing."""
+    """Names the seeds completed in only one arm: ``"2 (failed in the arm), 3-9 (missing in the arm)"``, or nothing."""
     lacks: dict[str, list[int]] = {}
     for here, other, name in ((base, seeds, "arm"), (seeds, base, "baseline")):
         for seed in _completed(here):
@@ -149,7 +149,7 @@ def unpaired(seeds: dict[int, Seed], base: dict[int, Seed]) -> str:
 
 
 def spans(numbers: Iterable[int]) -> str:
-    """Prints whole numbers, runs of three and more shortened: ``"0, 1, 4-9"``."""
+    """Prints whole numbers, with runs of three or more shortened: ``"0, 1, 4-9"``."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:
@@ -160,14 +160,14 @@ def spans(numbers: Iterable[int]) -> str:
 
 
 def over_conditions(differences: pd.DataFrame) -> pd.DataFrame:
-    """Compares arms as the paper does: by a paired t test over condition means, an arm a row.
+    """Compares arms as the paper does, by a paired t test over condition means.
 
     Args:
         differences: rows of `pairs` or of `published_differences`.
     Returns:
-        ``arm``; ``n`` (conditions with a difference) of ``planned``; and ``difference_points`` (mean over conditions)
-        to ``t`` as in `pairs`, the pairs being conditions here; ``p`` of the t test, and ``p_corrected`` by Holm over
-        the arms.
+        A row per arm: ``arm``; ``n`` (conditions with a difference) of ``planned``; ``difference_points`` (mean over
+        conditions) to ``t`` as in `pairs`, with conditions as pairs; ``p`` of the t test, and ``p_corrected`` by Holm
+        over the arms.
     Source: the tests of encoders in the paper, over the 17 conditions of Tables 15-18.
     """
     rows = []
@@ -179,7 +179,7 @@ def over_conditions(differences: pd.DataFrame) -> pd.DataFrame:
 
 
 def published_differences(baseline: str) -> pd.DataFrame:
-    """Returns arm minus baseline in the paper's means, in points: a row per cell that it has both of."""
+    """Returns arm minus baseline in the paper's means, in points: a row per condition with both values."""
     paper = published()
     rows = [
         (task, withheld, arm, 100 * (value.mean - paper[task, withheld, baseline].mean))
@@ -190,18 +190,18 @@ def published_differences(baseline: str) -> pd.DataFrame:
 
 
 def arms(cells: dict[Condition, Arms], differences: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Sums up each arm: at how many conditions it is worse or better, and how it does over all of them.
+    """Summarises each arm: conditions at which it is worse or better, and accuracy over all conditions.
 
     Args:
         cells: from `conditions`.
         differences: rows of `pairs` for them.
-        baseline: arm that the others are compared with.
+        baseline: arm to compare the others with.
     Returns:
-        A row per arm: ``conditions`` (planned), ``compared`` (with two pairs or more), ``pairs`` (the most at one
-        condition), ``worse`` and ``better`` (``p_corrected`` up to `ALPHA`), ``largest_points``, ``largest_task``,
-        ``largest_withheld`` (the largest of these, null if there is none), ``complete`` (conditions with every planned
-        seed completed in both arms), and over these, with a ``_low`` and a ``_high`` each: ``iqm`` and
-        ``baseline_iqm`` (fractions), ``p_improvement``.
+        A row per arm: ``conditions`` (planned), ``compared`` (with at least two pairs), ``pairs`` (largest number at
+        one condition), ``worse`` and ``better`` (``p_corrected`` up to `ALPHA`), ``largest_points``, ``largest_task``,
+        ``largest_withheld`` (the largest of these, null if none), ``complete`` (conditions with every planned seed
+        completed in both arms), and over these, each with ``_low`` and ``_high``: ``iqm`` and ``baseline_iqm``
+        (fractions), ``p_improvement``.
     """
     rows = []
     for arm in dict.fromkeys(differences["arm"]):
@@ -236,10 +236,10 @@ def _across(cells: dict[Condition, Arms], arm: str, baseline: str) -> dict[str, 
 
 
 def complete(arms: Arms, arm: str) -> bool:
-    """Whether every planned seed of an arm, of which there is one at least, has completed at this condition."""
+    """Returns whether an arm has planned seeds at this condition and all have completed."""
     return arm in arms and all(trial.status == COMPLETED for trial in arms[arm].values())
 
 
 def left_out(cells: dict[Condition, Arms], arm: str, baseline: str) -> list[Condition]:
-    """Returns the conditions an arm is planned at that are not complete in it and in the baseline."""
+    """Returns the planned conditions of an arm that are incomplete in the arm or in the baseline."""
     return [at for at, of in cells.items() if arm in of and not (complete(of, arm) and complete(of, baseline))]

@@ -1,4 +1,4 @@
-"""How much each parameter of a search matters for accuracy, with intervals over resampled suggestions."""
+"""Importance of each parameter of a search for accuracy, with intervals from resampled suggestions."""
 
 import json
 import warnings
@@ -20,16 +20,16 @@ EVALUATORS: dict[str, Callable[[], BaseImportanceEvaluator]] = {
 
 
 def importances(search: Search, evaluator: str = "fanova", update: int | None = None) -> pd.DataFrame:
-    """Importance of each parameter, normalised to a sum of 1.
+    """Returns the importance of each parameter, normalised to a sum of 1.
 
     Args:
-        search: with at least 2 suggestions that were validated.
+        search: a search with at least 2 validated suggestions.
         evaluator: one of `EVALUATORS`.
-        update: compare accuracies at this rung; None: the last that each suggestion has reached.
+        update: compare accuracies at this rung; None: the last one of each suggestion.
     Returns:
-        A row per parameter, the most important first: parameter, importance, low and high (95 % percentile interval
-        over `RESAMPLES` bootstrap samples of the suggestions), n (suggestions that have it). The numbers are NaN where
-        a parameter is searched in only some of the suggestions.
+        A row per parameter, most important first: parameter, importance, low and high (95 % percentile interval over
+        `RESAMPLES` bootstrap samples of the suggestions), n (suggestions that have it). The numbers are NaN for a
+        parameter that is active in only some suggestions.
     Raises:
         AnalysisError: all accuracies are the same, no parameter varies in all suggestions, or the evaluator is unknown.
     """
@@ -38,12 +38,12 @@ def importances(search: Search, evaluator: str = "fanova", update: int | None = 
     frame = measured(search, update)
     if len(set(frame["score"])) == 1:
         raise AnalysisError(
-            f"all {len(frame)} suggestions have accuracy {frame['score'].iloc[0]:.3f}, so nothing about them mattered; "
+            f"all {len(frame)} suggestions have accuracy {frame['score'].iloc[0]:.3f}, so no parameter mattered; "
             "compare them at an earlier rung with --update"
         )
     everywhere = [name for name in search.distributions if all(name in values for values in frame["values"])]
     if not _tells(frame, everywhere):
-        raise AnalysisError("no parameter varies over all suggestions, so none can be compared over them")
+        raise AnalysisError("no parameter is active and varies in all suggestions, so importances cannot be measured")
     draws = np.random.default_rng(0)
     samples = [frame.iloc[draws.integers(len(frame), size=len(frame))] for _ in range(RESAMPLES)]
     shares = _importances(search, frame, evaluator, everywhere)
@@ -65,7 +65,7 @@ def importances(search: Search, evaluator: str = "fanova", update: int | None = 
 
 
 def _tells(frame: pd.DataFrame, parameters: list[str]) -> bool:
-    """Whether suggestions differ both in accuracy and in the parameters that all of them have."""
+    """Returns whether suggestions differ both in accuracy and in the parameters they all have."""
     settings = {json.dumps([values[name] for name in parameters]) for values in frame["values"]}
     return len(set(frame["score"])) > 1 and len(settings) > 1
 

@@ -1,4 +1,4 @@
-"""What the keys of one trained ESBN look like: principal components, reads, and the numbers beside Figure 9.
+"""Geometry of the keys of one trained ESBN: principal components, reads, and the numbers for Figure 9.
 
 Dimensions: P problems, T steps of a problem, R reads, K key.
 """
@@ -16,7 +16,7 @@ NO_VARIANCE = 1e-9  # share of the variance below which a component is rounding 
 
 
 class Trace(NamedTuple):
-    """What one network wrote and read, training problems last."""
+    """Keys that one network wrote and read, training problems last."""
 
     trial_id: str
     train: np.ndarray  # [P] bool, whether a training problem
@@ -24,7 +24,7 @@ class Trace(NamedTuple):
     keys: np.ndarray  # [P, T, K] float32, key written
     reads: np.ndarray  # [P, T-1, K] float32, gated read at steps 2..T
     gates: np.ndarray  # [P, T] float32, NaN at step 1
-    weights: np.ndarray  # [P, T, T] float32, weight on the entry written at each step; NaN where there is none
+    weights: np.ndarray  # [P, T, T] float32, weight on the entry written at each step; NaN if there is no entry
 
 
 class Reads(NamedTuple):
@@ -52,16 +52,16 @@ class Axes(NamedTuple):
 
 
 def trace(keys: pa.Table) -> Trace:
-    """The rows of the keys table of one trial as arrays, without a Python object per number.
+    """Returns the rows of the keys table of one trial as arrays, without a Python object per number.
 
     Args:
         keys: all rows of one trial, in any order.
     Raises:
-        AnalysisError: rows of several trials, or a problem that lacks a step.
+        AnalysisError: there are rows of several trials, or a problem lacks a step.
     """
     trials = keys["trial_id"].unique().to_pylist()
     if len(trials) != 1:
-        raise AnalysisError(f"keys hold the rows of {len(trials)} trials; give the rows of one")
+        raise AnalysisError(f"keys has rows of {len(trials)} trials; give the rows of one trial")
     rows = _in_order(keys)
     steps = rows["step"].to_numpy()
     T = int(steps.max())
@@ -79,7 +79,7 @@ def trace(keys: pa.Table) -> Trace:
 
 
 def _in_order(keys: pa.Table) -> pa.Table:
-    """The rows by split (test, then train), problem and step; left alone, and not copied, where they already are."""
+    """Sorts rows by split (test, then train), problem and step; makes no copy if they are sorted already."""
     places_N = _is_train(keys) * 10**9 + keys["problem"].to_numpy() * 10**2 + keys["step"].to_numpy()
     return keys if (np.diff(places_N) > 0).all() else keys.take(np.argsort(places_N, kind="stable"))
 
@@ -89,7 +89,7 @@ def _is_train(keys: pa.Table) -> np.ndarray:
 
 
 def _vectors(column: pa.ChunkedArray) -> np.ndarray:
-    """[rows that are not null * K], the numbers of a list column one after the other."""
+    """[non-null rows * K], the numbers of a list column, concatenated."""
     return _lists(column).flatten().to_numpy()
 
 
@@ -98,7 +98,7 @@ def _lists(column: pa.ChunkedArray) -> pa.ListArray:
 
 
 def _entry_weights(column: pa.ChunkedArray, T: int) -> np.ndarray:
-    """[P, T, T]; the last t-1 weights at step t belong to entries 1..t-1, whether or not a default entry precedes."""
+    """[P, T, T]; the last t-1 weights at step t belong to entries 1..t-1, with or without a default entry before."""
     flat = _vectors(column)
     ends = np.cumsum(_lists(column).value_lengths().fill_null(0).to_numpy())
     t, o = np.arange(T)[:, None], np.arange(T)  # counted from 0
@@ -107,20 +107,19 @@ def _entry_weights(column: pa.ChunkedArray, T: int) -> np.ndarray:
 
 
 def reads(trace: Trace) -> Reads:
-    """The read at the second appearance of every object that a problem shows again, whatever the task.
+    """Returns the read at the second appearance of each object that a problem shows again, for any task.
 
-    An object has the role o if it first appears at step o. When it first appears again, at step t, exactly one entry
-    of memory holds it, so a perfect retrieval gives k_o. At a third appearance, two entries hold it and share the
-    weight, so those reads do not count. A step that shows an object again is no role of its own. So the rule of a task
-    decides its roles:
+    An object has role o if it first appears at step o. At its second appearance, at step t, exactly one memory entry
+    holds it, so a perfect retrieval gives k_o. At a third appearance, two entries hold it and share the weight, so
+    those reads do not count. A step that shows an object again has no role. So the rule of a task determines its roles:
 
-        same/different          1 (problems with the answer "same" alone)
+        same/different          1 (only problems with the answer "same")
         rmts                    1, 3, 5: the first object of each pair of equals
         distribution of three   1, 2, 3: the first row, shown again in the second row or among the choices
         identity rules          AAA: 1, 4; ABA: 1, 2, 4, 5; ABB: 1, 2, 4, 5
 
     Returns:
-        Reads by role, and by problem within a role.
+        Reads, sorted by role and then by problem.
     Source: paper Figure 9 (right) and the official key-analysis script, for distribution of three.
     """
     shown_PT, n_steps = trace.objects, trace.objects.shape[1]
@@ -145,29 +144,29 @@ def reads(trace: Trace) -> Reads:
 
 
 def relative_errors(recalled: Reads) -> np.ndarray:
-    """[R] |r - k_o| / |k_o|; NaN or infinite where k_o is zero."""
+    """[R] |r - k_o| / |k_o|; NaN or infinite if k_o is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.linalg.norm(recalled.read - recalled.key, axis=1) / np.linalg.norm(recalled.key, axis=1)
 
 
 def compared_steps(recalled: Reads, n_steps: int) -> list[int]:
-    """The steps whose keys panel b shows: the roles, or all steps if there are fewer than two roles."""
+    """Returns the steps whose keys panel b shows: the roles, or all steps if there are fewer than two roles."""
     roles = np.unique(recalled.role).tolist()
     return roles if len(roles) > 1 else list(range(1, n_steps + 1))
 
 
 def principal_axes(keys_PTK: np.ndarray) -> Axes:
-    """Centred principal components of all written keys; signs are such that the first key has negative components.
+    """Returns the centred principal components of all written keys; signs make the first key's components negative.
 
-    Zeros stand for a component without variance: the second of keys of size 1, or of keys that are on one line, as
-    those of same/different are; both of keys that all agree.
+    A component without variance is zero: the second one for keys of size 1 or keys on one line, as in same/different;
+    both if all keys agree.
 
     Args:
         keys_PTK: [P, T, K] float, training and test problems stacked.
     """
     mean_K = keys_PTK.mean(axis=(0, 1), dtype=np.float64)
     covariance_KK = np.zeros((len(mean_K), len(mean_K)))
-    for t in range(keys_PTK.shape[1]):  # step by step, so that no second copy of all keys is made
+    for t in range(keys_PTK.shape[1]):  # step by step, to avoid a second copy of all keys
         centred_PK = keys_PTK[:, t] - mean_K
         covariance_KK += centred_PK.T @ centred_PK
     variances, vectors = np.linalg.eigh(covariance_KK)  # ascending
@@ -180,7 +179,7 @@ def principal_axes(keys_PTK: np.ndarray) -> Axes:
 
 
 def panel_limits(points_N2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest [2] component that a panel of these points shows; the two are never the same."""
+    """Returns the lowest and highest [2] component that a panel with these points shows; the two always differ."""
     low, high = points_N2.min(axis=0), points_N2.max(axis=0)
     span = high - low
     margin = np.where(span > 0, LIMIT_MARGIN * span, (span.max() or 1.0) / 2)
@@ -188,24 +187,24 @@ def panel_limits(points_N2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def outside(points_N2: np.ndarray, low_2: np.ndarray, high_2: np.ndarray) -> np.ndarray:
-    """[N] bool, which points a panel with these limits cuts off."""
+    """[N] bool, points outside a panel with these limits."""
     return np.any((points_N2 < low_2) | (points_N2 > high_2), axis=1)
 
 
 def key_summary(keys: pa.Table) -> pd.DataFrame:
-    """The numbers beside Figure 9, for one trial.
+    """Returns the numbers for Figure 9, for one trial.
 
     Args:
         keys: all rows of the keys table of one trial.
     Returns:
         A row per split (train, test) with
-        problems, reads: how many there are; reads are those of `reads`, and without any what follows from them is NaN;
+        problems, reads: their numbers; reads are those of `reads`; without reads, values derived from them are NaN;
         weight_median: retrieval weight on the entry written with the object;
         gate_min, gate_max: gate of those reads;
         distance_median: |r - k_o| / |k_o|;
-        k3_sd_1, k3_sd_2: standard deviation (ddof 1) of k_3 on components 1 and 2; NaN where there are only two steps;
+        k3_sd_1, k3_sd_2: standard deviation (ddof 1) of k_3 on components 1 and 2; NaN with only two steps;
         outside: reads outside the limits of panel b;
-        variance_1, variance_2: share of the variance of all written keys that a component holds, a fraction.
+        variance_1, variance_2: share of the variance of all written keys in each component, a fraction.
     """
     written = trace(keys)
     axes = principal_axes(written.keys)

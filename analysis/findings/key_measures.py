@@ -1,4 +1,4 @@
-"""Whether keys behave like symbols, over all networks of a study: the numbers behind Figure 9.
+"""Measures of how far keys behave like symbols, over all networks of a study: the numbers behind Figure 9.
 
 Legend: P problems, T steps, K key, N networks.
 """
@@ -13,27 +13,27 @@ from analysis.findings import key_geometry
 from analysis.findings.key_trials import by_construction, refusal, stored_keys
 from study.store.location import Place
 
-RIDGE = 1e-3  # of the mean square of a key's entries, added to the normal equations of the decoder
+RIDGE = 1e-3  # relative to the mean square of a key's entries; added to the normal equations of the decoder
 
 
 def by_step(results: Place, frame: pd.DataFrame) -> pd.DataFrame:
     """Measures every network of a study with stored keys, step by step.
 
     Args:
-        results: folder or URI the study was run into.
+        results: folder or URI of the result store.
         frame: rows of `load_study` from there.
     Returns:
         A row per trial and step t with the columns of the variant, ``seed`` and
-        by_construction: what the keys of this step have in common whatever the weights, as `by_construction` says;
-        distance: between the mean key of training and of test problems;
+        by_construction: what the keys of this step share for any weights, see `by_construction`;
+        distance: between the mean keys of training and test problems;
         spread: root mean square distance of the test problems' keys from their mean;
         between: mean distance of the step's mean key from those of the other steps;
-        overlap: between / distance, how much further apart steps are than training and test (infinite if these agree,
-        NaN if the steps do, too);
-        decoded: fraction of the test problems' keys of this step whose step a linear decoder, fitted to the keys of
-        the training problems, names right;
-        retrieved: median |r - k_t| / |k_t| over the test problems' reads of this step's entry, as `key_geometry.reads`
-        defines them; NaN if there are none.
+        overlap: between / distance, the ratio of the distance between steps to that between training and test
+        (infinite if training and test agree, NaN if the steps agree, too);
+        decoded: step-decoding accuracy on the test problems' keys of this step, of a linear decoder trained on the keys
+        of the training problems; a fraction;
+        retrieved: median |r - k_t| / |k_t| over the test problems' reads of this step's entry (see
+        `key_geometry.reads`); NaN if there are none.
     Raises:
         AnalysisError: none of the trials has stored keys.
     """
@@ -48,7 +48,7 @@ def by_step(results: Place, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def measures(trace: key_geometry.Trace) -> pd.DataFrame:
-    """The measures of one network, a row per step; the columns are those of `by_step`."""
+    """Returns the measures of one network, a row per step, with the columns of `by_step`."""
     train_PTK, test_PTK = (trace.keys[trace.train == split].astype(float) for split in (True, False))
     means_TK, test_means_TK = train_PTK.mean(axis=0), test_PTK.mean(axis=0)
     centres_TK = (means_TK + test_means_TK) / 2
@@ -75,10 +75,10 @@ def measures(trace: key_geometry.Trace) -> pd.DataFrame:
 
 
 def similarity(trace: key_geometry.Trace) -> np.ndarray:
-    """[T, T] cosine between the mean key of training problems at one step and that of test problems at another.
+    """[T, T] cosine similarity of mean keys: training problems at one step, test problems at another.
 
-    Both are taken from the mean over all steps of the training problems, which all keys share. NaN where nothing is
-    left of one of them.
+    The mean over all steps of the training problems, a part that all keys share, is first subtracted from both. NaN if
+    one of them is then zero.
     """
     means_STK = np.stack([trace.keys[trace.train == split].mean(axis=0, dtype=float) for split in (True, False)])
     means_STK = means_STK - means_STK[0].mean(axis=0)
@@ -88,7 +88,7 @@ def similarity(trace: key_geometry.Trace) -> np.ndarray:
 
 
 def _decoder(keys_PTK: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A ridge regression of the step, one-hot, on the key and a constant: [P, T, K] -> the likeliest step, from 0."""
+    """Ridge regression of the one-hot step on the key and a constant: [P, T, K] -> the likeliest step, from 0."""
 
     def design(x_PTK: np.ndarray) -> np.ndarray:
         x_NK = x_PTK.reshape(-1, x_PTK.shape[-1])

@@ -1,4 +1,4 @@
-"""Networks of a study whose keys are stored, why the others have none, and what of their keys holds by construction."""
+"""Networks with stored keys, reasons why others have none, and keys that agree by construction."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,18 +13,17 @@ from analysis.errors import AnalysisError
 from esbn_core.vocabulary import Cell
 from study.store.location import Place
 
-MODEL = "esbn"  # the only one that writes keys
+MODEL = "esbn"  # the only model that writes keys
 SAME, ONE_NUMBER, FREE = "same", "one number", "nothing"
-_NAMED = 4  # variants that a sentence names; the others it counts
+_NAMED = 4  # variants that a sentence names; the rest are counted
 
 
 def stored_keys(results: Place, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pa.Table]]:
     """Yields the networks with stored keys, one at a time: the trial's row and its rows of the keys table.
 
     Args:
-        results: folder or URI the studies were run into.
-        frame: rows of `analysis.load_study` or `load_cells`; of completed trials, those whose keys a study asked for
-            are wanted.
+        results: folder or URI of the result store.
+        frame: rows of `analysis.load_study` or `load_cells`; yields the completed trials whose keys a study records.
     """
     if not has_rows(results, "keys"):
         return
@@ -35,7 +34,7 @@ def stored_keys(results: Place, frame: pd.DataFrame) -> Iterator[tuple[dict[str,
 
 
 def without_keys(results: Place, frame: pd.DataFrame) -> list[str]:
-    """Says which networks of a study have no stored keys and why, a sentence per reason.
+    """Returns a sentence per reason on the networks of a study that have no stored keys.
 
     Args:
         results, frame: as for `stored_keys`.
@@ -54,15 +53,15 @@ def without_keys(results: Place, frame: pd.DataFrame) -> list[str]:
 
 
 def _lack(row: Mapping[str, Any], stored: set[str]) -> str | None:
-    """Returns why a network has no stored keys; None if it has."""
+    """Returns why a network has no stored keys; None if it has some."""
     model = row.get("model")
     if isinstance(model, str) and model != MODEL:
         return f"only model={MODEL} writes keys"
     if row["keys"] is not True:
-        return "no grid of a study with `keys: true` holds it"
+        return "no study has it in a grid with `keys: true`"
     if row["status"] != "completed":
         return f"the trial is {row['status']}"
-    return None if row["trial_id"] in stored else "its keys are still to be recorded; run the study again"
+    return None if row["trial_id"] in stored else "its keys are not recorded yet; run the study again"
 
 
 def _listed(variants: list[str]) -> str:
@@ -71,33 +70,33 @@ def _listed(variants: list[str]) -> str:
 
 
 def any_wanted(frame: pd.DataFrame) -> bool:
-    """Whether a study asked for the keys of any of these trials."""
+    """Returns whether a study records the keys of any of these trials."""
     return True in frame["keys"].tolist()
 
 
 def refusal(frame: pd.DataFrame) -> AnalysisError:
-    """Says of a study none of whose networks has stored keys what would make some."""
+    """Returns the error for a study without stored keys, with the remedy."""
     study = frame["study"].iloc[0]
     models = sorted(set(frame["model"].dropna()))
     if models and MODEL not in models:
-        return AnalysisError(f"study={study!r} has no keys: only model={MODEL} writes any, not {', '.join(models)}")
+        return AnalysisError(f"study={study!r} has no keys: only model={MODEL} writes keys, not {', '.join(models)}")
     if not any_wanted(frame):
         return AnalysisError(
-            f"study={study!r} asks for no keys; add `keys: true` to a grid of it and run it again, or see "
+            f"study={study!r} does not record keys; add `keys: true` to one of its grids and run it again, or use "
             "`esbn run keys`"
         )
-    return AnalysisError(f"study={study!r} has no trial with stored keys yet; run it, which records them")
+    return AnalysisError(f"study={study!r} has no trial with stored keys yet; run it to record them")
 
 
 def n_same(trial: Mapping[str, Any]) -> int:
-    """How many of a network's first steps write the same key in every problem by construction, whatever its weights.
+    """Returns how many of the first steps write the same key in every problem by construction, for any weights.
 
-    The controller learns of an image only by its read, one step later, and the read at step 1 is 0: steps 1 and 2.
-    Without confidence, the read at step 2 is the same, too, since a softmax over one entry is 1: step 3. A leak into
-    controller or key shows them the image at once: none.
+    2: the controller gets information on an image only through its read, one step later, and the read at step 1 is 0.
+    3 without confidence: the read at step 2 is the same, too, since a softmax over one entry is 1. 0 with a leak into
+    controller or key, which shows them the image at once.
 
     Args:
-        trial: a row of trials; what its config does not say is as in the paper.
+        trial: a row of trials; settings missing from its config are as in the paper.
     """
     settings = _settings(trial)
     if settings.get("leak") and settings.get("leak_into", "controller") != "output":
@@ -106,10 +105,10 @@ def n_same(trial: Mapping[str, Any]) -> int:
 
 
 def by_construction(trial: Mapping[str, Any], n_steps: int) -> list[str]:
-    """[T] what the keys of each step have in common by construction.
+    """[T] what the keys of each step share by construction.
 
     Returns:
-        "same": the key is the same in every problem; "one number": it depends on the problem through one number alone,
+        "same": the key is the same in every problem; "one number": it depends on the problem through a single number,
         the confidence of the read at step 2 or its weight on the default entry; "nothing".
     """
     same = n_same(trial)

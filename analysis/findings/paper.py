@@ -1,6 +1,6 @@
-"""Our trials of every cell of the paper's Tables 9 to 20, from whatever study trained them.
+"""Our trials of every cell of the paper's Tables 9 to 20, from any study.
 
-An arm's label says what is changed in the paper's ESBN, so equal task, m and label are equal settings.
+An arm's label names its changes to the paper's ESBN, so equal task, m and label mean equal settings.
 """
 
 from typing import NamedTuple
@@ -14,24 +14,24 @@ from study.store.location import Place
 
 
 class PaperCell(NamedTuple):
-    """A cell as one table of the paper prints it, and our trials of it; accuracies are fractions."""
+    """A cell of a table of the paper, with our trials of it; accuracies are fractions."""
 
     cell: Cell
     ours: Summary
     paper: Published
     doubt: str | None
-    """Why ours cannot be averaged, as `load_cells` has it."""
+    """Why ours cannot be averaged; see `load_cells`."""
 
 
 def paper_cells(results: Place) -> list[PaperCell]:
     """Returns every cell of Tables 9 to 20 in the paper's order.
 
     Args:
-        results: folder or URI that studies were run into; it need not be there yet.
+        results: folder or URI of the result store; it need not exist yet.
     Returns:
-        The cells; n = 0 where no trial of ours has completed or there is doubt.
+        The cells; n = 0 if no trial of ours has completed, or if they are doubtful.
     Raises:
-        AnalysisError: as `load_cells`.
+        AnalysisError: as for `load_cells`.
     """
     trials, _ = load_cells(results, list(published()), PUBLISHED_N)
     doubtful = trials.loc[trials["doubt"].notna()]
@@ -45,10 +45,10 @@ def paper_cells(results: Place) -> list[PaperCell]:
 
 
 def other_code(results: Place) -> dict[str, dict[Cell, Summary]]:
-    """Returns the results of other code by origin and cell; none where none was imported.
+    """Returns the results of other code by origin and cell; empty if none were imported.
 
     Raises:
-        AnalysisError: as `load_external`.
+        AnalysisError: as for `load_external`.
     """
     origins: dict[str, dict[Cell, Summary]] = {}
     for _, of_cell in load_external(results).groupby(["origin", *VARIANT]):

@@ -9,24 +9,24 @@ from analysis.data.protocol import Printed, printed_protocol
 
 
 class ProtocolCell(NamedTuple):
-    """A number of the paper and ours; problems and epochs are counts, learning rates step sizes of Adam."""
+    """A number of the paper and ours: counts of problems or epochs, or Adam step sizes."""
 
     printed: Printed
     ours: tuple[float, ...]
-    """Distinct values of the trials that the number is about, by size; the paper's alone if equal."""
+    """Distinct values of the trials that the number applies to, by size; only the paper's if all are equal to it."""
 
     @property
     def differs(self) -> bool:
-        """Whether some trial of ours has another number, or none is about it."""
+        """Whether one of our trials has a different number, or the number applies to none."""
         return self.ours != (self.printed.paper,)
 
 
 def protocol_cells(ours: pd.DataFrame) -> list[ProtocolCell]:
-    """Compares each number of Tables 1 to 8 with those of all default trials that it is about.
+    """Compares each number of Tables 1 to 8 with all default trials that it applies to.
 
     Args:
         ours: a row per default trial without its seed: ``task``, ``withheld``, ``model``, ``tcn`` (none, or another
-            word), ``n_train``, ``n_test``, ``learning_rate``, ``epochs``.
+            value), ``n_train``, ``n_test``, ``learning_rate``, ``epochs``.
     Returns:
         The numbers in the paper's order.
     """

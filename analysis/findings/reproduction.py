@@ -24,13 +24,13 @@ from analysis.statistics.tests import (
 )
 
 AGREES, DIFFERS, UNDECIDED = "agrees", "differs", "undecided"
-LEAST = 5  # networks of ours below which nothing is shown: few equal ones make a t test too sure
-SEM_FLOOR = 0.05  # points; the paper prints 0.1, so that its 0.0 may be anything below this
-_ROUNDING = 1e-9  # points by which floats may put an accuracy at the margin outside it
+LEAST = 5  # smallest number of our networks for a verdict: with a few equal ones, a t test is overconfident
+SEM_FLOOR = 0.05  # points; the paper prints one decimal, so its 0.0 may be anything below this
+_ROUNDING = 1e-9  # points; float rounding must not put an accuracy at the margin outside it
 
 
 def verdicts(frame: pd.DataFrame, margin: float = 3.0, alpha: float = 0.05) -> pd.DataFrame:
-    """Judges every variant of a study that the paper has a value for.
+    """Judges every variant of a study with a published value.
 
     Args:
         frame: rows of `load_study`.
@@ -48,30 +48,30 @@ def verdicts(frame: pd.DataFrame, margin: float = 3.0, alpha: float = 0.05) -> p
 def judge(
     cells: pd.DataFrame, margin: float, alpha: float, looks: Sequence[pd.DataFrame] | None = None
 ) -> pd.DataFrame:
-    """Says of each cell whether our networks agree with the paper's mean, or differ from it.
+    """Decides for each cell whether our networks agree with the paper's mean, or differ from it.
 
     differs: the mean of our networks is shown to be more than the margin away from the paper's mean, by
-    `tests.p_apart`. Both standard errors count, the paper's over 10 networks, none as less than `SEM_FLOOR`. Fewer than
-    `LEAST` networks have no such test.
+    `tests.p_apart`. Both standard errors enter, the paper's over 10 networks, each at least `SEM_FLOOR`. The test needs
+    `LEAST` networks.
     agrees: most of our networks, that is more than half of all that could be trained, are shown to lie within the
     margin of the printed mean, by `tests.p_most`, and the cell does not differ. undecided: neither.
 
-    "agrees" says nothing of the mean, and on purpose. Networks solve these tasks or stay at chance, so no ten networks
-    at 100 % show that the mean is within 3 points: one in four may fail unseen (`agreeing_at_least`).
+    "agrees" deliberately says nothing about the mean. Networks solve these tasks or stay at chance, so ten networks at
+    100 % do not show that the mean is within 3 points: one in four may fail unseen (`agreeing_at_least`).
 
-    Where there are several looks, each p is corrected for them by `tests.repeated`. The tests of each verdict, one for
-    each cell, trained or not, are a family for Holm's correction. So any wrong "agrees" has probability alpha at most,
-    whatever the distribution, and so has any wrong "differs" where the t test holds (docs/error_rates.md).
+    With several looks, each p is corrected for them by `tests.repeated`. The tests of each verdict, one per cell,
+    trained or not, form a family for Holm's correction. So the probability of any wrong "agrees" is at most alpha for
+    any distribution, and so is that of any wrong "differs" where the t test holds (docs/error_rates.md).
 
     Args:
         cells: rows of `accuracy.table` with a published value, and ``agreeing``, the number of networks within the
             margin of it.
         margin: percentage points.
         alpha: level of each family.
-        looks: such rows at every planned look, n = 0 where a variant has not come to it; None: one look, at ``cells``.
+        looks: such rows at every planned look, with n = 0 if a variant has not reached it; None: one look, ``cells``.
     Returns:
-        The rows, their columns, and: ``agreeing_at_least`` (lower end of the 95 % interval of the share of all networks
-        that lie within the margin, uncorrected), ``low_points``, ``high_points`` (95 % interval of the difference,
+        The rows with additional columns: ``agreeing_at_least`` (lower end of the 95 % interval of the share of all
+        networks within the margin, uncorrected), ``low_points``, ``high_points`` (95 % interval of the difference,
         uncorrected), ``p_agrees``, ``p_differs`` (corrected; NaN if n < 1 or n < `LEAST` at all looks), ``verdict``,
         ``more_seeds`` and ``obstacle`` (see `_planned`), ``margin_points``, ``alpha``, ``looks`` (number planned).
     Raises:
@@ -102,7 +102,7 @@ def judge(
 
 
 def _judged(frame: pd.DataFrame, margin: float) -> pd.DataFrame:
-    """The variants of a study with a published value, and how many of their networks lie within the margin of it."""
+    """Returns the variants with a published value, and how many of their networks lie within the margin of it."""
     cells = pd.DataFrame(variant_accuracies(frame))
     cells = cells.loc[cells["published_mean"].notna()]
     completed = frame.loc[frame["status"] == "completed", [*VARIANT, "test_accuracy"]]
@@ -114,9 +114,9 @@ def _judged(frame: pd.DataFrame, margin: float) -> pd.DataFrame:
 
 def _check(margin: float, alpha: float) -> None:
     if not 0 < margin < np.inf:
-        raise AnalysisError(f"margin={margin} is no distance; give percentage points above 0, e.g. 3.0")
+        raise AnalysisError(f"margin={margin} is not a distance; give percentage points above 0, e.g. 3.0")
     if not 0 < alpha < 1:
-        raise AnalysisError(f"alpha={alpha} is no level of a test; give a probability between 0 and 1, e.g. 0.05")
+        raise AnalysisError(f"alpha={alpha} is not a test level; give a probability between 0 and 1, e.g. 0.05")
 
 
 def _counts(cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -124,9 +124,9 @@ def _counts(cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _difference(cells: pd.DataFrame, n: np.ndarray | None = None) -> Difference:
-    """Ours minus the paper's, in points, if the SD of ours came from n networks, by default those there are.
+    """Ours minus the paper's, in points, as if the SD of ours came from n networks; default: the actual number.
 
-    n is [C] or [C, N], and so are these; NaN where ours are fewer than two.
+    n is [C] or [C, N], and so is the result; NaN if ours are fewer than two.
     """
     n = cells["n"].to_numpy() if n is None else n
     shape = (-1, *[1] * (n.ndim - 1))
@@ -144,14 +144,14 @@ def _p_apart(means: Difference, margin: float) -> np.ndarray:
 def _planned(
     cells: pd.DataFrame, undecided: np.ndarray, waiting: np.ndarray, margin: float, level: float
 ) -> tuple[pd.Series, np.ndarray]:
-    """How many more networks of ours would decide each cell, and what keeps them from it.
+    """Returns how many more of our networks would decide each cell, or why this is unknown.
 
-    The rule: with the mean, the SD and the share within the margin as they are now, the fewest networks at which one of
-    the two tests rejects at the level of the strictest step of the correction.
+    It is the smallest number at which one of the two tests rejects at the level of the strictest step of the
+    correction, if the mean, the SD and the share within the margin stay the same.
 
     Returns:
-        [C] the number: 0 if decided, null where none can be said; and [C] what is in the way, or nothing: there is no
-        SD yet (n < 2); its first look still waits for planned seeds; or no number up to `MOST_NETWORKS` would do.
+        [C] the number: 0 if decided, null if unknown; and [C] the obstacle, or nothing: there is no SD yet (n < 2);
+        the first look still waits for planned seeds; or no number up to `MOST_NETWORKS` is enough.
     """
     have = cells["n"].to_numpy()
     n_N = np.arange(2, MOST_NETWORKS + 1)
@@ -161,6 +161,6 @@ def _planned(
     to_agree = more_networks(cells["agreeing"].to_numpy(), np.maximum(have, 1), level).astype(float)
     fewest = np.minimum(to_differ, np.where(to_agree > 0, to_agree, np.inf))
     conditions = [undecided & (have < 2), undecided & waiting, undecided & np.isinf(fewest)]
-    why = np.select(conditions, ["n < 2", "look not complete", "too close to both"], "")
+    why = np.select(conditions, ["n < 2", "look not complete", "too close to call"], "")
     more = np.where(undecided & np.isfinite(fewest), fewest, 0)
     return pd.Series(more, dtype="Int64").mask(why != ""), why

@@ -1,4 +1,4 @@
-"""Extra seeds: which may still decide a question, and what they cost."""
+"""Extra seeds: the seeds that may still decide a question, and their cost."""
 
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
@@ -15,17 +15,17 @@ Questions = Callable[[pd.DataFrame], "list[Question]"]  # from rows of `load_stu
 
 
 class Question(NamedTuple):
-    """A verdict or a comparison, with what is known of it."""
+    """A verdict or comparison, with its current state."""
 
     cell: Cell  # the variant it is about
-    cells: tuple[Cell, ...]  # the variants that an extra seed is added to
+    cells: tuple[Cell, ...]  # the variants that get extra seeds
     outcome: str
-    more_seeds: int | None  # that would decide it as things are; None: none can be said
-    obstacle: str  # why none can be said
+    more_seeds: int | None  # number that would decide it by current means and SDs; None: unknown
+    obstacle: str  # why it is unknown
 
 
 def of_verdicts(margin: float, alpha: float) -> Questions:
-    """Asks whether our networks agree with each published value: see `reproduction.judge`, whose errors it raises."""
+    """Asks whether our networks agree with each published value; see `reproduction.judge`, also for errors."""
 
     def questions(frame: pd.DataFrame) -> list[Question]:
         rows = verdicts(frame, margin, alpha).to_dict("records")
@@ -35,7 +35,7 @@ def of_verdicts(margin: float, alpha: float) -> Questions:
 
 
 def of_comparisons(study: str, baseline: str) -> Questions:
-    """Asks whether each arm differs from the baseline: see `comparison.pairs`; errors are those of `check_arms`."""
+    """Asks whether each arm differs from the baseline; see `comparison.pairs`, and `check_arms` for errors."""
 
     def questions(frame: pd.DataFrame) -> list[Question]:
         check_arms(frame, study, baseline)
@@ -50,8 +50,8 @@ def of_comparisons(study: str, baseline: str) -> Questions:
 
 
 def of_cells(questions: Questions, cells: Collection[Cell]) -> Questions:
-    """Asks those of the questions that these variants answer: a plan in the store may have variants that are no longer
-    declared, which count in the family of tests but get no seeds."""
+    """Keeps the questions about these variants. Stored plans may have variants that are no longer declared; these count
+    in the family of tests but get no seeds."""
 
     def some(frame: pd.DataFrame) -> list[Question]:
         return [question for question in questions(frame) if set(question.cells) <= set(cells)]
@@ -66,7 +66,7 @@ def _question(row: dict[Any, Any], others: tuple[Cell, ...], outcome: str, obsta
 
 
 class Seeds(NamedTuple):
-    """What is planned of a variant."""
+    """Planned seeds of a variant."""
 
     planned: int
     per_look: int  # 0: its looks are not planned
@@ -74,7 +74,7 @@ class Seeds(NamedTuple):
 
     @property
     def looks(self) -> int:
-        """How many looks it has seeds for."""
+        """Number of looks that it has seeds for."""
         return self.planned // self.per_look if self.per_look else 0
 
 
@@ -90,31 +90,30 @@ def seeds(frame: pd.DataFrame) -> dict[Cell, Seeds]:
 
 
 def at_first_look(frame: pd.DataFrame) -> pd.DataFrame:
-    """Returns the trials that the first look counts, from rows of `load_study`."""
+    """Returns the trials of the first look, from rows of `load_study`."""
     return frame.loc[~(frame["seed"] >= frame["seeds_per_look"])]  # no looks planned: all
 
 
 def bought(frame: pd.DataFrame) -> int:
-    """Returns how many trials are planned beyond the first look."""
+    """Returns the number of trials planned after the first look."""
     return len(frame) - len(at_first_look(frame))
 
 
 def purchase(
     frame: pd.DataFrame, questions: list[Question], budget: int
 ) -> tuple[dict[Cell, int], dict[Question, str]]:
-    """Chooses the next look of every open question that extra seeds may decide, cheapest in seeds first, as the budget
-    allows.
+    """Chooses undecided questions for their next look within the budget; those that need the fewest seeds come first.
 
-    A question gets its next look if, by its means and SDs as they are, one of the looks to come would decide it.
-    Leaving one out costs no error: a level that holds for stopping anywhere holds for stopping there.
+    A question gets its next look if, by its current means and SDs, one of the remaining looks would decide it. Skipping
+    a question does not inflate the error rate: a level that holds for any stopping rule holds for this one.
 
     Args:
         frame: rows of `load_study` with looks.
-        questions: about it.
-        budget: trials beyond the first look that the study may have in all.
+        questions: the questions about it.
+        budget: largest total number of trials after the first look.
     Returns:
-        For each variant that gets some, how many seeds it is to have then; and for each open question that gets none,
-        why.
+        For each variant that gets seeds, its new number of seeds; and for each undecided question that gets none, the
+        reason.
     """
     have, looks = seeds(frame), n_looks(frame)
     want: dict[Cell, int] = {}
@@ -129,7 +128,7 @@ def purchase(
         extra = {cell: n for cell in planned if (n := look * have[cell].per_look) > planned[cell]}
         cost = sum(n - planned[cell] for cell, n in extra.items())
         if cost > left:
-            why[question] = f"{cost} trials would be over the budget"
+            why[question] = f"its {cost} trials exceed the budget"
             continue
         want |= extra
         left -= cost
@@ -141,16 +140,20 @@ def _need(question: Question) -> float:
 
 
 def _out_of_reach(question: Question, have: dict[Cell, Seeds], looks: int) -> str:
-    """Why no look to come would decide a question, or nothing."""
+    """Returns why no remaining look would decide a question; empty if one would."""
     planned = [have[cell] for cell in question.cells if cell in have]
     if len(planned) < len(question.cells) or not all(cell.per_look for cell in planned):
-        return "not planned with looks"
+        return "no looks planned"
     if any(cell.missing for cell in planned):
         return "waits for planned seeds"
     if min(cell.looks for cell in planned) >= looks:
-        return "all looks are taken"
+        return "all looks taken"
     if question.more_seeds is None:
         return question.obstacle
     seeds_then = min(cell.planned for cell in planned) + question.more_seeds
     last = looks * min(cell.per_look for cell in planned)
-    return f"about {seeds_then} seeds, and the last look is at {last}" if seeds_then > last else ""
+    return (
+        f"needs about {seeds_then} seeds; the last planned look is at {last}, so it will stay undecided"
+        if seeds_then > last
+        else ""
+    )

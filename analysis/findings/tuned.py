@@ -1,4 +1,4 @@
-"""Arms of a study as declared and as tuned, with what tuning has spent."""
+"""Arms of a study as declared and as tuned, with the cost of tuning."""
 
 from typing import Any, NamedTuple
 
@@ -27,56 +27,56 @@ class TunedArm(NamedTuple):
     planned: int
     mean: float
     sem: float
-    setting: str  # the best one that the search has found
-    validation_accuracy: float  # of that, mean over the search's seeds
-    suggestions: int  # that have ended
-    updates: int  # made for them, by all networks together; up to the last rung of those that failed
+    setting: str  # the best one found by the search
+    validation_accuracy: float  # of that setting, mean over the search's seeds
+    suggestions: int  # number that have ended
+    updates: int  # total of all their networks; up to the last rung for failed ones
     search: str
 
     @property
     def cell(self) -> Cell:
-        """Which variant it is."""
+        """Name of the variant."""
         return Cell(self.task, self.withheld, self.arm)
 
     @property
     def whole(self) -> bool:
-        """Whether all planned trials of both forms are completed."""
+        """Whether all planned trials are completed, default and tuned."""
         return self.n == self.planned and self.default_n == self.default_planned
 
 
 def tuned_arms(results: Place, study: str) -> pd.DataFrame:
-    """Returns test accuracies of the tuned arms of a study beside those of the same arms as declared.
+    """Returns test accuracies of the tuned arms of a study, beside those of the same arms as declared.
 
     Args:
-        results: folder or URI the study was run into with ``--tuned``.
+        results: folder or URI of the result store.
         study: name of the study.
     Returns:
-        A row per arm and condition that was tuned, with the columns of `TunedArm`.
+        A row per tuned arm and condition, with the columns of `TunedArm`.
     Raises:
-        AnalysisError: the study is unknown or was not tuned; its searches are not there.
+        AnalysisError: the study is unknown or was not tuned, or its searches are missing.
     """
     declared = {row.cell: row for row in variant_accuracies(load_study(results, study))}
     if f"{study}{TUNED}" not in read(results, "plans", ["study"])["study"].unique().to_pylist():
         raise AnalysisError(
-            f"study={study!r} is not tuned in results={str(results)!r}; `esbn run {study} --tuned` does it"
+            f"study={study!r} has not been tuned in results={str(results)!r}; run `esbn run {study} --tuned`"
         )
     rows = [_beside(declared[row.cell], row, spent) for row, spent in _searched(results, study)]
     return pd.DataFrame(rows)
 
 
 def _searched(results: Place, study: str) -> list[tuple[VariantAccuracy, dict[str, Any]]]:
-    """The tuned variants under the names of the arms they come from, and what is known of their searches."""
+    """Returns the tuned variants under the names of their original arms, and the results of their searches."""
     frame = load_study(results, f"{study}{TUNED}")
     searches = load_searches(results, frame["search"].unique().tolist())
     frame["arm"] = frame["search"].map(lambda name: searches[name].about["arm"])
-    stale = f"{study}{TUNED} plans two settings of one arm in one place"
-    refuse_repeats(frame, [*VARIANT, "seed"], stale, "delete the plan file that is out of date")
+    stale = f"{study}{TUNED} plans two settings of one arm for one seed"
+    refuse_repeats(frame, [*VARIANT, "seed"], stale, "delete the outdated plan file")
     search_of = dict(zip(zip(*(frame[column] for column in VARIANT), strict=True), frame["search"], strict=True))
     return [(row, _spent(searches[search_of[row.cell]])) for row in variant_accuracies(frame)]
 
 
 def _spent(search: Search) -> dict[str, Any]:
-    """The last columns of `TunedArm`: what a search has found, and with how much work."""
+    """Returns the last columns of `TunedArm`: the result and the cost of a search."""
     ended = search.suggestions.loc[search.suggestions["status"] != "running"]
     trained = ended.loc[ended["same_as"].isna()]
     completed = ended.loc[ended["status"] == "completed"]

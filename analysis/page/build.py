@@ -1,7 +1,7 @@
-"""The report of a study: one web page with nothing outside it, which says what `esbn` prints, in the same words.
+"""The report of a study: one self-contained web page with the same text that `esbn` prints.
 
-The folder assets/ holds its template, style and script, and what it brings along, as npm has them:
-plotly.js-basic-dist-min 4.1.1 (MIT), which draws, and sortable-tablesort 4.1.7 (public domain), which sorts tables.
+The folder assets/ has its template, style and script, and two libraries from npm: plotly.js-basic-dist-min 4.1.1 (MIT)
+for figures, and sortable-tablesort 4.1.7 (public domain) for sorting tables.
 """
 
 import os
@@ -44,14 +44,13 @@ def write(results: Place, study: str, out: str | Path, command: str | None = Non
     """Writes the report of a study as ``out``/index.html; equal stores give equal pages.
 
     Args:
-        results: folder or URI the study was run into.
+        results: folder or URI of the result store.
         study: name of the study.
-        out: local folder; made if it is not there.
-        command: what `esbn run` takes for the study, a name or a file; None: its name.
-        baseline: arm that the others are compared with; None: `plain_arm`.
+        out: local folder; created if it does not exist.
+        command: argument of `esbn run` for the study, a name or a file; None: its name.
+        baseline: arm to compare the others with; None: `plain_arm`.
     Raises:
-        AnalysisError: no trial of the study has completed; study or baseline is unknown; or ``out``
-            cannot be written.
+        AnalysisError: no trial of the study has completed, study or baseline is unknown, or ``out`` cannot be written.
     """
     page = html(results, study, command or study, baseline)
     path = Path(out) / "index.html"
@@ -64,15 +63,15 @@ def write(results: Place, study: str, out: str | Path, command: str | None = Non
 
 
 def html(results: Place, study: str, command: str, baseline: str | None = None) -> str:
-    """The page itself; arguments and errors are those of `write`."""
+    """Returns the page; arguments and errors as for `write`."""
     frame = load_study(results, study)
     completed = frame.loc[frame["status"] == "completed"]
     if completed.empty:
-        raise AnalysisError(f"study={study!r} has no completed trial yet, so there is nothing to report; run it first")
+        raise AnalysisError(f"study={study!r} has no completed trial to report yet; run it first")
     arms = list(dict.fromkeys(frame["arm"]))
     baseline = baseline or plain_arm(arms)
-    if baseline not in (BASELINE, *arms):  # a study need not have the default
-        raise AnalysisError(f"baseline={baseline!r} is no arm of {study}; name one, {choices(baseline, arms)}")
+    if baseline not in (BASELINE, *arms):  # a study may lack the default
+        raise AnalysisError(f"baseline={baseline!r} is not an arm of {study}; {choices(baseline, arms)}")
     rows, style_of_arm = variant_accuracies(frame), styles(arms)
     judged = verdicts(frame) if any(row.source for row in rows) else pd.DataFrame()
     checks = audit_study(results, frame)
@@ -121,7 +120,7 @@ def html(results: Place, study: str, command: str, baseline: str | None = None) 
 
 
 def _template() -> Template:
-    """The page without what is on it; values are escaped as they are put in, and control characters shown."""
+    """Returns the page template; inserted values are escaped, including control characters."""
     environment = Environment(
         loader=PackageLoader("analysis.page", "assets"),
         autoescape=True,
@@ -137,12 +136,12 @@ def _asset(name: str) -> str:
 
 
 def _rendered(tables: Sequence[PrintedTable], notes: Sequence[str] = ()) -> Markup:
-    """Tables that have rows, and notes."""
+    """Returns the non-empty tables and the notes as HTML."""
     return Markup(render([table for table in tables if table.rows], notes, [], "html"))
 
 
 def _printed(report: Callable[[], str]) -> Markup:
-    """What a report prints, or why it has nothing to print."""
+    """Returns the output of a report, or why it has none."""
     try:
         return Markup(report())
     except AnalysisError as error:
@@ -155,13 +154,13 @@ def _compared(frame: pd.DataFrame, study: str, baseline: str) -> str:
 
 
 def _said(frame: pd.DataFrame, column: str) -> str:
-    """What the plan says of the study."""
+    """Returns a column of the plan on the study."""
     said = frame[column].dropna().tolist() if column in frame else []
     return str(said[-1]) if said else ""
 
 
 def _commands(command: str, results: Place, frame: pd.DataFrame, baseline: str) -> list[str]:
-    """What makes this page again, from a checkout of this project."""
+    """Returns the commands that reproduce this page from a checkout of this project."""
     commits = frame["commit"].dropna().unique() if "commit" in frame else []
     place = f"{shlex.quote(command)} --results {shlex.quote(os.fspath(results))}"
     base = "" if baseline == plain_arm(set(frame["arm"])) else f" --baseline {shlex.quote(baseline)}"
@@ -181,13 +180,13 @@ def _training(command: str, place: str, frame: pd.DataFrame) -> str:
     if "search" in frame and len(frame["search"].dropna()):  # the tuned arms of a study
         return f"esbn run {place.replace(shlex.quote(command), shlex.quote(command.removesuffix(TUNED)), 1)} --tuned"
     if (looks := n_looks(frame)) > 1:
-        return f"esbn topup {place} --budget {bought(frame)} --looks {looks}    # with the --for it had"
+        return f"esbn topup {place} --budget {bought(frame)} --looks {looks}    # with its original --for"
     seeds = frame.groupby(VARIANT)["seed"].nunique().unique()
     return f"esbn run {place} --seeds {seeds[0]}" if len(seeds) == 1 else f"esbn run {place}"
 
 
 def _key_spaces(results: Place, frame: pd.DataFrame) -> dict[str, figures.Figure]:
-    """Makes a figure of the key space of each network that has one, by the network's name."""
+    """Makes key space figures, by name of the network."""
     of_network, names = {}, {}
     for row, keys in stored_keys(results, frame):
         names = names or _object_names(results)

@@ -1,7 +1,7 @@
-"""Interactive figures of the report page, as plotly.js takes them: data and layout, plain JSON.
+"""Interactive figures of the report page, as data and layout for plotly.js in plain JSON.
 
-Every text is escaped, since plotly.js reads a few HTML tags in it. A trace has a ``meta``
-by which the page shows and hides it; a point's ``customdata`` is its variant's task, m and arm, where there are rows.
+All text is escaped, since plotly.js interprets some HTML tags. The page shows and hides a trace by its ``meta``; a
+point's ``customdata`` is its variant's task, m and arm, if there are rows for it.
 """
 
 import html
@@ -24,14 +24,14 @@ from analysis.tables.accuracy import percent
 from analysis.tables.printed import interval, p_value
 from esbn_core.vocabulary import Cell
 
-Figure = dict[str, Any]  # title, data (a list of traces) and layout; of keys a note, too
+Figure = dict[str, Any]  # title, data (a list of traces) and layout; for keys also a note
 Trace = dict[str, Any]
 
-_SPREAD = 0.66  # of the arms that stand side by side, as a share of the distance between two m
+_SPREAD = 0.66  # width of the arms side by side, as a share of the distance between two m
 _FADED = 0.4  # opacity of a variant with fewer trials than planned
-PROBLEMS = 60  # of each split and step that a key space shows, evenly spaced in the stored order
+PROBLEMS = 60  # problems shown per split and step of a key space, evenly spaced in the stored order
 
-_SYMBOLS = {  # of plotly.js, for the markers of `analysis.figures.palette`; glyphs that it lacks have the rest
+_SYMBOLS = {  # plotly.js symbols for the markers of `analysis.figures.palette`; missing glyphs get the rest
     "o": "circle", "s": "square", "D": "diamond", "d": "diamond-tall", "^": "triangle-up", "v": "triangle-down",
     "<": "triangle-left", ">": "triangle-right", "P": "cross", "X": "x", "p": "pentagon", "h": "hexagon", "*": "star",
     "$◣$": "triangle-sw", "$◢$": "triangle-se", "$♠$": "star-diamond", "$▬$": "bowtie", "$▮$": "hourglass",
@@ -39,12 +39,12 @@ _SYMBOLS = {  # of plotly.js, for the markers of `analysis.figures.palette`; gly
 }  # fmt: skip
 _UPDATES = {1: "1", 3: "3", 10: "10", 30: "30", 100: "100", 300: "300", 1_000: "1k", 3_000: "3k", 10_000: "10k",
             30_000: "30k", 100_000: "100k"}  # fmt: skip
-_HOVER = "%{text}<extra></extra>"  # the text of the point, and no name of its trace
-_ON_DARK, _CONTRAST = 0.012, 4.5  # luminance of the dark page, and least contrast of what is drawn on it
+_HOVER = "%{text}<extra></extra>"  # the text of the point, without the name of its trace
+_ON_DARK, _CONTRAST = 0.012, 4.5  # luminance of the dark page, and smallest contrast of marks on it
 
 
 def legend(style_of_arm: Mapping[str, Style]) -> list[dict[str, str]]:
-    """Returns each arm, how it is called and how it is drawn."""
+    """Returns label and style of each arm."""
     return [
         {"arm": arm, "label": style.label, "color": style.color, "symbol": _SYMBOLS[style.marker], "dash": _dash(style)}
         for arm, style in style_of_arm.items()
@@ -52,12 +52,12 @@ def legend(style_of_arm: Mapping[str, Style]) -> list[dict[str, str]]:
 
 
 def _dash(style: Style) -> str:
-    """Returns plotly.js's word for a line: solid, or lengths in pixels."""
+    """Returns plotly.js's value for a line: solid, or lengths in pixels."""
     return "solid" if isinstance(style.line, str) else ",".join(f"{length}px" for length in style.line[1])
 
 
 def on_dark(color: str) -> str:
-    """Returns the colour, mixed with as much white as it takes to be seen on a dark page."""
+    """Returns the colour, mixed with enough white to be visible on a dark page."""
     rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     lighter = (rgb + share * (1 - rgb) for share in np.linspace(0, 1, 21))
     seen = next(mixed for mixed in lighter if (_luminance(mixed) + 0.05) / (_ON_DARK + 0.05) >= _CONTRAST)
@@ -76,7 +76,7 @@ def accuracy_figures(
     """Makes figures of test accuracy against m, one per task: ours with standard errors, the paper's hollow.
 
     Args:
-        rows: of `analysis.findings.accuracy.variant_accuracies`.
+        rows: from `analysis.findings.accuracy.variant_accuracies`.
         style_of_arm: from `analysis.figures.palette.styles`.
         judged: rows of `analysis.findings.reproduction.judge`, for intervals and verdicts.
     """
@@ -94,7 +94,7 @@ def accuracy_figures(
 
 
 def _accuracy_traces(arm: ArmAccuracy, verdicts: Mapping[Cell, str]) -> list[Trace]:
-    """Makes the traces of an arm: ours, with a gap where no trial has completed, and the paper's."""
+    """Makes the traces of an arm: ours, with gaps if no trial has completed, and the paper's."""
     color, symbol = arm.style.color, _SYMBOLS[arm.style.marker]
     texts = [_variant_text(row, arm.style, verdicts.get(Cell(*row[:3]), "")) for row in arm.rows]
 
@@ -181,7 +181,7 @@ def _updates_axis() -> dict[str, Any]:
 
 
 def _curve_traces(curve: ArmCurve) -> list[Trace]:
-    """Makes band and line; without the measurement before the first update, which has no place on a log axis."""
+    """Makes band and line, without the measurement before the first update, which a log axis cannot show."""
     course, color = curve.course, curve.style.color
     later = course.updates > 0
     x, y, sem = ([_short(v) for v in values[later]] for values in (course.updates, course.mean, course.sem))
@@ -216,7 +216,7 @@ def convergence_figures(networks: pd.DataFrame, style_of_arm: Mapping[str, Style
 
 
 def _steps_trace(arm: ArmSteps) -> Trace:
-    """Makes the steps, from update 1, since 0 has no place on a log axis; the last point is the end of training."""
+    """Makes the steps from update 1 on, since a log axis cannot show 0; the last point is the end of training."""
     name = html.escape(arm.style.label)
     texts = [
         f"<b>{name}</b>, update {update:g}<br>{share:.0f} % of {arm.n} networks at criterion"
@@ -233,16 +233,16 @@ def _steps_trace(arm: ArmSteps) -> Trace:
 
 
 def key_space_figure(trace: key_geometry.Trace, names: Mapping[int, str], task: str, same: int) -> Figure:
-    """Makes the figure of written keys by step, and of what is read when an object is shown again.
+    """Makes the figure of written keys by step, and of reads when an object is shown again.
 
-    Training problems are rings and test problems dots. ``meta`` says what a trace holds: k1 .. kT or r1 .. rT, and
-    train or test; ``note`` what the steps show, and which keys agree by construction.
+    Training problems are rings and test problems dots. ``meta`` names the content of a trace: k1 .. kT or r1 .. rT, and
+    train or test; ``note`` explains the steps, and which keys agree by construction.
 
     Args:
-        trace: what one network wrote and read.
-        names: of the objects, by number.
-        task: of the network.
-        same: how many of its first steps write the same key by construction, of `key_trials.n_same`.
+        trace: keys written and read by one network.
+        names: names of the objects, by number.
+        task: task of the network.
+        same: number of first steps that write the same key by construction, from `key_trials.n_same`.
     """
     recalled = key_geometry.reads(trace)
     space = description.key_space(trace, recalled)
@@ -272,13 +272,13 @@ def _key_trace(key: KeyPoints, rows: np.ndarray, text: list[str], split: str) ->
 
 
 def _evenly(wanted: np.ndarray) -> np.ndarray:
-    """Returns at most `PROBLEMS` of the rows that are wanted, at even distances."""
+    """Returns at most `PROBLEMS` of the wanted rows, evenly spaced."""
     rows = np.flatnonzero(wanted)
     return rows[np.linspace(0, len(rows) - 1, min(PROBLEMS, len(rows)), dtype=int)]
 
 
 def _trace(x: Iterable[float], y: Iterable[float], text: list[str], meta: dict[str, str], **more: Any) -> Trace:
-    """Makes a trace of points that say their text; NaN is a gap."""
+    """Makes a trace of points with hover text; NaN is a gap."""
     y_values = [None if np.isnan(value) else _short(value) for value in y]
     return {"x": [*map(_short, x)], "y": y_values, "text": text, "meta": meta, "hovertemplate": _HOVER, **more}
 
@@ -286,7 +286,7 @@ def _trace(x: Iterable[float], y: Iterable[float], text: list[str], meta: dict[s
 def _figure(
     title: str, data: list[Trace], x_axis: dict[str, Any], y_axis: dict[str, Any], level: float | None
 ) -> Figure:
-    """Makes a figure with a dotted line over the whole width at a level of y, where there is one."""
+    """Makes a figure, optionally with a dotted line over the whole width at a level of y."""
     layout: dict[str, Any] = {"xaxis": x_axis, "yaxis": y_axis}
     if level is not None:
         line = {"color": "#808080", "dash": "2px,2px", "width": 1}

@@ -1,6 +1,6 @@
-"""Tables of the report page that no command prints: coverage, trials, protocol, provenance and cost.
+"""Tables that only the report page shows: coverage, trials, protocol, provenance and cost.
 
-Args of each, unless it says otherwise: rows of `analysis.load_study`.
+All take rows of `analysis.load_study`, unless stated otherwise.
 """
 
 import json
@@ -13,7 +13,7 @@ from analysis.data.trials import VARIANT
 from analysis.findings.accuracy import VariantAccuracy
 from analysis.tables.printed import MISSING, PrintedTable
 
-_PROVENANCE = {  # columns of a trial that say where it comes from, and how they are called
+_PROVENANCE = {  # provenance columns of a trial -> headings
     "commit": "commit",
     "dirty": "checkout",
     "python_version": "Python",
@@ -29,21 +29,21 @@ _TIME = "%Y-%m-%d %H:%M"
 
 
 def coverage(rows: Sequence[VariantAccuracy]) -> PrintedTable:
-    """Counts the trials of each variant; rows of `analysis.findings.accuracy.variant_accuracies`."""
+    """Counts the trials of each variant, from rows of `analysis.findings.accuracy.variant_accuracies`."""
     header = ("task", "m", "arm", "planned", "completed", "failed", "missing")
     lines = [[r.task, str(r.withheld), r.arm, *map(str, (r.planned, r.n, r.failed, r.missing))] for r in rows]
     return PrintedTable(header, lines, (False, True, False, *[True] * 4))
 
 
 def failures(frame: pd.DataFrame) -> PrintedTable:
-    """Lists the failed trials and why they failed."""
+    """Lists the failed trials with their reasons."""
     failed = frame.loc[frame["status"] == "failed"]
     lines = [[_text(row.get(name)) for name in (*VARIANT, "seed", "failure")] for row in failed.to_dict("records")]
     return PrintedTable(("task", "m", "arm", "seed", "failure"), lines, (False, True, False, True, False))
 
 
 def trials(frame: pd.DataFrame) -> PrintedTable:
-    """Lists the planned trials; the first three columns are its variant, by which the page finds it."""
+    """Lists the planned trials; the page finds a variant by the first three columns."""
     header = ("task", "m", "arm", "seed", "status", "accuracy (%)", "updates", "seconds", "device", "host", "trial")
     lines = []
     for row in _timed(frame).to_dict("records"):
@@ -55,7 +55,7 @@ def trials(frame: pd.DataFrame) -> PrintedTable:
 
 
 def protocol(completed: pd.DataFrame) -> list[PrintedTable]:
-    """Lists settings as the completed trials stored them: those that all share, then what differs by variant."""
+    """Lists the stored settings of the completed trials: those shared by all, then the differences by variant."""
     stored = completed.reindex(columns=[*VARIANT, "config"]).dropna(subset="config")
     settings: list[dict[str, Any]] = [json.loads(text) for text in stored["config"].tolist()]
     names = [name for name in dict.fromkeys(name for config in settings for name in sorted(config)) if name != "seed"]
@@ -65,7 +65,7 @@ def protocol(completed: pd.DataFrame) -> list[PrintedTable]:
         differing = (f"{name} = {_setting(config[name])}" for name in names if name in config and name not in common)
         own[(*cell, "; ".join(differing))] = None
     shared = [[name, _setting(settings[0][name])] for name in names if name in common]
-    title, own_title = "The same in every completed trial", "What differs, by variant"
+    title, own_title = "The same in every completed trial", "Differences by variant"
     return [
         PrintedTable(("setting", "value"), shared, (False, False), title),
         PrintedTable(("task", "m", "arm", "settings"), list(own), (False, True, False, False), own_title),
@@ -77,7 +77,7 @@ def _setting(value: Any) -> str:
 
 
 def provenance(completed: pd.DataFrame) -> PrintedTable:
-    """Lists commits, versions, machines and devices, and the time span of the trials that they trained."""
+    """Lists commits, versions, machines and devices, and the time span of their trials."""
     rows = completed.reindex(columns=[*_PROVENANCE, "started_at", "finished_at"])
     lines = []
     for _, together in rows.groupby([*_PROVENANCE], dropna=False, sort=False):
@@ -91,7 +91,7 @@ def provenance(completed: pd.DataFrame) -> PrintedTable:
 
 
 def cost(frame: pd.DataFrame) -> PrintedTable:
-    """Sums seconds of training and evaluation by device; on a CPU times the torch threads."""
+    """Sums seconds of training and evaluation by device; on a CPU multiplied by the torch threads."""
     lines = []
     for device, rows in _timed(frame).dropna(subset=["seconds", "device"]).groupby("device", sort=False):
         kind = "CPU" if device == "cpu" else "GPU"
@@ -105,18 +105,18 @@ def cost(frame: pd.DataFrame) -> PrintedTable:
 
 
 def cost_notes(frame: pd.DataFrame) -> list[str]:
-    """Returns what the seconds of `cost` are, and of how many trials there are none."""
+    """Returns notes on the seconds of `cost`, and on trials without a time."""
     ended = frame.loc[frame["status"] != "missing"]
     untimed = sum(_timed(ended)["seconds"].isna().tolist())
     return [
-        "Training and evaluation over all attempts, failed trials included; a pack's seconds are shared out to its"
-        " networks. CPU: seconds times torch threads. Start-up and waiting are not counted.",
-        *([f"Without {untimed} failed trials that stored no time."] if untimed else []),
+        "Training and evaluation over all attempts, including failed trials; a pack's time is shared by its networks."
+        " CPU: seconds times torch threads. Start-up and waiting are not counted.",
+        *([f"Does not include {untimed} failed trials without a stored time."] if untimed else []),
     ]
 
 
 def _timed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The trials with ``seconds``, their share of the time of their pack."""
+    """Returns the trials with ``seconds``, their share of their pack's time."""
     needed = ["wall_seconds", "pack_size", "device", "threads", "updates"]
     timed = frame.reindex(columns=list(dict.fromkeys([*frame, *needed])))
     return timed.assign(seconds=timed["wall_seconds"].astype(float) / timed["pack_size"].astype(float))

@@ -1,6 +1,7 @@
-"""One number for an arm over many conditions, with a stratified bootstrap interval.
+"""Summary of an arm over many conditions in one number, with a stratified bootstrap interval.
 
-Legend: R networks of one condition, S those of another arm there, B resamples, N all networks of an arm.
+Legend: R networks of one arm at a condition, S of another arm at the same condition, B resamples, N all networks of an
+arm.
 """
 
 from collections.abc import Sequence
@@ -21,10 +22,10 @@ class Estimate(NamedTuple):
 
 
 def interquartile_mean(scores: Sequence[np.ndarray]) -> Estimate:
-    """Averages the middle half of all scores: the lowest and the highest quarter, rounded down, are left out.
+    """Averages the middle half of all scores, without the lowest and highest quarter (rounded down).
 
     Args:
-        scores: of each condition [R] float, one per network; R may differ.
+        scores: for each condition [R] float, one per network; R may differ.
     Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice";
         rliable 1.2.0, `metrics.aggregate_iqm` and `StratifiedBootstrap`.
     """
@@ -34,14 +35,13 @@ def interquartile_mean(scores: Sequence[np.ndarray]) -> Estimate:
 
 
 def improvement(scores: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> Estimate:
-    """Returns the probability that a network of one arm beats one of another; ties count half, conditions alike.
+    """Returns the probability that a network of one arm beats one of another; ties count half, conditions equally.
 
-    Every network is held against every other of its condition, and the arms are resampled each on its own; that seeds
-    are paired is not used.
+    Compares all pairs of networks at each condition and resamples each arm separately; ignores the pairing by seed.
 
     Args:
-        scores: of each condition [R] float, one per network of the arm.
-        others: of each condition, in the same order, [S] float of the other arm.
+        scores: for each condition [R] float, one per network of the arm.
+        others: for each condition, in the same order, [S] float, one per network of the other arm.
     Source: Agarwal et al. 2021; rliable 1.2.0, `metrics.probability_of_improvement`.
     """
     pairs = list(zip(scores, others, strict=True))
@@ -62,7 +62,7 @@ def _middle_mean(scores: np.ndarray) -> np.ndarray:
 
 
 def _wins(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """[..., R], [..., S] -> [...], the share of the R x S pairs that x wins."""
+    """[..., R], [..., S] -> [...], the share of R x S pairs that x wins."""
     signs = np.sign(x[..., :, None] - y[..., None, :])
     return (1 + signs.mean(axis=(-2, -1))) / 2
 

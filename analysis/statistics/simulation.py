@@ -2,7 +2,7 @@
 
     python -m analysis.statistics.simulation --runs 4000
 
-Accuracies are drawn as these networks have them: a share of networks is stuck at chance, the rest is normal.
+Accuracies have the distribution of these networks: some are stuck at chance, the others are normal.
 Legend: R simulated studies, C cells or conditions, N networks, S seeds.
 """
 
@@ -16,7 +16,7 @@ from scipy.special import ndtr, stdtr
 from analysis.statistics.tests import difference, flip_tests, holm, p_apart, p_most
 
 ALPHA, MARGIN, PAPER_N = 0.05, 3.0, 10
-FLOOR, LEAST = 0.05, 5  # as `findings.reproduction` has them
+FLOOR, LEAST = 0.05, 5  # as in `findings.reproduction`
 NETWORKS, FAMILIES = (2, 3, 5, 10, 20), (1, 17, 60)
 
 
@@ -49,11 +49,11 @@ class Networks(NamedTuple):
 
 
 TWO_GROUPS = (Networks(91, 0, 0.6, 86), Networks(90, 1))
-"""60 % of ours 4 points lower and 40 % 1 point higher: no t test has its level here."""
+"""60 % of ours are 4 points lower and 40 % 1 point higher; t tests do not keep their level here."""
 
 
 class Rates(NamedTuple):
-    """Share of studies with a wrong verdict of either kind, and share of cells with the right one, fractions."""
+    """Share of studies with a wrong verdict of each kind, and share of cells with the right one; fractions."""
 
     wrong_agrees: float
     wrong_differs: float
@@ -92,7 +92,7 @@ def verdict_rates(ours: Networks, paper: Networks, n: int, family: int, runs: in
 
 
 def reproduced_by_t_tests(ours: Networks, paper: Networks, n: int, runs: int, rng: np.random.Generator) -> float:
-    """Returns how often two one-sided t tests of Welch find the means of a cell to lie within the margin."""
+    """Returns how often two one-sided Welch t tests find the means of a cell within the margin."""
     x_RN, y_RN = ours.draw(rng, runs, n), paper.draw(rng, runs, PAPER_N)
     variance, other = (np.maximum(_sem(draws), FLOOR) ** 2 for draws in (x_RN, y_RN))
     df = (variance + other) ** 2 / (variance**2 / (n - 1) + other**2 / (PAPER_N - 1))
@@ -123,9 +123,9 @@ def comparison_rates(
     Args:
         arm, baseline: their networks at each condition.
         n: seeds.
-        null: share of the conditions where the arm's networks are the baseline's.
+        null: share of conditions at which arm and baseline do not differ.
     Returns:
-        Share of studies that call a condition different that is not, and share of the different conditions found.
+        Share of studies with a false difference at some condition, and share of true differences found.
     """
     same = np.arange(family) < (family if arm == baseline else round(null * family))
     wrong, right = [], []

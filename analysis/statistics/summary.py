@@ -21,7 +21,7 @@ def summarise(values: Sequence[float] | np.ndarray) -> Summary:
     Args:
         values: [n] float, one per trained network; none may be NaN.
     Raises:
-        ValueError: a value is NaN, which would otherwise count in n but not in the mean.
+        ValueError: a value is NaN, which would count in n but not in the mean.
     Source: "mean and standard error over ten networks", paper Tables 9-20.
     """
     x_N = np.asarray(values, dtype=float)

@@ -1,4 +1,4 @@
-"""Tests and intervals for means of trained networks. Every quantity has the unit of the values, here points.
+"""Tests and intervals for means of trained networks. All quantities have the unit of the values, here points.
 
 Legend: C comparisons or conditions, N networks, S seeds, F ways to exchange two arms, L looks.
 """
@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import betainc, betaincinv, binom, stdtr, stdtrit
 
-MOST_NETWORKS = 1_000  # per variant, that planning goes up to
+MOST_NETWORKS = 1_000  # largest number per variant that planning considers
 TEST_NOISE = 0.5  # points: SD of an accuracy of 50 % on 10,000 test problems
-_EXACT_SEEDS = 13  # 2^12 ways are counted; of more seeds, as many are drawn
-_EQUAL = 9  # decimals to which differences are compared: accuracies that are equal fractions differ by float rounding
+_EXACT_SEEDS = 13  # up to here all 2^12 ways are counted; for more seeds, as many are drawn
+_EQUAL = 9  # decimals to which differences are compared: equal accuracies can differ by float rounding
 
 
 class Difference(NamedTuple):
@@ -28,8 +28,8 @@ class Difference(NamedTuple):
     def df(self) -> np.ndarray:
         """[C] degrees of freedom, those of the smaller sample.
 
-        Those of Welch and Satterthwaite are more. They trust a standard error that is small by luck, as that of two
-        networks that failed alike.
+        Welch-Satterthwaite degrees of freedom are larger. They trust a standard error that is small by chance, e.g. of
+        two networks that failed alike.
 
         Source: Mickey and Brown 1966, who show that this bounds the error of the t test for normal values.
         """
@@ -41,14 +41,14 @@ def difference(mean: np.ndarray, sem: np.ndarray, n: np.ndarray, other_sem: np.n
 
     Args:
         mean: [C] float, first mean minus second.
-        sem, other_sem: [C] float, standard error of each mean; NaN or any number where n < 2.
-        n, other_n: [C] int and int, values behind each mean.
+        sem, other_sem: [C] float, standard error of each mean; any number or NaN if n < 2.
+        n, other_n: [C] int and int, number of values behind each mean.
     """
     return Difference(mean, np.where(n > 1, np.hypot(sem, other_sem), np.nan), n, other_n)
 
 
 def interval(means: Difference, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Returns [C] lower and upper end of the interval that holds the true difference with this probability."""
+    """Returns [C] lower and upper end of the confidence interval of the difference at this level."""
     half = stdtrit(means.df, (1 + level) / 2) * means.se
     return means.mean - half, means.mean + half
 
@@ -56,8 +56,8 @@ def interval(means: Difference, level: float = 0.95) -> tuple[np.ndarray, np.nda
 def p_apart(means: Difference, margin: float) -> np.ndarray:
     """Returns [C] p of the test of "the means are at most the margin apart"; margin 0 gives the two-sided t test.
 
-    It is no smaller than 2 / binomial(n + m, n): of all ways to split n + m values into two samples, at least two, one
-    either way round, are as far apart. So a few equal failures do not make p tiny.
+    p is at least 2 / binomial(n + m, n): of all ways to split n + m values into two samples, at least two (one in each
+    direction) are as far apart. So a few equal failures do not make p tiny.
 
     Source: minimum-effect test, Murphy and Myors 1999: the t test at the edge of the hypothesis, both tails.
     """
@@ -67,16 +67,17 @@ def p_apart(means: Difference, margin: float) -> np.ndarray:
 
 
 def p_most(count: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Returns [C] p of the test of "at most half of all networks have a property" that count of n have; NaN if n = 0.
+    """Returns [C] p of the test of "at most half of all networks have a property", if count of n have it; NaN if n = 0.
 
-    The sign test. It is exact for any distribution of accuracies, since it counts networks and does not average them.
+    This is the sign test. It is exact for any distribution of accuracies, since it counts networks instead of averaging
+    them.
     """
     tail = np.where(count > 0, betainc(np.maximum(count, 1), n - count + 1.0, 0.5), 1.0)
     return np.where(n > 0, tail, np.nan)
 
 
 def share_at_least(count: np.ndarray, n: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """Returns [C] the share of all networks that have a property that count of n have, at least; NaN if n = 0.
+    """Returns [C] a lower bound on the share of all networks with a property, if count of n have it; NaN if n = 0.
 
     Source: lower end of the one-sided interval of Clopper and Pearson 1934.
     """
@@ -88,7 +89,7 @@ def holm(p: np.ndarray) -> np.ndarray:
     """Corrects the p-values of a family: rejecting those up to alpha keeps the family-wise error rate at alpha.
 
     Args:
-        p: [..., C] float; NaN, a test that could not be made, belongs to the family and stays NaN.
+        p: [..., C] float; NaN marks a test that could not be made; it counts in the family and stays NaN.
     Source: Holm 1979.
     """
     size = p.shape[-1]
@@ -100,15 +101,15 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def repeated(p_LC: np.ndarray, looks: int) -> np.ndarray:
-    """Corrects p-values of tests that are taken again as values are added, so that one may stop after any of them.
+    """Corrects p-values of tests repeated as values are added, so that sampling may stop after any look.
 
     Args:
-        p_LC: [L, C] float, p of comparison C at look L, at a number of values set before; NaN: a look not taken.
-        looks: how many are planned, taken or not.
+        p_LC: [L, C] float, p of comparison C at look L, at a number of values fixed in advance; NaN: a look not taken.
+        looks: number of planned looks, taken or not.
     Returns:
-        [C] the smallest p of each comparison times ``looks``, 1 at most; NaN if no look is taken. Under the null it is
-        at most alpha with probability alpha at most, whatever makes one stop: Bonferroni over the looks, that is, an
-        alpha spent in equal parts.
+        [C] the smallest p of each comparison times ``looks``, at most 1; NaN if no look is taken. Under the null it is
+        at most alpha with probability at most alpha, for any stopping rule: Bonferroni over the looks, that is, alpha
+        spent in equal parts.
     """
     return np.minimum(looks * np.fmin.reduce(p_LC), 1)
 
@@ -118,17 +119,17 @@ class Paired(NamedTuple):
 
     n: int
     mean: float  # NaN if n = 0
-    low: float  # NaN if n < 2, as is all that follows
+    low: float  # NaN if n < 2, like all that follow
     high: float
-    t: float  # NaN, too, if the differences are all equal
+    t: float  # also NaN if all differences are equal
     p: float
 
 
 def paired(differences: Sequence[float] | np.ndarray) -> Paired:
-    """Makes the paired t test, two-sided, with n - 1 degrees of freedom (ddof 1).
+    """Makes the two-sided paired t test, with n - 1 degrees of freedom (ddof 1).
 
-    Differences that are all equal have no t: their interval is a point, and p is 1 if they are 0. If not, p is that of
-    the exact sign-flip test, 2 / 2^n: of the 2^n ways to sign n equal differences, two are as far from zero.
+    If all differences are equal, there is no t. Their interval is a point, and p is 1 if they are 0. Otherwise p is
+    that of the exact sign-flip test, 2 / 2^n: of the 2^n signs of n equal differences, two are as far from zero.
 
     Args:
         differences: [N] float, one per pair; none may be NaN.
@@ -148,26 +149,26 @@ def paired(differences: Sequence[float] | np.ndarray) -> Paired:
 class Flips(NamedTuple):
     """Sign-flip tests of one arm over its conditions."""
 
-    p: np.ndarray  # [C] exact two-sided p of each condition alone; NaN if it has fewer than two pairs
-    corrected: np.ndarray  # [C] the same, corrected over the conditions
+    p: np.ndarray  # [C] exact two-sided p of each condition; NaN with fewer than two pairs
+    corrected: np.ndarray  # [C] the same, corrected over conditions
 
 
 def flip_tests(differences_SC: np.ndarray, hopeless: float = 1.0) -> Flips:
-    """Tests "an arm and the baseline are alike" at every condition, by exchanging the two arms seed by seed.
+    """Tests "arm and baseline do not differ" at each condition, by exchanging the two arms seed by seed.
 
-    If they are alike, it does not matter which of the two networks of a seed is called the arm's. So each of the 2^S
-    ways to exchange them is as likely, and p is the share of these ways that have as large a t value. That is exact
-    for any distribution of accuracies, at ceilings and with ties. A seed is exchanged at all conditions at once, as its
-    networks start from the same weights. So conditions that agree do not pay for each other: the correction is
-    step-down over the smallest p of all conditions, way by way.
+    If they do not differ, the two networks of a seed are exchangeable. So each of the 2^S ways to exchange them is
+    equally likely, and p is the share of ways with at least as large a t value. That is exact for any distribution of
+    accuracies, at ceilings and with ties. A seed is exchanged at all conditions at once, since its networks start from
+    the same weights. So conditions that agree cost no power: the correction is step-down over the smallest p of all
+    conditions, for each way.
 
     The statistic is the p of the paired t test, with an SD of at least `TEST_NOISE` points, so that equal differences
-    do not divide by zero. It ranks the ways alone.
+    do not divide by zero. It is only used to rank the ways.
 
     Args:
         differences_SC: [S, C] float, arm minus baseline in points, by seed and condition; NaN: no pair.
-        hopeless: a condition with so few pairs that its p cannot be smaller than this is corrected on its own, by
-            Bonferroni over all conditions, and does not weaken the others.
+        hopeless: a condition with so few pairs that its p cannot be below this is corrected separately, by Bonferroni
+            over all conditions, and does not weaken the others.
     Source: sign flips, Fisher 1935; step-down minimal p, Westfall and Young 1993, algorithm 2.8.
     """
     n_C = (~np.isnan(differences_SC)).sum(axis=0)
@@ -176,7 +177,7 @@ def flip_tests(differences_SC: np.ndarray, hopeless: float = 1.0) -> Flips:
     if not len(tested):
         return Flips(p_C, corrected_C)
     statistic_FC = _flipped(differences_SC[:, tested])
-    extreme_FC = statistic_FC <= statistic_FC[0] * (1 + 1e-9)  # the way as trained comes first
+    extreme_FC = statistic_FC <= statistic_FC[0] * (1 + 1e-9)  # the first way is that without exchanges
     p_C[tested] = extreme_FC.mean(axis=0)
     corrected_C[tested] = np.minimum(len(tested) * p_C[tested], 1)
     family = np.flatnonzero(smallest_p(n_C[tested]) <= hopeless)
@@ -188,12 +189,12 @@ def flip_tests(differences_SC: np.ndarray, hopeless: float = 1.0) -> Flips:
 
 
 def smallest_p(n: np.ndarray) -> np.ndarray:
-    """Returns the smallest p that a sign-flip test of n pairs can have: two of the 2^n ways are the most extreme."""
+    """Returns the smallest possible p of a sign-flip test of n pairs: two of the 2^n ways are the most extreme."""
     return 2.0 ** (1 - n)
 
 
 def _flipped(differences_SC: np.ndarray) -> np.ndarray:
-    """[F, C] p of the t test of every way to exchange the arms, the way as trained first."""
+    """[F, C] p of the t test for every way to exchange the arms; the first exchanges none."""
     n_seeds = len(differences_SC)
     n_C = (~np.isnan(differences_SC)).sum(axis=0)
     d_SC = np.round(np.nan_to_num(differences_SC), _EQUAL)
@@ -204,8 +205,8 @@ def _flipped(differences_SC: np.ndarray) -> np.ndarray:
 
 
 def _signs(n_seeds: int) -> np.ndarray:
-    """[F, S] ways to exchange, the first exchanges none: all that differ in more than the sign of the whole, or, of
-    more than `_EXACT_SEEDS` seeds, a random draw of as many."""
+    """[F, S] ways to exchange arms, of which the first exchanges none: all ways up to an overall sign, or, for more
+    than `_EXACT_SEEDS` seeds, a random sample of the same size."""
     n_ways = 2 ** (min(n_seeds, _EXACT_SEEDS) - 1)
     if n_seeds > _EXACT_SEEDS:
         draws_FS = np.random.default_rng(0).choice([-1.0, 1.0], (n_ways, n_seeds))
@@ -216,14 +217,14 @@ def _signs(n_seeds: int) -> np.ndarray:
 
 
 def more_pairs(so_far: Paired, level: float, flip_level: float) -> int | None:
-    """Returns the fewest further pairs at which the tests of an arm would reject, if mean and SD stay.
+    """Returns the smallest number of further pairs at which the tests of an arm would reject, if mean and SD stay.
 
     Args:
-        so_far: the pairs there are.
-        level: that the paired t test has to reach, in place of the sign-flip test.
-        flip_level: that the smallest p of a sign-flip test has to reach.
+        so_far: the pairs so far.
+        level: level for the paired t test, which stands in for the sign-flip test.
+        flip_level: level that the smallest p of a sign-flip test must reach.
     Returns:
-        None where there is no SD yet (n < 2), or where no number up to `MOST_NETWORKS` would do.
+        The number; None if there is no SD yet (n < 2), or if no number up to `MOST_NETWORKS` is enough.
     """
     if so_far.n < 2 or not so_far.mean:
         return None
@@ -234,11 +235,12 @@ def more_pairs(so_far: Paired, level: float, flip_level: float) -> int | None:
 
 
 def more_networks(count: np.ndarray, n: np.ndarray, level: float) -> np.ndarray:
-    """Returns [C] the fewest further networks at which `p_most` would reject at a level, if the share stays; 0: none
-    up to `MOST_NETWORKS`.
+    """Returns [C] the smallest number of further networks at which `p_most` would reject, if the share stays.
+
+    0 means that no number up to `MOST_NETWORKS` is enough.
 
     Args:
-        count: [C] int, networks that have the property, of n.
+        count: [C] int, networks with the property, of n.
         n: [C] int, at least 1.
     """
     later_CN = np.maximum(n[:, None] + 1, np.arange(1, MOST_NETWORKS + 1))

@@ -1,4 +1,4 @@
-"""Updates until something happens, where some networks end before it does (right-censored).
+"""Updates until an event, where some networks end before it happens (right-censored).
 
 Legend: N networks, T distinct times.
 """
@@ -11,25 +11,25 @@ from scipy.stats import CensoredData, ecdf, quantile_test
 
 
 class Steps(NamedTuple):
-    """The share of networks to which it has happened, a step function that is 0 before the first time."""
+    """Share of networks with the event, a step function that is 0 before the first time."""
 
-    times_T: np.ndarray  # at which it may rise; the last is that of the last network, censored or not
-    share_T: np.ndarray  # from that time on, a fraction
+    times_T: np.ndarray  # times of possible steps; the last is that of the last network, censored or not
+    share_T: np.ndarray  # share from that time on, a fraction
 
 
 class Median(NamedTuple):
-    """Time by which it has happened to half of the networks, with its 95 % interval; infinite: not within training."""
+    """Time by which half of the networks have the event, with 95 % interval; infinite: not within training."""
 
     value: float
-    low: float  # NaN, as is high, where there is no such interval
+    low: float  # NaN, like high, if there is no interval
     high: float
 
 
 def reached(times_N: np.ndarray, censored_N: np.ndarray) -> Steps:
-    """Estimates the share of networks to which it has happened by each time, by Kaplan and Meier.
+    """Estimates the share of networks with the event by each time (Kaplan-Meier).
 
     Args:
-        times_N: [N] float, when it happened, or when a network ended without it; N of 1 or more.
+        times_N: [N] float, time of the event, or of the end of a network without it; N is 1 or more.
         censored_N: [N] bool, which networks ended without it.
     Source: Kaplan and Meier 1958; `scipy.stats.ecdf`.
     """
@@ -38,14 +38,14 @@ def reached(times_N: np.ndarray, censored_N: np.ndarray) -> Steps:
 
 
 def median(times_N: np.ndarray, censored_N: np.ndarray) -> Median:
-    """Returns the first time by which the Kaplan-Meier share is 1/2 or more, and an exact interval.
+    """Returns the first time at which the Kaplan-Meier share is at least 1/2, and an exact interval.
 
-    The interval runs between two order statistics, so it holds the true median with a probability of at least 0.95 for
-    every distribution, ties included. There is none of fewer than 6 networks. It takes each censored network for later
-    than all others, so there is none either if one was censored before it happened to another.
+    The interval lies between two order statistics, so it covers the true median with probability at least 0.95 for any
+    distribution, including ties. It needs 6 networks. It treats censored networks as later than all others, so there is
+    no interval if one was censored before the event of another.
 
-    Intervals from the log-log transform (Brookmeyer and Crowley 1982) hold it with probability 0.75 at N = 2, 0.88 at
-    3, 0.93 at 7 and 0.94 at 10, and do not exist where all times are equal.
+    Intervals from the log-log transform (Brookmeyer and Crowley 1982) cover it with probability 0.75 at N = 2, 0.88 at
+    3, 0.93 at 7 and 0.94 at 10, and do not exist if all times are equal.
 
     Args:
         times_N, censored_N: as for `reached`.

@@ -1,4 +1,4 @@
-"""Table of a study's test accuracies, variant by variant, beside the published ones."""
+"""Table of a study's test accuracies by variant, beside the published ones."""
 
 import math
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ _HEADER, _RIGHT = (*HEADER, "difference", "source"), (*RIGHT, True, False)
 
 
 def report(frame: pd.DataFrame, format: str) -> str:
-    """Prints a study's `table` in percent, with notes on errors and on what is incomplete.
+    """Prints a study's `table` in percent, with notes on errors and on incomplete variants.
 
     Args:
         frame: rows of `table`.
         format: text, markdown, latex, html or csv (the frame itself).
     Raises:
-        AnalysisError: the format is none of these.
+        AnalysisError: the format is unknown.
     """
     rows = rows_of(frame)
     notes = [f"{ERRORS} Difference: ours minus paper, in percentage points.", *protocols(rows), *incomplete(rows)]
@@ -37,14 +37,14 @@ def report(frame: pd.DataFrame, format: str) -> str:
 
 
 def rows_of(frame: pd.DataFrame) -> list[VariantAccuracy]:
-    """Returns the rows of a frame that has the columns of `table`, and maybe more."""
+    """Returns the rows of a frame with (at least) the columns of `table`."""
     return [VariantAccuracy(*row) for row in zip(*(frame[column] for column in VariantAccuracy._fields), strict=True)]
 
 
 def cells(row: VariantAccuracy) -> list[str]:
-    """Returns what a variant is, how many of its trials are there, and both accuracies in percent.
+    """Returns the name of a variant, its numbers of trials, and both accuracies in percent.
 
-    A mark before the paper's value says that ours were trained otherwise; `protocols` explains it.
+    A mark before the paper's value means that ours were trained differently; `protocols` explains it.
     """
     return [
         row.task,
@@ -58,7 +58,7 @@ def cells(row: VariantAccuracy) -> list[str]:
 
 
 def marks(row: VariantAccuracy) -> str:
-    """Returns a mark for each point in which ours were trained otherwise than the networks of the paper's value."""
+    """Returns a mark for each difference in training between ours and the networks behind the paper's value."""
     return "".join(_IMAGES if point == OWN_IMAGES else _TEXT for point in _points(row))
 
 
@@ -68,24 +68,24 @@ def _points(row: VariantAccuracy) -> list[str]:
 
 
 def protocols(rows: Sequence[VariantAccuracy]) -> list[str]:
-    """Returns notes on what was trained alike where the paper has a value, and on the marks that say what was not."""
+    """Returns notes on the training of variants with a published value, and on the marks for differences."""
     valued = [row for row in rows if isinstance(row.protocol, str)]
     if not valued:
         return []
     notes = [
-        "Protocol: the paper's values are of its released code. Ours were trained likewise, on kinds of problem that"
-        " are balanced exactly instead of on average, and on our rendering of the same characters"
+        "Protocol: the paper's values come from its released code. Ours were trained in the same way, except that kinds"
+        " of problem are balanced exactly instead of on average, and that the characters are our own rendering"
         + (", unless marked." if any(row.confounded for row in valued) else ".")
     ]
     at = {(row.task, row.withheld) for row in valued if _TEXT in marks(row)}
     if code := [point for point in DEVIATIONS if (point.task, point.withheld) in at]:
         trained_on = "; ".join(f"{p.task}, m = {p.withheld}: {p.trained_on} ({p.released})" for p in code)
         notes.append(
-            f"{_TEXT}: ours follow the paper's text, but the released code does not, so a difference may come from"
-            f" that. What it trains on, and the arm that does so: {trained_on}."
+            f"{_TEXT}: ours follow the paper's text, but the released code does not, which may explain a difference."
+            f" Training problems of the code, and the arm that uses them: {trained_on}."
         )
     if any(_IMAGES in marks(row) for row in valued):
-        notes.append(f"{_IMAGES}: ours are of own images, so a difference may come from the images.")
+        notes.append(f"{_IMAGES}: ours were trained on your own images, which may explain a difference.")
     return notes
 
 
@@ -98,15 +98,15 @@ def _cells(row: VariantAccuracy) -> list[str]:
 
 
 def percent(mean: float, sem: float) -> str:
-    """Prints a fraction and its error in percent with one decimal: ``"99.7 ± 0.1"``; a dash for what is NaN."""
+    """Prints a fraction and its error in percent with one decimal: ``"99.7 ± 0.1"``; a dash for NaN."""
     if math.isnan(mean):
         return MISSING
     error = MISSING if math.isnan(sem) else f"{100 * sem:.1f}"
-    return f"{100 * mean:.1f} ± {error:>3}"  # three wide, so that ± stand below each other
+    return f"{100 * mean:.1f} ± {error:>3}"  # width 3 aligns the ± signs
 
 
 def incomplete(rows: Sequence[VariantAccuracy]) -> list[str]:
-    """Returns notes on the variants that are not trained yet and on those with fewer completed trials than planned."""
+    """Returns notes on untrained variants and on variants with fewer completed trials than planned."""
     notes = []
     untouched = [row for row in rows if row.missing == row.planned]
     if untouched:

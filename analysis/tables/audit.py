@@ -1,12 +1,12 @@
-"""Table of the checks of a study's holdout."""
+"""Table of the holdout audit of a study."""
 
 import pandas as pd
 
 from analysis.tables.printed import PrintedTable, render
 
 _NOTES = (
-    "Checked on the completed trials, from the rows they stored: each lists the objects its training and test problems"
-    " show, found in these problems, and a hash of the problems. What a row does not say is not proven.",
+    "Checked on the stored rows of the completed trials. Each row lists the objects shown in the training and test"
+    " problems, read from the problems themselves, and a hash of the problems. A check fails without evidence.",
 )
 
 

@@ -22,18 +22,18 @@ from analysis.tables.interim import looks_note
 from analysis.tables.printed import MISSING, PrintedTable, interval, p_value, render
 
 _TIES = (
-    "If all differences are equal there is no t: the interval is a point, and p is 1 if they are 0, else 2/2^n, that of"
+    "If all differences are equal, there is no t: the interval is a point, and p is 1 if they are 0, else 2/2^n, as in"
     " the exact sign-flip test."
 )
 
 _FIRST_LOOK = (
-    "Only the seeds of the first look are counted, whose number was set before; later ones were added where those left"
-    " a question open."
+    "Only the seeds of the first look count, since their number was fixed in advance; later seeds were added because"
+    " the first left a question open."
 )
 
 
 def by_seed(frame: pd.DataFrame, baseline: str, format: str) -> str:
-    """Prints every arm against the baseline at every condition, what that says of each, and both over all conditions.
+    """Prints each arm against the baseline: by condition, as a verdict per arm, and over all conditions.
 
     Args:
         frame: rows of `load_study` that have passed `check_arms`.
@@ -57,15 +57,15 @@ def by_seed(frame: pd.DataFrame, baseline: str, format: str) -> str:
 
 
 def by_condition(frame: pd.DataFrame, baseline: str, format: str) -> str:
-    """Prints every arm against the baseline by the paper's t test over condition means, beside that from its tables.
+    """Prints each arm against the baseline by the paper's t test over condition means, beside the paper's own t.
 
-    Args and Raises: as `by_seed`; csv is the rows of `over_conditions` and the paper's t and n.
+    Args and Raises: as `by_seed`; csv has the rows of `over_conditions` and the paper's t and n.
     """
     first, *later = at_looks(frame)
     differences = pairs(first, baseline)
     paper = over_conditions(published_differences(baseline)).rename(columns={"t": "paper_t", "n": "paper_n"})
     tests = over_conditions(differences).merge(paper[["arm", "paper_t", "paper_n"]], on="arm", how="left")
-    header = ("arm", "conditions", "difference [95 %]", "t", "p", "p (corrected)", "t of the paper", "its conditions")
+    header = ("arm", "conditions", "difference [95 %]", "t", "p", "p (corrected)", "t (paper)", "conditions (paper)")
     table = PrintedTable(header, [_condition_cells(row) for row in tests.to_dict("records")], (False, *[True] * 7))
     notes = [*_condition_notes(tests, baseline), *[_FIRST_LOOK] * bool(later), *_unpaired(differences)]
     return render([table], notes, [tests], format)
@@ -130,14 +130,15 @@ def _t(t: float) -> str:
 def _pair_notes(differences: pd.DataFrame, baseline: str) -> list[str]:
     n_arms = differences["arm"].nunique()
     return [
-        "Pairs: trials of one task, m and seed, which have the same problems and batches, completed in the arm and in"
-        f" {baseline}; of the seeds planned in either. Difference: arm minus {baseline}, in points, mean over pairs"
-        " with a 95 % t interval (pairs - 1 degrees of freedom) that is not corrected.",
-        "p: exact sign-flip test, two-sided: if arm and baseline were alike, their networks could be exchanged seed by"
-        " seed. p (corrected): over the conditions of the arm by the smallest p of all exchanges (Westfall and Young),"
-        f" and over the {n_arms} arms by Bonferroni. The probability of any wrong worse or better is at most {ALPHA}.",
+        f"pairs: seeds completed in both the arm and {baseline}, of those planned in either; the two trials of a seed"
+        f" have the same problems and batches. difference: arm minus {baseline}, in points, mean over pairs with an"
+        " uncorrected 95 % t interval (pairs - 1 degrees of freedom).",
+        "p: exact two-sided sign-flip test: if arm and baseline did not differ, their networks could be exchanged seed"
+        " by seed. p (corrected): over the conditions of the arm by the smallest p of all exchanges (Westfall and"
+        f" Young), and over the {n_arms} arms by Bonferroni. The probability of any wrong worse or better is at most"
+        f" {ALPHA}.",
         f"worse, better: conditions with p (corrected) ≤ {ALPHA}, which needs {differences['pairs_needed'].iloc[0]} or"
-        " more pairs; largest difference: of these. compared: conditions with two pairs or more.",
+        " more pairs; largest difference: the largest of these. compared: conditions with at least two pairs.",
     ]
 
 
@@ -145,10 +146,10 @@ def _matter(of_arms: pd.DataFrame, needed: int) -> str:
     told, compared = of_arms["worse"] + of_arms["better"] > 0, of_arms["compared"] > 0
     enough = of_arms["pairs"] >= needed
     groups = {
-        "Differs from the baseline at one condition or more": told,
+        "Significant difference from the baseline at one or more conditions": told,
         "No significant difference from the baseline": ~told & compared & enough,
-        f"Too few pairs for a significant difference, which needs {needed}": ~told & compared & ~enough,
-        "Not compared, as no condition has two pairs": ~compared,
+        f"Too few pairs (a significant difference needs {needed})": ~told & compared & ~enough,
+        "Not compared (no condition has two pairs)": ~compared,
     }
     named = {what: "; ".join(of_arms.loc[chosen, "arm"]) for what, chosen in groups.items()}
     return " ".join(f"{what}: {names}." for what, names in named.items() if names)
@@ -157,28 +158,28 @@ def _matter(of_arms: pd.DataFrame, needed: int) -> str:
 def _unpaired(differences: pd.DataFrame) -> list[str]:
     lone = differences.loc[differences["unpaired"] != ""]
     return [
-        f"Without a partner: {row['task']}, m = {row['withheld']}, {row['arm']}: seeds: {row['unpaired']}."
+        f"Unpaired: {row['task']}, m = {row['withheld']}, {row['arm']}: seeds: {row['unpaired']}."
         for row in lone.to_dict("records")
     ]
 
 
 def _across_note(baseline: str) -> str:
     return (
-        "Over conditions, which count as the tasks of Agarwal et al. 2021: IQM, mean of the middle half of all"
-        " accuracies, networks x conditions, not normalised by chance; P(improvement), probability that a network of"
-        f" the arm beats one of {baseline} at the same condition, ties counting half. Stratified bootstrap: networks"
-        f" resampled within each condition and arm, {RESAMPLES:,} resamples, percentiles. Only conditions with every"
-        " planned seed completed in both arms, so the baseline's IQM is of the same conditions as the arm's."
+        "Over conditions (the tasks of Agarwal et al. 2021). IQM: interquartile mean, the mean of the middle half of"
+        " all accuracies (networks x conditions), not normalised by chance. P(improvement): probability that a network"
+        f" of the arm beats one of {baseline} at the same condition; ties count half. Intervals: percentiles of a"
+        f" stratified bootstrap, {RESAMPLES:,} resamples of the networks within each condition and arm. Only conditions"
+        " with every planned seed completed in both arms count, so both IQMs are over the same conditions."
     )
 
 
 def _left_out(cells: dict[Condition, Arms], of_arms: pd.DataFrame, baseline: str) -> list[str]:
-    """The conditions that are not in the IQM, arms that lack the same put together."""
+    """Returns notes on the conditions left out of the IQM; arms that lack the same conditions share a note."""
     lacking: dict[str, list[str]] = {}
     for arm in of_arms["arm"]:
         if places := left_out(cells, arm, baseline):
             lacking.setdefault(_places(places), []).append(arm)
-    return [f"Not complete, and left out of the IQM: {places} ({'; '.join(lack)})." for places, lack in lacking.items()]
+    return [f"Incomplete and left out of the IQM: {places} ({'; '.join(lack)})." for places, lack in lacking.items()]
 
 
 def _places(conditions: list[Condition]) -> str:
@@ -190,9 +191,10 @@ def _places(conditions: list[Condition]) -> str:
 
 def _condition_notes(frame: pd.DataFrame, baseline: str) -> list[str]:
     return [
-        f"Difference: arm minus {baseline}, in points, mean over conditions (task and m) of the mean over the seeds"
-        f" completed in both, with a 95 % t interval (conditions - 1 degrees of freedom) that is not corrected."
+        f"difference: arm minus {baseline}, in points; mean over conditions (task and m) of the mean over the seeds"
+        " completed in both, with an uncorrected 95 % t interval (conditions - 1 degrees of freedom)."
         " conditions: those with such a seed, of those planned.",
-        f"t, p: paired t test over conditions, two-sided, as the paper compares encoders. {_TIES} p (corrected): by"
-        f" Holm over all {len(frame)} arms. t of the paper: the same from the means in its tables.",
+        f"t, p: two-sided paired t test over conditions, as in the paper's comparison of encoders. {_TIES}"
+        f" p (corrected): by Holm over all {len(frame)} arms. t (paper): the same test on the means in the paper's"
+        " tables.",
     ]

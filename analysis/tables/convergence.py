@@ -11,19 +11,19 @@ from analysis.tables.printed import MISSING, PrintedTable, render
 from esbn_core.vocabulary import CURVE_START, CURVE_STEP, Cell
 
 _LEFT_OUT = {
-    "failed": "Failed, and not counted",
+    "failed": "Not counted (failed)",
     "missing": "Missing",
-    NO_CURVE: "Completed without a stored curve, and not counted",
-    SHORT: "With a curve of fewer measurements than the window, and not counted",
+    NO_CURVE: "Not counted (no stored curve)",
+    SHORT: "Not counted (curve shorter than the window)",
 }
 
 
 def report(networks: pd.DataFrame, criterion: float, window: int, format: str) -> str:
-    """Prints how many updates the networks of each arm make until they reach the criterion, beside the paper's claim.
+    """Prints the updates that the networks of each arm need to reach the criterion, beside the paper's claim.
 
     Args:
         networks: rows of `updates_to_criterion`.
-        criterion, window: with which they were made.
+        criterion, window: the arguments they were made with.
         format: text, markdown, latex, html or csv (a row per variant, then a row per network).
     Raises:
         AnalysisError: the format is none of these.
@@ -36,21 +36,21 @@ def report(networks: pd.DataFrame, criterion: float, window: int, format: str) -
 
 
 _PAPER = (
-    f"paper: what it says of the ESBN on all four tasks (section 5.1, Figures 4 and 5): near-perfect training accuracy"
-    f" within {PAPER[0]} to {PAPER[1]} updates. It names no criterion, so this table gives no verdict."
+    f"paper: its claim for the ESBN on all four tasks (section 5.1, Figures 4 and 5): near-perfect training accuracy"
+    f" within {PAPER[0]} to {PAPER[1]} updates. It defines no criterion, so this table gives no verdict."
 )
 
 
 def criterion_notes(criterion: float, window: int) -> list[str]:
-    """Says what the criterion is, and what the numbers are."""
+    """Returns notes on the criterion and the columns."""
     return [
-        f"Updates a network has made when its training accuracy has first averaged {criterion:g} % over {window}"
-        " measurements in a row, each of one batch before its update. The first"
-        f" {CURVE_START} updates are all measured, later ones every {CURVE_STEP}th, so the window is {window} updates"
+        f"Updates until a network's training accuracy first averages {criterion:g} % over {window} consecutive"
+        " measurements, each of one batch before its update. All of the first"
+        f" {CURVE_START} updates are measured, and every {CURVE_STEP}th after that, so the window is {window} updates"
         f" long at first and {CURVE_STEP * window} later. Training problems only.",
-        "networks: whose curve says whether they reach it, of those planned. censored: of these, how many have not by"
-        " their last measurement; they count as later. median: Kaplan-Meier. Its 95 % interval is exact (order"
-        " statistics) and needs 6 networks. not reached: fewer than half of the networks reach the criterion.",
+        "networks: those with a curve long enough to decide, of those planned. censored: those that have not reached"
+        " the criterion by their last measurement; they count as later. median: Kaplan-Meier, with an exact 95 %"
+        " interval (order statistics), which needs 6 networks. not reached: fewer than half of the networks reach it.",
     ]
 
 
@@ -74,9 +74,8 @@ def _coarse(rows: list[VariantConvergence]) -> list[str]:
     if not names:
         return []
     return [
-        f"Measured at every {CURVE_STEP}th update throughout, since an earlier version stored the curve of at least one"
-        f" network: {names}. There the window is {CURVE_STEP} times as long from the start, and the numbers are larger"
-        " for it."
+        f"Measured only at every {CURVE_STEP}th update, since an earlier version stored at least one of the curves:"
+        f" {names}. There the window is {CURVE_STEP} times as long from the start, which makes the numbers larger."
     ]
 
 

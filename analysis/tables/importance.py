@@ -1,4 +1,4 @@
-"""Table of how much each parameter of a search matters."""
+"""Table of the importance of each parameter of a search."""
 
 import pandas as pd
 
@@ -7,10 +7,10 @@ from analysis.findings.importance import RESAMPLES
 from analysis.tables.printed import MISSING, PrintedTable, render
 
 _MEANING = {
-    "fanova": "fANOVA (Hutter et al. 2014): share of the variance of accuracy, as a random forest predicts it over the"
-    " whole space, that a parameter explains by itself.",
-    "ped_anova": "PED-ANOVA (Watanabe et al. 2023): how far the values of a parameter in the best tenth of suggestions"
-    " are from those in all.",
+    "fanova": "fANOVA (Hutter et al. 2014): share of the variance that a parameter alone explains, in the accuracy that"
+    " a random forest predicts over the whole space.",
+    "ped_anova": "PED-ANOVA (Watanabe et al. 2023): divergence between the values of a parameter in the best tenth of"
+    " suggestions and in all suggestions.",
 }
 
 
@@ -31,13 +31,13 @@ def report(search: Search, frame: pd.DataFrame, evaluator: str, update: int | No
 
 
 def _notes(search: Search, evaluator: str, update: int | None) -> list[str]:
-    """Returns what the importances are and what they are of."""
+    """Returns notes on the measure and its data."""
     frame = measured(search, update)
     counts = ", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items())
-    at = "the last rung that each reached" if update is None else f"update {update}"
+    at = "the last rung of each" if update is None else f"update {update}"
     return [
         _MEANING[evaluator] + " Normalised to a sum of 1.",
-        f"Of validation accuracy at {at}, means over {len(search.about['seeds'])} seeds, of n suggestions ({counts})."
-        f" Interval: percentiles of {RESAMPLES} bootstrap samples of the suggestions. {MISSING}: searched in some"
-        " suggestions only.",
+        f"For validation accuracy at {at}, mean over {len(search.about['seeds'])} seeds, of n suggestions ({counts})."
+        f" Interval: percentiles of {RESAMPLES} bootstrap samples of the suggestions. {MISSING}: active in only some"
+        " suggestions.",
     ]

@@ -1,4 +1,4 @@
-"""Table of whether keys behave like symbols."""
+"""Table of measures of how far keys behave like symbols."""
 
 import numpy as np
 import pandas as pd
@@ -9,17 +9,18 @@ from analysis.statistics.summary import summarise
 from analysis.tables.printed import MISSING, PrintedTable, render
 
 _NOTES = (
-    "Mean ± standard error over networks (ddof 1). decoded: test keys whose step a linear decoder fitted to training"
-    " keys names right. train to test: distance of the mean keys; spread: of test keys around their mean; to other"
-    " steps: mean distance of the mean keys. overlap: to other steps over train to test, median of networks; a dash"
-    " where training and test agree exactly.",
-    "retrieved: median |r - k| / |k| of test reads of the entry of this step, at the second appearance of the object"
-    " that first appeared then; a dash where no object does both. A read at step 2 finds one image in memory (so do all"
-    " of same/different, and those of AAA rows and same source pairs): unless there is a default entry, it retrieves k"
-    " by construction, and |r - k| / |k| is one minus the gate.",
+    "Mean ± standard error over networks (ddof 1). decoded: step-decoding accuracy on test keys (linear decoder trained"
+    " on training keys). train to test: distance between the mean keys of training and test problems. spread: distance"
+    " of test keys from their mean (root mean square). to other steps: mean distance between the mean keys of this step"
+    " and the others. overlap: to other steps divided by train to test, median over networks; a dash if training and"
+    " test agree exactly.",
+    "retrieved: median |r - k| / |k| over test reads of this step's entry, made when the object first shown at this"
+    " step appears for the second time; a dash if there are no such reads. A read at step 2 finds one image in memory"
+    " (all reads of same/different, and those of AAA rows and of same source pairs). Without a default entry it"
+    " retrieves k by construction, and |r - k| / |k| is one minus the gate.",
     f"by construction: {SAME}: the key of this step is the same in every problem, training or test, since the"
-    f" controller has learned nothing of the images yet; {ONE_NUMBER}: it depends on the problem through one number"
-    " alone, the confidence of the read before (without confidence, its weight on the default entry). The key of the"
+    f" controller has no information on the images yet; {ONE_NUMBER}: it depends on the problem through a single"
+    " number, the confidence of the previous read (without confidence, its weight on the default entry). The key of the"
     " last step is never read, so nothing trains it.",
 )
 

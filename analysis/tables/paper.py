@@ -1,4 +1,4 @@
-"""The paper's Tables 9 to 20 with our accuracies in them."""
+"""The paper's Tables 9 to 20, with our accuracies added."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,44 +26,44 @@ TITLES = {
     "Table 17": "distribution_of_three, ESBN and Transformer by encoder",
     "Table 18": "identity_rules, ESBN and Transformer by encoder",
     "Table 19": "confidence=off, the ESBN without confidence",
-    "Table 20": "confidence=default_memory, a learned default memory entry in place of confidence",
+    "Table 20": "confidence=default_memory, a learned default memory entry instead of confidence",
 }
 
 _NOTES = (
     "Mean test accuracy (%) ± standard error of the mean over seeds (sample standard deviation, ddof 1, over √n); in"
-    " parentheses n, the trained networks.",
-    f"Ours: completed trials of every study, without rehearsals; {MISSING}: none yet. Paper: n = {PUBLISHED_N}.",
+    " parentheses n, the number of trained networks.",
+    f"Ours: completed trials of all studies, without rehearsals; {MISSING}: none yet. Paper: n = {PUBLISHED_N}.",
 )
 
 DOUBTFUL = "doubtful"
 
 
 def report(rows: Sequence[PaperCell], others: Others, results: Place, format: str) -> str:
-    """Prints Tables 9 to 20 in percent, ours above the paper's; n and the error are explained at the end.
+    """Prints Tables 9 to 20 in percent, ours above the paper's, with notes on n and errors at the end.
 
     Args:
         rows: from `paper_cells`.
-        others: from `other_code`; shown beside ours, and in none of our means.
-        results: folder or URI they come from, which is named where it holds nothing.
+        others: from `other_code`; shown beside ours, never in our means.
+        results: folder or URI they come from, named if it holds nothing.
         format: text, markdown, latex, html or csv (the cells, accuracies as fractions).
     Raises:
         AnalysisError: the format is none of these.
     """
     notes = list(_NOTES)
     if others:
-        notes.append(f"{', '.join(sorted(others))}: results of other code, imported; in none of our means.")
+        notes.append(f"{', '.join(sorted(others))}: imported results of other code; not in our means.")
     doubts = dict.fromkeys(f"{row.cell} ({row.doubt})" for row in rows if row.doubt)
     if doubts:
-        notes.append(f"{DOUBTFUL}: not averaged, since the trials do not belong together: {'; '.join(doubts)}.")
+        notes.append(f"{DOUBTFUL}: not averaged, because the trials do not belong together: {'; '.join(doubts)}.")
     elif not any(row.ours.n for row in rows):
         notes.append(
-            f"results={str(results)!r} holds no trials of these tables yet; `esbn list` shows what trains them."
+            f"results={str(results)!r} has no trials of these tables yet; `esbn list` shows studies that train them."
         )
     return render([_table(source, rows, others) for source in TITLES], notes, [_frame(rows)], format)
 
 
 def _table(source: str, rows: Sequence[PaperCell], others: Others) -> PrintedTable:
-    """A table of the paper: arms against m, or tasks where its one arm spans several; blank where the paper is."""
+    """Returns a table of the paper: arms (or tasks, if it has one arm) against m; blank where the paper's is blank."""
     here = [row for row in rows if row.paper.source == source]
     name = "task" if len({row.cell.task for row in here}) > 1 else "arm"
     withheld = sorted({row.cell.withheld for row in here})
@@ -96,4 +96,4 @@ def _paper(row: PaperCell) -> str:
 
 
 def _mean(n: int, mean: float, sem: float) -> str:
-    return f"{percent(mean, sem)} {f'({n})':<4}"  # as wide for n = 3 as for n = 10, so that ± stand below each other
+    return f"{percent(mean, sem)} {f'({n})':<4}"  # equal width for n = 3 and n = 10 aligns the ± signs

@@ -1,7 +1,7 @@
 """Printed tables: aligned text, Markdown, LaTeX, HTML and CSV.
 
-Cells, titles and notes may hold text of others, such as the failure of a trial. Each format has one function that makes
-such text harmless: `printable`, `_in_markdown`, `_in_latex`, `_in_html` and `in_csv`.
+Cells, titles and notes may contain text from outside, such as the failure of a trial. Each format has one function that
+escapes it: `printable`, `_in_markdown`, `_in_latex`, `_in_html` and `in_csv`.
 """
 
 import html
@@ -38,21 +38,21 @@ _LATEX = {
 
 
 class PrintedTable(NamedTuple):
-    """A table as it is printed."""
+    """A table to print."""
 
     header: Sequence[str]  # [C] names of the columns
     rows: Sequence[Sequence[str]]  # [R][C] cells
-    right: Sequence[bool]  # [C] which columns are set flush right, as numbers are
+    right: Sequence[bool]  # [C] which columns are right-aligned, as numbers are
     title: str = ""  # a line above it
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Pads columns to their widest cell and puts a rule under the header; no row is left out or shortened.
+    """Pads columns to their widest cell and puts a rule under the header; never drops or shortens a row.
 
     Args:
         header: [C] names of the columns.
         rows: [R][C] cells.
-        right: [C] which columns are set flush right, as numbers are.
+        right: [C] which columns are right-aligned, as numbers are.
     """
     return "".join(aligned_parts(header, [rows], right))
 
@@ -77,14 +77,14 @@ def aligned_parts(
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Returns the same cells as a Markdown table; what would end a cell, or begin a tag or entity, is escaped."""
+    """Returns the same cells as a Markdown table; escapes text that would end a cell or begin a tag or entity."""
     first, *others = ([_in_markdown(cell) for cell in cells] for cells in (header, *rows))
     rule = ["---:" if r else "---" for r in right]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (first, rule, *others))
 
 
 def latex(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Returns the same cells as a tabular with the rules of the package booktabs; special characters are escaped."""
+    """Returns the same cells as a LaTeX tabular with booktabs rules; special characters are escaped."""
     lines = [" & ".join(map(_in_latex, cells)) + r" \\" for cells in (header, *rows)]
     begin = rf"\begin{{tabular}}{{{''.join('r' if r else 'l' for r in right)}}}"
     body = [begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"]
@@ -92,7 +92,7 @@ def latex(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
 
 
 def as_html(table: PrintedTable) -> str:
-    """Returns the table in HTML, its text escaped; cells set flush right are sorted by their first number."""
+    """Returns the table in HTML with its text escaped; right-aligned cells sort by their first number."""
     head = "".join(
         f'<th scope="col"{_RIGHT * right}><button type="button">{_in_html(name)}</button></th>'
         for name, right in zip(table.header, table.right, strict=True)
@@ -101,7 +101,7 @@ def as_html(table: PrintedTable) -> str:
     title = f"<caption>{_in_html(table.title)}</caption>" if table.title else ""
     label = _in_html(table.title or ", ".join(table.header))
     return (
-        f'<div class="table" role="region" tabindex="0" aria-label="{label}">'  # reached by Tab, so that keys scroll it
+        f'<div class="table" role="region" tabindex="0" aria-label="{label}">'  # focusable, so that keys scroll it
         f'<table class="sortable n-last">{title}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
     )
 
@@ -118,7 +118,7 @@ def _in_markdown(text: str) -> str:
 
 def _in_latex(text: str) -> str:
     text = "".join(_LATEX.get(character, character) for character in printable(text))
-    text = re.sub(r"(?<![^\s[(])-(?=\d)", "$-$", text)  # a sign, not the dash of a range
+    text = re.sub(r"(?<![^\s[(])-(?=\d)", "$-$", text)  # a minus sign, not the dash of a range
     return re.sub(r"^[\[*]", r"{\g<0>}", text)  # at the start of a row it would be an argument of the rule above
 
 
@@ -127,7 +127,7 @@ def _in_html(text: str) -> str:
 
 
 def in_csv(value: Any) -> Any:
-    """Returns a value for a CSV file: text that a spreadsheet would run as a formula gets a ' in front of it."""
+    """Returns a value for a CSV file; prefixes text that a spreadsheet would run as a formula with '."""
     if not isinstance(value, str):
         return value
     return printable(f"'{value}" if value.startswith(_FORMULA) else value)
@@ -137,10 +137,9 @@ def render(tables: Sequence[PrintedTable], notes: Sequence[str], frames: Sequenc
     """Prints tables and the notes under them in one of `FORMATS`.
 
     Args:
-        tables: printed one under the other.
-        notes: a paragraph each; the CSV has none.
-        frames: what the CSV holds in place of the tables, every digit of it: their rows, blank where a column is
-            another frame's.
+        tables: printed one below the other.
+        notes: a paragraph each; not in the CSV.
+        frames: content of the CSV, in full precision: the rows of all frames, blank in columns of other frames.
         format: text, markdown, latex (a tabular each, for \\usepackage{booktabs}), html (a part of a page) or csv.
     Raises:
         AnalysisError: the format is none of these.
@@ -171,7 +170,7 @@ def _titled(table: PrintedTable, draw: Callable[..., str], form: str, escape: Ca
 
 
 def interval(value: float, low: float, high: float) -> str:
-    """Prints a difference in points with its interval, ``"-1.8 [-4.2, +0.6]"``; dashes for what is NaN."""
+    """Prints a difference in points with its interval, ``"-1.8 [-4.2, +0.6]"``; dashes for NaN."""
     if math.isnan(value):
         return MISSING
     return f"{value:+z.1f} {MISSING if math.isnan(low) else f'[{low:+z.1f}, {high:+z.1f}]'}"

@@ -1,4 +1,4 @@
-"""The paper's Tables 1 to 8 with the numbers of our default trials in them."""
+"""The paper's Tables 1 to 8, with the numbers of our default trials added."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,9 @@ TITLES = {
     "Table 3": _COUNTS.format("distribution_of_three"),
     "Table 4": _COUNTS.format("identity_rules"),
     "Table 5": "learning rates of Adam without TCN",
-    "Table 6": "epochs of all models but those of Tables 7 and 8",
-    "Table 7": "distribution_of_three, epochs of the models that were trained for longer",
-    "Table 8": "identity_rules, epochs of the models that were trained for longer",
+    "Table 6": "epochs of all models except those in Tables 7 and 8",
+    "Table 7": "distribution_of_three, epochs of the models that were trained longer",
+    "Table 8": "identity_rules, epochs of the models that were trained longer",
 }
 _QUANTITIES = {"n_train": "training", "n_test": "test"}
 _OTHERS = "all others, and all with TCN"
@@ -43,13 +43,13 @@ def _notes(cells: Sequence[ProtocolCell]) -> list[str]:
         f"{at.task}, m = {at.withheld}: {at.trained_on} ({at.released})" for at in DEVIATIONS if not at.text
     )
     return [
-        "Ours: of the trials that change nothing but model and TCN in the paper's ESBN, with every default filled in."
-        " Epochs: passes over the training problems.",
-        f"All {len(cells)} numbers are the paper's."
+        "Ours: trials that change only model and TCN in the paper's ESBN, with all defaults filled in. Epochs: passes"
+        " over the training problems.",
+        f"All {len(cells)} numbers agree with the paper's."
         if not different
-        else f"{_DIFFERS}: ours differs from the paper's, in {different} of {len(cells)} numbers; a/b: models of ours"
+        else f"{_DIFFERS}: ours differs from the paper's, in {different} of {len(cells)} numbers; a/b: our models"
         " differ among themselves.",
-        f"What these numbers do not show is where the released code departs from the text: {code}.",
+        f"These numbers do not show where the released code departs from the text: {code}.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Answers of queries as text, CSV, JSON or Parquet, the first rows at once."""
+"""Query results as text, CSV, JSON or Parquet, the first rows at once."""
 
 import csv
 import datetime as dt
@@ -69,7 +69,7 @@ def _json(header: list[str], parts: Iterable[list[list[Any]]]) -> Iterator[str]:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a table as JSON has it: times as ISO text, NaN and infinity as null."""
+    """Returns a value in JSON's form: times as ISO text, NaN and infinity as null."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):

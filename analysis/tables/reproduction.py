@@ -14,7 +14,7 @@ _RIGHT = (*RIGHT, True, True, True, True, False, False)
 
 
 def report(frame: pd.DataFrame, format: str) -> str:
-    """Prints a frame of `judge` in percent and points, with its rules and what is incomplete under it.
+    """Prints a frame of `judge` in percent and points, with notes on its rules and on incomplete variants.
 
     Args:
         frame: rows of `judge`.
@@ -50,7 +50,7 @@ def _count(frame: pd.DataFrame) -> str:
     counts = [f"{(frame['verdict'] == verdict).sum()} {verdict}" for verdict in (AGREES, DIFFERS, UNDECIDED)]
     if confounded := len(frame.loc[frame["confounded"] & (frame["verdict"] == DIFFERS)]):
         counts[1] += f" ({confounded} confounded)"
-    return f"{', '.join(counts)}, of {len(frame)} variants that the paper has a value for; no others are judged."
+    return f"{', '.join(counts)}, of {len(frame)} variants with a published value; no others are judged."
 
 
 def _rules(frame: pd.DataFrame) -> list[str]:
@@ -58,21 +58,21 @@ def _rules(frame: pd.DataFrame) -> list[str]:
     n = len(frame)
     strictest = f"{alpha:g}/{n}" + (f"/{looks}" if looks > 1 else "")
     return [
-        f"{AGREES}: most networks, more than half of all that could be trained, lie within {margin:g} points of the"
-        f" published mean (exact sign test). It does not say that the means are equal. {DIFFERS}: the means are more"
-        f" than {margin:g} points apart (t test). {UNDECIDED}: neither is shown. Fewer than {LEAST} networks show"
-        " neither.",
-        f"networks within: how many of ours lie within {margin:g} points of the published mean, and the least share of"
-        " all networks that this shows (95 %, Clopper-Pearson, not corrected). 10 of 10 show 74 %: up to 26 % may"
+        f"{AGREES}: most networks (more than half of all that could be trained) lie within {margin:g} points of the"
+        f" published mean (exact sign test). This does not mean that the means are equal. {DIFFERS}: the means are more"
+        f" than {margin:g} points apart (t test). {UNDECIDED}: neither is shown. Both verdicts need at least {LEAST}"
+        " networks.",
+        f"networks within: number of our networks within {margin:g} points of the published mean, and a lower bound on"
+        " the share of all networks there (95 %, Clopper-Pearson, uncorrected). 10 of 10 show 74 %, so up to 26 % may"
         " fail.",
-        f"p: corrected by Holm over the {n} variants, trained or not, for each verdict on its own. The probability of"
+        f"p: corrected by Holm over the {n} variants, trained or not, separately for each verdict. The probability of"
         f" any wrong {AGREES} is at most {alpha:g}, and so is that of any wrong {DIFFERS} where the t test holds"
         " (docs/verdicts.md).",
         *looks_note(looks),
-        "difference: ours minus paper, in points, with a 95 % t interval that is not corrected. Both standard errors"
-        f" count, each as {SEM_FLOOR} points at least, because the paper's are printed to 0.1.",
-        f"more seeds: the fewest after which a test would pass at {strictest}, if the mean, the standard deviation and"
-        f" the share within stay as they are. {MISSING}: n < 2, the seeds of the first look have not all ended, or no"
-        f" number up to {MOST_NETWORKS:,} would do.",
+        "difference: ours minus paper, in points, with an uncorrected 95 % t interval. It uses both standard errors,"
+        f" each at least {SEM_FLOOR} points, because the paper's are printed to 0.1.",
+        f"more seeds: the smallest number after which a test would pass at {strictest}, if the mean, the standard"
+        f" deviation and the share within stay the same. {MISSING}: n < 2, seeds of the first look are missing, or no"
+        f" number up to {MOST_NETWORKS:,} is enough.",
         ERRORS,
     ]

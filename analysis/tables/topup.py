@@ -1,4 +1,4 @@
-"""Table of what extra seeds cost and decided."""
+"""Table of the cost of extra seeds and of the questions they decided."""
 
 import pandas as pd
 
@@ -13,11 +13,11 @@ _HEADER = ("task", "m", "arm", "seeds", "look", "at the first look", "now", "nex
 
 
 def report(frame: pd.DataFrame, questions: Questions, budget: int) -> str:
-    """Prints what the seeds beyond the first look cost and decided, and why what is open is left so.
+    """Prints the cost of seeds after the first look, what they decided, and why other questions stay open.
 
     Args:
         frame: rows of `load_study` with looks.
-        questions: asked of it as it is, and as it was at the first look.
+        questions: evaluated on the frame now and at the first look.
         budget: as for `purchase`.
     """
     now = questions(frame)
@@ -29,9 +29,9 @@ def report(frame: pd.DataFrame, questions: Questions, budget: int) -> str:
     ]
     decided = sum(q.outcome != UNDECIDED for q in opened)
     lines = [
-        f"Bought {bought(frame)} trials of a budget of {budget}. Of {len(now)} questions, {len(rows)} were open at the"
-        f" first look; the trials decided {decided} of these.",
-        "seeds: of the variant, or of the arm and the baseline; from the first look to now.",
+        f"{bought(frame)} extra trials of a budget of {budget}. Of {len(now)} questions, {len(rows)} were undecided at"
+        f" the first look; the extra trials decided {decided} of these.",
+        "seeds: of the variant, or of the arm and the baseline, at the first look → now.",
         *looks_note(looks),
     ]
     return render([PrintedTable(_HEADER, rows, (False, True, *[False] * 6))], lines, [], "text")

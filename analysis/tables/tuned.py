@@ -1,4 +1,4 @@
-"""Table of the arms of a study as declared and as tuned."""
+"""Table of a study's arms, as declared and as tuned."""
 
 import itertools
 import math
@@ -22,8 +22,10 @@ def _rows(frame: pd.DataFrame) -> list[TunedArm]:
 
 
 def orders(frame: pd.DataFrame) -> list[str]:
-    """Returns a sentence per condition: its arms by mean, default and tuned, and whether a pair has changed places; by
-    the means alone, without a test."""
+    """Returns a sentence per condition: the ranking of its arms by mean, default and tuned, and changes between them.
+
+    Compares the means only, without a test.
+    """
     said = []
     for _, of_condition in frame.groupby(["task", "withheld"], sort=False):
         rows = _rows(of_condition)
@@ -37,7 +39,7 @@ def orders(frame: pd.DataFrame) -> list[str]:
             if np.sign(default[a] - default[b]) != np.sign(tuned[a] - tuned[b])
         ]
         if not all(row.whole for row in rows):
-            verdict = "not known before all trials are completed"
+            verdict = "unknown until all trials are completed"
         else:
             verdict = f"changed ({'; '.join(moved)})" if moved else "not changed"
         place = f"{rows[0].task}, m = {rows[0].withheld}"
@@ -46,7 +48,7 @@ def orders(frame: pd.DataFrame) -> list[str]:
 
 
 def _order(means: dict[str, float]) -> str:
-    """Arms from the best on, equal ones with = between them."""
+    """Returns the arms from best to worst, equal ones joined by =."""
     known = {arm: mean for arm, mean in means.items() if not math.isnan(mean)}
     ranked = sorted(known, key=lambda arm: -known[arm])
     words = [(" = " if known[a] == known[b] else " > ") + b for a, b in itertools.pairwise(ranked)]
@@ -54,7 +56,7 @@ def _order(means: dict[str, float]) -> str:
 
 
 def report(frame: pd.DataFrame, format: str) -> str:
-    """Prints tuned arms in percent, with what they spent, what is incomplete and whether the order of arms has changed.
+    """Prints tuned arms in percent, with their cost, incomplete arms, and changes in the ranking of arms.
 
     Args:
         frame: rows of `tuned_arms`.
@@ -66,9 +68,9 @@ def report(frame: pd.DataFrame, format: str) -> str:
     notes = [
         "±: standard error of the mean over seeds (sample standard deviation, ddof 1, over √n); n: completed/planned"
         " trials. Each arm was searched on validation problems with other seeds, and its best setting was tested once,"
-        " after all searches of that run. suggestions: tried; updates: made for these, by all"
-        " their networks together; valid.: validation accuracy of the best setting, mean over the search's seeds, and"
-        " the highest of so many, hence optimistic.",
+        " after all searches of that run. suggestions: number tried; updates: total over all networks of these;"
+        " valid.: validation accuracy of the best setting, mean over the search's seeds; as the highest of many, it is"
+        " optimistic.",
         *(f"Incomplete: {row.cell}." for row in rows if not row.whole),
         *orders(frame),
     ]

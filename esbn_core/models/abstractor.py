@@ -26,14 +26,14 @@ ACTIVATIONS = {
 
 
 class Abstractor(Core):
-    """Attention whose queries and keys come from embeddings, but whose values are symbols bound to steps.
+    """Attention with queries and keys from embeddings, and symbols bound to steps as values.
 
         s_1 .. s_T: learned, or sinusoids; the same for every problem
         s_i = messages of the relations of z_i to every z_j, carrying s_j
         s_i = LN(s_i + F_2 relu(F_1 s_i + b) + b)
         logits = W_2 relu(W_1 [s_1 ; .. ; s_T] + b_1) + b_2        or W_1 on the mean of s_i over steps
 
-    One layer. So the residual carries symbols, and embeddings count through their relations only.
+    One layer. So the residual carries symbols, and embeddings enter only through their relations.
     Source: github.com/Awni00/abstractor, abstracters.py; simple: abstractor.py and multi_head_relation.py.
     """
 
@@ -61,8 +61,8 @@ class Abstractor(Core):
 class Relations(nn.Module):
     """Rel^h_ij = act( (Q_h z_i + b) . (K_h z_j + b) / sqrt(D) ).
 
-    tied: K_h = Q_h, without bias. simple: without bias and without the division. A softmax over j cancels the bias of
-    the keys, so there it is left out.
+    tied: K_h = Q_h, without bias. simple: without bias and without the division. With softmax over j, the bias of the
+    keys cancels and is left out.
     """
 
     def __init__(self, config: AbstractorConfig, n_features: int, stream: Stream):

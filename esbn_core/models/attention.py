@@ -1,4 +1,4 @@
-"""The parts that attention models share.
+"""Parts shared by the attention models.
 
 Legend: B problems, T steps that attend, S steps attended to, Z embedding, H heads, D features of a head, F hidden
 units of the feed-forward block, I inputs, O outputs, W wavelengths.
@@ -28,7 +28,7 @@ def dot_products(query_BHTD: Tensor, key_BHSD: Tensor) -> Tensor:
 
 
 def sinusoids(x_BTZ: Tensor) -> Tensor:
-    """A code for each step of x, in its precision and on its device: [T, Z].
+    """Position code of each step of x, with its dtype and device: [T, Z].
 
         e_{t,2i} = sin(tau w_i)        e_{t,2i+1} = cos(tau w_i)        w_i = 10000^(-2i/Z), tau = t - 1
 
@@ -53,7 +53,7 @@ class LinearMap(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """LN(x + W_b relu(W_a x + b_a) + b_b), each step apart."""
+    """LN(x + W_b relu(W_a x + b_a) + b_b), separately for each step."""
 
     def __init__(self, n_features: int, n_hidden: int, stream: Stream):
         super().__init__()

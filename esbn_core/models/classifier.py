@@ -1,6 +1,6 @@
-"""The whole network, from object images and problems to logits; the only forward that sees pixels.
+"""The whole network, from object images and problems to logits; the only module that sees pixels.
 
-Legend: N objects, X what stands for one (an image, or its embedding), B problems, T steps, Z embedding, C choices.
+Legend: N objects, X an object's image or embedding, B problems, T steps, Z embedding, C choices.
 """
 
 import dataclasses
@@ -41,19 +41,19 @@ MODELS: dict[type, type[Core]] = {
     baselines.AbstractorConfig: Abstractor,
     baselines.SimpleAbstractorConfig: Abstractor,
 }
-"""Config type -> core; the one place where the two meet."""
+"""Config type -> core; the only place that connects the two."""
 
 
 class SequenceClassifier(nn.Module):
     """Encoder -> temporal context normalisation -> core (paper section 3).
 
-    A plain network without state, so `torch.func.vmap` can run many of them at once.
+    The network has no state, so `torch.func.vmap` can run many of them at once.
     """
 
     def __init__(self, config: ResolvedTrial):
-        """Builds the network of a trial, whose seed draws the initial weights.
+        """Builds the network of a trial; its seed determines the initial weights.
 
-        Layers of equal shape start equal in all variants of a seed.
+        Layers of equal shape start with equal weights in all variants of a seed.
         """
         super().__init__()
         spec, n_features = config.task.spec, config.embedding_size
@@ -77,8 +77,8 @@ class SequenceClassifier(nn.Module):
         """Classifies problems.
 
         Args:
-            objects_NX: [N, 1, 32, 32] float in [0, 1], the images the indices point to; or [N, Z], what an encoder
-                that is not trained has made of them.
+            objects_NX: [N, 1, 32, 32] float in [0, 1], the images that the indices refer to; or [N, Z], their
+                embeddings by an untrained encoder.
             indices_BT: [B, T] int64 in [0, N), the object of each step.
             with_penalty: also return the scalar that training adds to the cross-entropy.
         Returns:
@@ -89,11 +89,11 @@ class SequenceClassifier(nn.Module):
         return (logits_BC, penalty) if with_penalty else logits_BC
 
     def per_choice(self, logits_BC: Tensor) -> Tensor:
-        """A logit per choice; one sigmoid unit x becomes (0, x), whose softmax is the sigmoid of x."""
+        """Returns one logit per choice; one sigmoid unit x becomes (0, x), whose softmax is the sigmoid of x."""
         return F.pad(logits_BC, (1, 0)) if self.sigmoid else logits_BC
 
     def embed(self, objects_NX: Tensor, indices_BT: Tensor) -> Tensor:
-        """Embeddings after normalisation, [B, T, Z]. Each object is encoded once, so equal images stay equal bits."""
+        """Normalised embeddings, [B, T, Z]. Each object is encoded once, so equal images have bit-equal embeddings."""
         z_NZ = objects_NX if objects_NX.dim() == 2 else self.encoder(objects_NX)
         z_NZ = self.core.project(z_NZ)
         return self.norm(z_NZ[indices_BT])

@@ -10,7 +10,7 @@ EPSILON = 1e-8  # added to the variance
 
 
 class ContextNorm(nn.Module):
-    """Standardises each feature over the steps of its window, for each problem apart; then a learned gain and bias.
+    """Standardises each feature over the steps of its window, separately per problem; then a learned gain and bias.
 
     The variance is the unbiased one (S - 1), and gradients flow through mean and variance.
     Source: Webb et al. 2020; official models/ESBN.py, `apply_context_norm`.

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 class Core(nn.Module):
     """Maps the embeddings of a problem's images to logits.
 
-    A core is built as ``Core(config, n_features, task, stream)`` and draws each layer's weights from a
-    stream of its own. It must work under `torch.func.vmap`: no in-place change of what it got, no branch on values.
+    A core is built as ``Core(config, n_features, task, stream)`` and draws each layer's weights from a separate stream.
+    It must work under `torch.func.vmap`: no in-place change of inputs, no branches on tensor values.
     """
 
     def project(self, z_NZ: Tensor) -> Tensor:
-        """What becomes of an embedding before normalisation, image by image: nothing, but for cores that map it."""
+        """Maps embeddings before normalisation, image by image; the identity unless a core overrides it."""
         return z_NZ
 
     def forward(self, z_BTZ: Tensor) -> Tensor:
@@ -22,5 +22,5 @@ class Core(nn.Module):
         return self.with_penalty(z_BTZ)[0]
 
     def with_penalty(self, z_BTZ: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and a scalar that training adds to the cross-entropy: 0 but for cores that learn something beside."""
+        """Logits, and a scalar that training adds to the cross-entropy; 0 unless a core overrides it."""
         return self(z_BTZ), z_BTZ.new_zeros(())

@@ -18,7 +18,7 @@ N_MAPS = {"tied": 1, "asymmetric": 2}
 
 
 class CoRelNet(Core):
-    """Throws the embeddings away and classifies from their similarity matrix, read row by row.
+    """Classifies from the similarity matrix of the embeddings alone, read row by row.
 
         A_ij = z_i . z_j        R_ij = softmax over j <= i of A_ij        v = (R_11, R_21, R_22, R_31, ..)
         logits = W_2 relu(W_1 v + b_1) + b_2
@@ -30,9 +30,9 @@ class CoRelNet(Core):
         with_content: the causal features, then all z_t (the authors' `CoRelNet_cat`).
         asymmetric: causal with A_ij = x_i . y_j, where x = TCN(P e + b_P) and y = TCN(Q e + b_Q) of the embedding e
             before normalisation; both share gain and bias (the authors' `CoRelNet_asym1`).
-        tied: asymmetric with P = Q (ours), so that one thing separates it from either.
-        Of the biases of these maps, b_Q shifts a row of A evenly, and TCN takes away what is the same at every step:
-        with TCN neither has an effect.
+        tied: asymmetric with P = Q (ours), so that it differs in one thing from causal and from asymmetric.
+        b_Q shifts each row of A evenly, so a softmax cancels it; TCN removes what is the same at every step. So with
+        TCN neither bias of these maps has an effect.
 
     Weights and biases start uniform on +-1/sqrt(fan-in).
     Source: github.com/giancarlok/relationaltasks, cognitive_tests/models/CoRelNet*.py.
@@ -59,7 +59,7 @@ class CoRelNet(Core):
         return self.output(F.relu(self.hidden(self.features(z_BTZ))))
 
     def features(self, z_BTZ: Tensor) -> Tensor:
-        """What the output layers get, [B, V]."""
+        """Input of the output layers, [B, V]."""
         if self.maps:
             a_BTT = z_BTZ[:, :, 0] @ z_BTZ[:, :, -1].transpose(1, 2)
         else:

@@ -18,8 +18,8 @@ from esbn_core.seeding import Stream
 class ConvEncoder(nn.Module):
     """Three convolutions (32 channels, kernel 4, stride 2), flattened -> 256 -> Z.
 
-    A padding of 1, which leaves 4 x 4 pixels of 32, is in the released code; the paper's text names none, which leaves
-    2 x 2.
+    The released code has a padding of 1, which leaves 4 x 4 of 32 x 32 pixels. The paper's text names no padding, which
+    leaves 2 x 2.
     """
 
     def __init__(self, n_features: int, stream: Stream, padding: int = 1):

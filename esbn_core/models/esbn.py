@@ -20,32 +20,32 @@ from esbn_core.seeding import Stream
 
 
 class Read(NamedTuple):
-    """What a step gets back from memory."""
+    """Result of reading the memory at one step."""
 
     vector_BR: Tensor
-    """The gated read, as the controller gets it at the next step."""
+    """The gated read, the controller's input at the next step."""
     gate_B1: Tensor
     weights_BS: Tensor
 
 
 class Step(NamedTuple):
-    """What a step writes and reads; there is no read at the first. Parts equal for all problems have a batch of 1."""
+    """Writes and reads of one step; step 1 has no read. Parts equal for all problems have a batch of 1."""
 
     key_BK: Tensor
     read: Read | None
 
 
 class ESBN(Core):
-    """An LSTM that writes a key beside each embedding and gets back the keys whose embeddings match the present one.
+    """An LSTM that writes a key beside each embedding and reads the keys of embeddings that match the current one.
 
         h_t, c_t = LSTM(r_{t-1}; h_{t-1}, c_{t-1})        k_t = relu(W_k h_t + b_k)        g_t = sig(w_g h_t + b_g)
         w_t = softmax_i(z_t . z_i), i < t                 q_ti = sig(a z_t . z_i + b)
         r_t = g_t [sum_i w_ti k_i ; sum_i w_ti q_ti]      logits = W_y h_{T+1} + b_y       r_0 = r_1 = h_0 = c_0 = 0
 
-    The controller gets no image, so steps 1 and 2 are the same for every problem and run on a batch of one; the values
-    are the embeddings, so one Gram matrix holds all similarities of a problem.
+    The controller gets no image, so steps 1 and 2 are the same for every problem and run with a batch of one. The
+    values are the embeddings, so one Gram matrix holds all similarities of a problem.
 
-    Not in the paper: other `retrieval` than the dot product, and a leak l_t = lambda V z_t, which is added to the gates
+    Not in the paper: `retrieval` other than the dot product, and the leak. A leak adds l_t = lambda V z_t to the gates
     of the LSTM or to k_t before the ReLU, or lambda V [z_1 ; .. ; z_T] to the logits.
     """
 
@@ -74,11 +74,11 @@ class ESBN(Core):
         return self.run(z_BTZ, leak_BTX)[0], self.leak.penalty(leak_BTX)
 
     def trace(self, z_BTZ: Tensor) -> list[Step]:
-        """What each of the T steps writes and reads (paper section 5.4)."""
+        """Writes and reads of each of the T steps (paper section 5.4)."""
         return self.run(z_BTZ, self.leak(z_BTZ) if self.leak else None)[1]
 
     def run(self, z_BTZ: Tensor, leak_BTX: Tensor | None = None) -> tuple[Tensor, list[Step]]:
-        """Logits and steps, with this leak: X is what it is added to (T = 1 for the logits); None: nothing."""
+        """Logits and steps. leak_BTX is added to the X units of its target (T = 1 for the logits); None: no leak."""
         values_BSZ, keys = z_BTZ, []
         if self.confidence == "default_memory":
             default_B1Z = self.default_value_Z.expand(len(z_BTZ), 1, -1)

@@ -1,4 +1,4 @@
-"""Layers and initialisers the models share, each once.
+"""Layers and initialisers shared by the models.
 
 Legend: I inputs, O outputs, G the four gates side by side, H hidden units, B problems, T steps, Z embedding,
 U embedding with its position.
@@ -17,7 +17,7 @@ ROLES = {
     "linear": lambda n_in, n_out: math.sqrt(2 / (n_in + n_out)),  # Xavier; also before a sigmoid
     "tanh": lambda n_in, n_out: 5 / 3 * math.sqrt(2 / (n_in + n_out)),  # Xavier with the gain of tanh
 }
-"""What follows a layer -> standard deviation of its initial weights, from its fans."""
+"""Activation after a layer -> standard deviation of its initial weights, from fan-in and fan-out."""
 
 
 def draw(n_in: int, n_out: int, role: str, generator: torch.Generator) -> Tensor:
@@ -31,20 +31,20 @@ def product(x: Tensor, weight_IO: Tensor) -> Tensor:
 
 
 def in_bf16(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Parameters by name, with a bfloat16 copy of the weights of products and convolutions.
+    """Parameters by name, with bfloat16 copies of the weights of products and convolutions.
 
-    Biases, gains, memories and symbols stay as they are, and so does everything that is not a product with a weight:
-    a sum with a float32 bias is float32 again.
+    Biases, gains, memories and symbols stay float32, and so does all arithmetic except products with weights: adding a
+    float32 bias gives float32 again.
     """
     products = {name for name in parameters if name.endswith("weight_IO") or ".kernels." in name}
     return {name: x.bfloat16() if name in products else x for name, x in parameters.items()}
 
 
 class Linear(nn.Module):
-    """y = x W + b with W kept as [I, O]; b starts at 0 unless it is given.
+    """y = x W + b with W stored as [I, O]; b starts at 0 unless given.
 
-    The gradient x^T g then arrives in the layout of W. With PyTorch's [O, I] every backward pass under `vmap` copies
-    it once more, a third of the time of an update on two-step problems.
+    The gradient x^T g then has the layout of W. With PyTorch's [O, I], every backward pass under `vmap` makes another
+    copy, which takes a third of the time of an update on two-step problems.
     """
 
     def __init__(self, weight_IO: Tensor, bias_O: Tensor | None = None):
@@ -68,17 +68,17 @@ def uniform_linear(n_in: int, n_out: int, generator: torch.Generator, bound: flo
 
 
 def normal_gates(n_in: int, n_hidden: int, generator: torch.Generator) -> Linear:
-    """The gates of an LSTM, each by its role; bias 0.
+    """The gates of an LSTM, each drawn for its activation; bias 0.
 
-    The weights of the gates i and f are drawn as one matrix, so their standard deviation is below that of a gate drawn
-    alone. Source: official models/ESBN.py, the initialisation of `self.lstm`.
+    The weights of the gates i and f are drawn as one matrix, so their standard deviation is smaller than for a gate
+    drawn separately. Source: official models/ESBN.py, the initialisation of `self.lstm`.
     """
     blocks = ((2 * n_hidden, "linear"), (n_hidden, "tanh"), (n_hidden, "linear"))
     return Linear(torch.cat([draw(n_in, size, role, generator) for size, role in blocks], dim=1))
 
 
 def normal_gates_apart(n_in: int, n_hidden: int, generator: torch.Generator) -> Linear:
-    """The gates of an LSTM, each drawn alone by its role, as the paper's text implies; bias 0."""
+    """The gates of an LSTM, each drawn separately for its activation, as the paper's text implies; bias 0."""
     roles = ("linear", "linear", "tanh", "linear")
     return Linear(torch.cat([draw(n_in, n_hidden, role, generator) for role in roles], dim=1))
 
@@ -113,7 +113,7 @@ class LSTMCell(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """One step -> hidden and cell state, each [B, H].
 
-        An input or a state that is all zero is passed as None, which saves its product. A batch of 1 broadcasts.
+        Pass an all-zero input or state as None, which saves its product. A batch of 1 broadcasts.
         `extra_BG` is added to the pre-activations.
         """
         p_BG = (self.input.bias_O + self.hidden.bias_O)[None]

@@ -1,6 +1,6 @@
 """A path from the embeddings past the ESBN's memory: how strict must the separation be? (paper section 6.1)
 
-Legend: B problems, T steps, Z embedding, X what the leak is added to: gates of the LSTM, key, or logits.
+Legend: B problems, T steps, Z embedding, X units that the leak is added to: gates of the LSTM, key, or logits.
 """
 
 import torch
@@ -18,11 +18,11 @@ START = -4.0  # of a learned strength, before the sigmoid: it starts at 0.018
 class Leak(nn.Module):
     """lambda V z_t, with lambda fixed or learned as sig(rho); into the logits: lambda V [z_1 ; .. ; z_T], once.
 
-    bound: V z_t / max(1, |V z_t| / sqrt(X)) in place of V z_t, so that nothing moves by more than lambda in root mean
-    square. penalty: mu mean |lambda V z_t|^2 / X over problems and steps.
+    bound: V z_t / max(1, |V z_t| / sqrt(X)) instead of V z_t, so that the root mean square of the leak is at most
+    lambda. penalty: mu mean |lambda V z_t|^2 / X over problems and steps.
 
-    lambda is no limit to what a trained V can pass, since V may grow; penalty and bound are. A mean of z_t would carry
-    nothing into the logits, as TCN makes it the same for every problem.
+    lambda alone does not limit the leak, since V can grow; penalty and bound do. The logits get all z_t, since TCN
+    makes the mean of z_t the same for every problem.
     """
 
     def __init__(self, config: ESBNConfig, n_features: int, task: TaskSpec, stream: Stream):

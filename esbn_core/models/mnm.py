@@ -1,7 +1,7 @@
 """Metalearned Neural Memory with a learned local update, MNM-p (Munkhdalai et al. 2019; paper appendix).
 
-Legend: B problems, T steps, Z embedding, H everything else, Q queries, S steps written so far, L layers of the
-memory, C choices.
+Legend: B problems, T steps, Z embedding, H size of all other vectors, Q queries, S steps written so far, L layers of
+the memory, C choices.
 """
 
 import math
@@ -21,13 +21,13 @@ N_LAYERS = 3
 
 
 class FastLayer(NamedTuple):
-    """A linear layer W = W_0 + sum_s d_s x_s^T that differs from problem to problem by its S writes only.
+    """A linear layer W = W_0 + sum_s d_s x_s^T, which differs between problems only by its S writes.
 
-    So W is never formed: W x = W_0 x + sum_s d_s (x_s . x), which costs S + 1 vectors a problem and not a matrix.
+    So W is never formed: W x = W_0 x + sum_s d_s (x_s . x), which costs S + 1 vectors per problem instead of a matrix.
     """
 
     weight_HH: Tensor
-    """The W_0 all problems share; inputs in rows, outputs in columns."""
+    """W_0, shared by all problems; inputs in rows, outputs in columns."""
     inputs_BSH: Tensor
     changes_BSH: Tensor
 
@@ -55,7 +55,7 @@ def _activations(memory: Memory, q_BQH: Tensor) -> tuple[Tensor, Tensor, Tensor]
 
 
 class MNM(Core):
-    """An LSTM controller whose memory is a network F that learns, by a local rule, to give values for keys.
+    """An LSTM controller whose memory is a network F that learns by a local rule to map keys to values.
 
         h_t, c_t = LSTM([z_t ; r_{t-1}]; h_{t-1}, c_{t-1})        r_0 = h_0 = c_0 = 0, z_{T+1} = 0
         (p, k_w, v_w, k_r) = tanh(A h_t + b_A)      beta = sig(w_p . p + b_p)      (e_1, e_2, e_3) = U v_w + b_U
@@ -98,7 +98,7 @@ class MNM(Core):
         return self.output(self.read_out(torch.cat([h_BH, r_BH], dim=-1))), penalty
 
     def _use(self, memory: Memory, h_BH: Tensor) -> tuple[Memory, Tensor, Tensor]:
-        """Writes, then reads: the new memory, the read [B, H] and the loss of what was written."""
+        """Writes, then reads; returns the new memory, the read [B, H] and the loss of the write."""
         p_B1H, k_w_B1H, v_w_B1H, k_r_B1H = torch.tanh(self.interaction(h_BH[:, None])).chunk(4, dim=-1)
         beta_B11 = torch.sigmoid(self.rate(p_B1H))
         a1_B1H, a2_B1H, a3_B1H = _activations(memory, k_w_B1H)

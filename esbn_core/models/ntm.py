@@ -19,7 +19,7 @@ COSINE_FLOOR = 1e-8  # of the product of the two norms
 
 
 class Address(NamedTuple):
-    """Where a head turns to, before the functions that bound each part."""
+    """Address that a head produces, before the activations of its parts."""
 
     key_BK: Tensor
     strength_B1: Tensor
@@ -29,20 +29,20 @@ class Address(NamedTuple):
 
 
 def _address_blocks(slot_size: int, sharpening: bool) -> list[tuple[int, str]]:
-    """Size of each part of an address, and what follows it."""
+    """Size and activation of each part of an address."""
     blocks = [(slot_size, "tanh"), (1, "relu"), (1, "linear"), (3, "linear")]
     return [*blocks, (1, "relu")] if sharpening else blocks
 
 
 class Head(nn.Module):
-    """Linear maps of the controller's state, side by side: an address, and further parts of the slot's size.
+    """Linear maps of the controller's state, concatenated: an address, and further parts of the slot's size.
 
         w = softmax_j(beta cos(k, M_j))                 k = tanh(.), beta = softplus(.)
         w = g w + (1 - g) w_prev                        g = sig(.); left out at the head's first use
         w_j = s_1 w_{j+1} + s_2 w_j + s_3 w_{j-1}       s = softmax(.), slots in a circle
         w_j = w_j^e / sum_l w_l^e                       e = 1 + softplus(.); 1 without sharpening
 
-    For two steps each head is used once, so its gate g gets no gradient.
+    On two-step problems each head is used once, so its gate g gets no gradient.
     """
 
     def __init__(self, config: NTMConfig, more: list[str], generator: torch.Generator):
@@ -86,16 +86,16 @@ def _written(memory_BMK: Tensor, w_BM: Tensor, erase_BK: Tensor, add_BK: Tensor)
 
 
 class NTM(Core):
-    """An LSTM controller with one read and one write head on a memory whose first content is learned.
+    """An LSTM controller with one read and one write head on a memory with learned initial content.
 
         h_t, c_t = LSTM([z_t ; r_{t-1}]; h_{t-1}, c_{t-1})       r_0 = r_1 = h_0 = c_0 = 0, z_{T+1} = 0
         r_t = sum_j w^r_tj M_tj                                  t > 1; M_t is the memory before the write of step t
         M_{t+1,j} = M_tj (1 - w^w_tj v_t) + w^w_tj a_t           erase v = sig(.), add a = tanh(.); elementwise
         logits = W_y h_{T+1} + b_y
 
-    The memory that step T would write is never read, so that write is left out.
-    Source: official models/NTM.py. Sharpening is in the code only. The paper has w_prev = 0 at a head's first use,
-    where the code leaves the interpolation out: the same, since the division by the sum cancels the factor g.
+    The write of step T would never be read, so it is left out.
+    Source: official models/NTM.py. Sharpening is in the code only. At a head's first use, the paper sets w_prev = 0 and
+    the code skips the interpolation. The two are the same, since the division by the sum cancels the factor g.
     """
 
     def __init__(self, config: NTMConfig, n_features: int, task: TaskSpec, stream: Stream):

@@ -17,7 +17,7 @@ from esbn_core.seeding import Stream
 
 
 class PrediNet(Core):
-    """Each head picks two steps by queries made from the whole sequence, and compares what stands there.
+    """Each head selects two steps by queries from the whole sequence, and compares their contents.
 
         u_t = [z_t ; t - 1]        K_t = W_K u_t, shared by the heads        Q1 = W_1 [u_1 ; .. ; u_T], Q2 = W_2 [..]
         E1_h = sum_t softmax_t(Q1_h . K_t) u_t, E2_h likewise

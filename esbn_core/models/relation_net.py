@@ -21,12 +21,12 @@ from esbn_core.seeding import Stream
 class RelationSum(nn.Module):
     """sum over tuples of steps (i, j, ..) of relu(W_2 relu(W_1 [u_i ; u_j ; ..] + b_1) + b_2).
 
-    W_1 is applied to every step once per place, W_1 [u_i ; u_j] = W_11 u_i + W_12 u_j, and then added up by tuple. That
-    adding is a product with constants 0 and 1: its backward pass is a product too, and not a scatter.
+    W_1 is applied to each step once per place, W_1 [u_i ; u_j] = W_11 u_i + W_12 u_j, and the results are added per
+    tuple. The addition is a product with a 0/1 matrix, so its backward pass is a product too, not a scatter.
     """
 
     picks_NX: Tensor
-    """[N, P T]: row n holds a 1 for each place of tuple n, at the step that stands there."""
+    """[N, P T]: row n has a 1 for each place of tuple n, at the step in that place."""
 
     def __init__(self, tuples: Iterable[tuple[int, ...]], n_steps: int, first: Linear, second: Linear):
         super().__init__()
@@ -44,7 +44,7 @@ class RelationSum(nn.Module):
 
 
 class RelationNet(Core):
-    """Compares every step with every step, itself included, and answers from the sum.
+    """Compares all pairs of steps, including each with itself, and classifies from the sum.
 
         u_t = [z_t ; t - 1]        g_ij = relu(W_2 relu(W_1 [u_i ; u_j] + b_1) + b_2)
         logits = W_y relu(W_3 sum_ij g_ij + b_3) + b_y

@@ -18,16 +18,16 @@ from esbn_core.seeding import Stream
 
 
 class Transformer(Core):
-    """One layer of self-attention over embeddings with a code of their step; logits from the mean over steps.
+    """One layer of self-attention over embeddings with position codes; logits from the mean over steps.
 
         x_t = z_t + e_t                     q, k, v = W_qkv x + b, split into heads
         a = W_o [softmax_j(q_i . k_j / sqrt(D)) v_j of all heads] + b_o
         x = LN(x + a)                       x = LN(x + W_b relu(W_a x + b_a) + b_b)
         logits = W_y relu(W_h mean_t LN(x_t) + b_h) + b_y
 
-    W_qkv is drawn as one matrix. The part of its bias that the keys get shifts all scores of a query alike, so it has
-    no effect. Source: official models/Transformer.py, without the layer that it keeps and never trains; the LN before
-    the mean is in the code only.
+    W_qkv is drawn as one matrix. The bias of the keys shifts all scores of a query equally, so it has no effect.
+    Source: official models/Transformer.py, without the layer that it keeps but never trains; the LN before the mean is
+    in the code only.
     """
 
     def __init__(self, config: TransformerConfig, n_features: int, task: TaskSpec, stream: Stream):

@@ -17,14 +17,15 @@ from esbn_core.seeding import Stream
 
 
 class TRN(Core):
-    """Compares the steps of every pair and of every triple in their order, and answers from the sums.
+    """Compares the steps of every pair and triple in temporal order, and classifies from the sums.
 
         u_t = [z_t ; t - 1]        P = sum_{i<j} g_2([u_i ; u_j])        Q = sum_{i<j<l} g_3([u_i ; u_j ; u_l])
         g_n(u) = relu(W_n2 relu(W_n1 u + b_n1) + b_n2)
         logits = W_y relu(W (P + Q) + b) + b_y                           Q is absent for two steps
-        layers_after_sums: relu(V_2 P + c_2) and relu(V_3 Q + c_3) take the place of P and Q
+        layers_after_sums: relu(V_2 P + c_2) and relu(V_3 Q + c_3) replace P and Q
 
-    Source: official models/TRN.py, which computes the layers of the paper's text after the sums but drops them.
+    Source: official models/TRN.py, which computes the layers after the sums that the paper's text describes, but does
+    not use them.
     """
 
     def __init__(self, config: TRNConfig, n_features: int, task: TaskSpec, stream: Stream):

@@ -1,4 +1,4 @@
-"""Problem sets of a task, drawn from its config; the one place where a task's name meets its module."""
+"""Problem sets of a task, drawn from its config; the only place that maps a task's name to its module."""
 
 import numpy as np
 
@@ -20,11 +20,11 @@ def build(task: ResolvedTask, seed: int) -> ProblemSets:
     """Draws the split of the objects and the problems of one trial.
 
     Args:
-        seed: of the trial; task and seed alone decide the problems.
+        seed: the trial's seed; the problems depend only on task and seed.
     Returns:
-        Problem sets over object numbers 0 .. n_objects - 1. For m > 0 the withheld objects are the only ones of the
-        test problems and the others the only ones of the training problems; for m = 0 no test problem occurs in
-        training. With `task.validation` see `_validated`.
+        Problem sets over object numbers 0 .. n_objects - 1. For m > 0, test problems show only withheld objects and
+        training problems only the others; for m = 0, no test problem occurs in training. For `task.validation` see
+        `_validated`.
     """
     draw = TASKS[task.name]
     order = rng(seed, "split").permutation(task.n_objects)
@@ -44,11 +44,11 @@ def build(task: ResolvedTask, seed: int) -> ProblemSets:
 
 
 def _validated(task: ResolvedTask, n_apart: int, withheld: np.ndarray, kept: np.ndarray, seed: int) -> ProblemSets:
-    """Splits the training problems of a trial into some to train on and some to validate with.
+    """Draws training and validation problems instead of training and test problems.
 
-    With objects kept apart, training shows the others only, and validation problems show these, with training objects
-    beside them only where the task needs more. Otherwise no validation problem occurs in training; for m = 0 both are
-    of the training problems that the trial with test problems has, whatever their choices.
+    If objects are held out (n_apart > 0), training shows only the other objects. Validation shows the held-out objects,
+    filled up with training objects only if the task needs more. Otherwise no validation problem occurs in training; for
+    m = 0, both sets come from the training problems of the same trial without validation, apart from their choices.
     """
     draw = TASKS[task.name]
     n_train, n_validation = counts.validation_sizes(task.name, len(kept), n_apart, task.n_train)
@@ -62,7 +62,7 @@ def _validated(task: ResolvedTask, n_apart: int, withheld: np.ndarray, kept: np.
         train, validation = draw(len(kept), [n_train, n_validation], rng(seed, "training problems"))
         pool = np.sort(kept)
         return ProblemSets(_over(kept, train), _over(kept, validation), withheld, pool, pool)
-    # The same stream, the same number of problems: those of the test set are the last again, and are dropped.
+    # Same stream and same total as the tested trial, so the last problems are its test set, which is dropped.
     train, validation, _ = draw(task.n_objects, [n_train, n_validation, task.n_test], rng(seed, "problems"))
     every = np.arange(task.n_objects)
     return ProblemSets(train, validation, withheld, every, every)

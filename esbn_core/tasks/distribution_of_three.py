@@ -11,9 +11,9 @@ from esbn_core.tasks.problems import PERMUTATIONS, Problems, arrangement, draw_r
 def draw(k: int, sizes: Sequence[int], rng: np.random.Generator) -> list[Problems]:
     """Draws disjoint problem sets over objects 0 .. k-1: a1 a2 a3 | b1 b2 | c1 c2 c3 c4.
 
-    A matrix is a row of three objects and an order of them for the second row. The choices are the three and one other
-    object in random order; the target is the place of b3. Matrices do not repeat; a set of more problems than there
-    are matrices has each equally often, up to one, and never with the same choices.
+    A matrix is a row of three objects, and an order of them for the second row. The choices are the three and one other
+    object in random order; the target is the position of b3. Matrices do not repeat, unless a set needs more problems
+    than there are matrices. Then their counts differ by at most one, and copies have different choices.
 
     Returns: per size, indices [size, 9] and targets [size].
     """
@@ -34,9 +34,9 @@ def _problems(ranks_P: np.ndarray, k: int, rng: np.random.Generator) -> Problems
 
 
 def _choice_rows(ranks_P: np.ndarray, n_rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws a row of choices for each matrix, by number; all equally likely, and different for copies of a matrix.
+    """Draws the number of a row of choices for each matrix; all equally likely, and different for copies of a matrix.
 
-    The copies of a matrix take successive numbers of one random order, from a random start of their own.
+    The copies of a matrix take successive numbers in one random order, from a random start per matrix.
     """
     _, matrix_P, copies_M = np.unique(ranks_P, return_inverse=True, return_counts=True)
     by_matrix_P = np.argsort(matrix_P, kind="stable")

@@ -15,16 +15,16 @@ RULES = {
     "ABA": ("ABACD", "C"),
     "ABB": ("ABBCD", "D"),
 }
-"""Rule -> the two rows without their last object, and the object that completes them."""
+"""Rule -> the two rows without the last object, and the object that completes them."""
 
 _ORDERS = {rule: PERMUTATIONS[4] for rule in RULES}
 _ORDERS["AAA"] = np.array([order for order in PERMUTATIONS[4] if list(order).index(2) < list(order).index(3)])
 
 
 def draw(k: int, sizes: Sequence[int], rng: np.random.Generator) -> list[Problems]:
-    """Draws disjoint problem sets over objects 0 .. k-1; the numbers of the three rules differ by one at most.
+    """Draws disjoint problem sets over objects 0 .. k-1; the counts of the three rules differ by at most one.
 
-    Problems repeat only where a set asks for more of a rule than there are (AAA has half as many as the others).
+    Problems repeat only if a set needs more of a rule than exist (AAA has half as many as the others).
 
     Returns: per size, indices [size, 9] and targets [size].
     """

@@ -1,4 +1,4 @@
-"""Problems as index tensors, and the combinatorial draws the tasks share.
+"""Problems as index tensors, and combinatorial draws shared by the tasks.
 
 Legend: P problems, T steps, k objects available, r objects of one problem.
 """
@@ -20,12 +20,12 @@ class Problems(NamedTuple):
 
 
 class ProblemSets(NamedTuple):
-    """What one trial trains and is judged on.
+    """Training and test problems of one trial.
 
     Attributes:
-        test: of a trial with `TaskConfig.validation`, its validation problems; it has no test problems.
+        test: for a trial with `TaskConfig.validation`, its validation problems; it has no test problems.
         withheld: the m objects kept for testing, in drawn order; none for m = 0.
-        train_pool, test_pool: sorted numbers of the objects that each set is drawn from.
+        train_pool, test_pool: sorted numbers of the objects from which each set is drawn.
     """
 
     train: Problems
@@ -36,9 +36,9 @@ class ProblemSets(NamedTuple):
 
 
 def draw_ranks(n_all: int, sizes: Sequence[int], rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws problems by number out of 0 .. n_all - 1, a set per size, each set without repeats and all sets disjoint.
+    """Draws problem numbers from 0 .. n_all - 1, one set per size; no repeats within or between sets.
 
-    A single set larger than n_all holds every number size // n_all times, and a part of them once more.
+    A single set larger than n_all has every number size // n_all times, and some of them once more.
 
     Returns: one [size] int64 array per size, in random order.
     """
@@ -50,7 +50,7 @@ def draw_ranks(n_all: int, sizes: Sequence[int], rng: np.random.Generator) -> li
 
 
 def arrangement(ranks_P: np.ndarray, k: int, r: int) -> np.ndarray:
-    """Returns the arrangements of r different objects out of k with these numbers, 0 .. (k)_r - 1: [P, r] int64.
+    """Returns the arrangements of r different objects out of k that have these numbers, 0 .. (k)_r - 1: [P, r] int64.
 
     A number is read in the mixed radix k, k-1, ..; digit i counts among the objects not yet used.
     """

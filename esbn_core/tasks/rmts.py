@@ -1,6 +1,6 @@
 """Relational match-to-sample: which pair has the relation of the source pair? (paper section 3.1, Table 2)
 
-Objects of a problem are lettered; all letters differ. Both source relations and both targets are equally frequent.
+Different letters are different objects. Both source relations and both targets are equally frequent.
 """
 
 import math
@@ -19,8 +19,9 @@ PATTERNS = {
 
 
 def draw(k: int, sizes: Sequence[int], rng: np.random.Generator) -> list[Problems]:
-    """Draws disjoint problem sets over objects 0 .. k-1, each a quarter of every pattern; repeats only where a set
-    is larger than the patterns allow.
+    """Draws disjoint problem sets over objects 0 .. k-1, a quarter of each set for each pattern.
+
+    Problems repeat only if a set needs more of a pattern than exist.
 
     Returns: per size, indices [size, 6] and targets [size].
     """
@@ -33,10 +34,10 @@ def draw(k: int, sizes: Sequence[int], rng: np.random.Generator) -> list[Problem
 
 
 def draw_as_released(k: int, size: int, rng: np.random.Generator) -> Problems:
-    """Draws a problem set over objects 0 .. k-1 from all there are, whatever their source, without repeats.
+    """Draws a problem set over objects 0 .. k-1 uniformly from all possible problems, without repeats.
 
-    So 1 in k - 3 has a same source. Source: official tasks/RMTS.py, `full_space`, which scripts/RMTS.sh uses to train
-    at m = 85.
+    So 1 in k - 3 has a "same" source pair. Source: official tasks/RMTS.py, `full_space`, which scripts/RMTS.sh uses to
+    train at m = 85.
 
     Returns: indices [size, 6] and targets [size].
     """

@@ -11,8 +11,8 @@ from esbn_core.tasks.problems import Problems, arrangement, concatenate, draw_ra
 def draw(k: int, sizes: Sequence[int], rng: np.random.Generator) -> list[Problems]:
     """Draws disjoint problem sets over objects 0 .. k-1; each half "different" (target 1), half "same" (target 0).
 
-    Different pairs do not repeat. Same pairs are drawn with replacement, from objects that the sets share out in
-    proportion to their sizes (95 and 5 of 100 for the paper's m = 0).
+    Different pairs do not repeat. Same pairs are drawn with replacement; for these, the objects are divided among the
+    sets in proportion to their sizes (95 and 5 of 100 for the paper's m = 0).
 
     Returns: per size, indices [size, 2] and targets [size].
     """

@@ -1,4 +1,4 @@
-"""`python -m study.cli`, which is the command `esbn`."""
+"""The `esbn` command, as `python -m study.cli`."""
 
 from study.cli.main import main
 

@@ -11,7 +11,12 @@ from study.cli.working import working
 
 @click.command()
 @click.option(
-    "--model", "models", multiple=True, default=["esbn"], show_default=True, help="Can be repeated, as the next ones."
+    "--model",
+    "models",
+    multiple=True,
+    default=["esbn"],
+    show_default=True,
+    help="Model to measure. Can be repeated, like --task, --withheld, --pack and --precision.",
 )
 @click.option("--task", "tasks", multiple=True, default=["distribution_of_three"], show_default=True, help="Task.")
 @click.option("--withheld", type=int, multiple=True, default=[95, 0], show_default=True, help="Withheld objects, m.")
@@ -24,13 +29,15 @@ from study.cli.working import working
     show_default=True,
     help="Networks trained together.",
 )
-@click.option("--precision", "precisions", multiple=True, default=["float32"], show_default=True, help="float32, bf16.")
+@click.option(
+    "--precision", "precisions", multiple=True, default=["float32"], show_default=True, help="float32 or bf16."
+)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option(
     "--jobs",
     type=click.IntRange(0),
     default=0,
-    help="Also run so many packs of one network and one update: what a pack costs besides its training.",
+    help="Also run this many packs of one network for one update, to measure the overhead of a pack.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, e.g. to append to a history.")
 def bench(
@@ -43,12 +50,12 @@ def bench(
     jobs: int,
     as_json: bool,
 ) -> None:
-    """Measure how fast this machine trains: updates a second, the gap to what it allows, and to a slow implementation.
+    """Measure training speed on this machine, against the hardware limit and a slow reference implementation.
 
     \b
     esbn bench
     esbn bench --model esbn --model lstm --precision float32 --precision bf16 --threads 2
-    esbn bench --pack 1 --pack 10 --pack 50          where larger packs stop paying, on a GPU
+    esbn bench --pack 1 --pack 10 --pack 50          the best pack size on a GPU
     esbn bench --jobs 60 --json >> bench.jsonl
     """
     from study.monitoring.bench import measure, to_json, to_text

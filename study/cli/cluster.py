@@ -14,11 +14,11 @@ from study.cli.output import answer
 
 @click.group()
 def cluster() -> None:
-    """Prepare a Ray cluster: on AWS by cluster.yaml, or on machines that you have.
+    """Prepare a Ray cluster, on AWS (cluster.yaml) or on your own machines.
 
     \b
-    esbn cluster roles --results s3://BUCKET/results     once an account: what the machines may do
-    esbn cluster check --results s3://BUCKET/results     what is missing, before any money is spent
+    esbn cluster roles --results s3://BUCKET/results     create the machines' IAM roles, once per account
+    esbn cluster check --results s3://BUCKET/results     check the setup before spending money
     ray up -y cluster.yaml
     """
 
@@ -26,17 +26,17 @@ def cluster() -> None:
 CLUSTER = click.argument(
     "source", metavar="[CLUSTER.YAML]", type=UserPath(dir_okay=False), default=Path("cluster.yaml")
 )
-BUCKET = click.option("--results", type=PLACE, required=True, help="Where results will be: s3://bucket/folder.")
+BUCKET = click.option("--results", type=PLACE, required=True, help="Where results will go: s3://bucket/folder.")
 
 
 @cluster.command("check")
 @CLUSTER
 @BUCKET
 def check_command(source: Path, results: str) -> None:
-    """Say what CLUSTER.YAML still needs on AWS: file, token, results, credentials, profiles, quota, and its price.
+    """Check what CLUSTER.YAML still needs on AWS: file, token, results, credentials, profiles, quotas and price.
 
-    Makes nothing but a file in the results, which it deletes again. Exits with 1 if anything is missing; what it may
-    not ask is unknown.
+    Creates nothing, except a test file in the results, which it deletes. "unknown" means that your credentials may not
+    ask. Exits with 1 if anything is missing.
 
     \b
     esbn cluster check --results s3://BUCKET/results && ray up -y cluster.yaml
@@ -56,10 +56,10 @@ def check_command(source: Path, results: str) -> None:
 @BUCKET
 @click.option("--print", "only_print", is_flag=True, help="Only print the policies, for an administrator.")
 def roles_command(source: Path, results: str, only_print: bool) -> None:
-    """Make the instance profiles that CLUSTER.YAML names, so that its machines need no keys; again to update them.
+    """Create or update the instance profiles that CLUSTER.YAML names, so that its machines need no keys.
 
-    All machines may read and write the bucket of --results. The head may also start machines with the workers' role,
-    and stop those of its own cluster.
+    All machines may read and write the bucket of --results. The head may also start machines with the workers' role and
+    stop those of its own cluster.
     """
     from study.cluster.aws_roles import TRUST, bucket_of, make, policies
     from study.cluster.config_file import read_aws
@@ -74,14 +74,14 @@ def roles_command(source: Path, results: str, only_print: bool) -> None:
 
 
 @cluster.command("local")
-@click.option("--head", required=True, help="Address of the machine that runs the driver.")
-@click.option("--worker", "workers", multiple=True, required=True, help="Address of another machine. Can be repeated.")
-@click.option("--user", default="root", show_default=True, help="Who logs in to them by ssh.")
+@click.option("--head", required=True, help="Address of the head machine, which runs the driver.")
+@click.option("--worker", "workers", multiple=True, required=True, help="Address of a worker. Can be repeated.")
+@click.option("--user", default="root", show_default=True, help="User for ssh logins.")
 @click.option("--key", default="~/.ssh/id_ed25519", show_default=True, help="That user's private key, on this machine.")
-@path_option("--cluster", "source", default="cluster.yaml", help="The cluster file whose setup to keep.")
-@path_option("-o", "--output", default="local.yaml", help="The cluster file to write.")
+@path_option("--cluster", "source", default="cluster.yaml", help="Cluster file to take the setup from.")
+@path_option("-o", "--output", default="local.yaml", help="Cluster file to write.")
 def local(head: str, workers: tuple[str, ...], user: str, key: str, source: Path, output: Path) -> None:
-    """Write a cluster file for machines that you have, from the one for AWS.
+    """Write a cluster file for your own machines, based on the one for AWS.
 
     \b
     esbn cluster local --head 10.0.0.2 --worker 10.0.0.3 --worker 10.0.0.4 --user ubuntu

@@ -8,16 +8,17 @@ from study.cli.console import console
 from study.cli.options import PLACE, RESULTS, UserPath, study_name
 
 LISTED = 20
-"""Files that an import names as left out; the others are counted."""
+"""How many of the files that an import leaves out are named; the rest are counted."""
 
 
 @click.command()
 @RESULTS
 def compact(results: str) -> None:
-    """Merge the small files of trials that have ended into few large ones, so that reading them is fast.
+    """Merge the small files of finished trials into a few large ones, which read faster.
 
-    Runs of other trials and readers go on meanwhile. If it is stopped or killed, nothing is lost, and the next one goes
-    on. A trial that is retrained later replaces its merged row. Large runs merge their own rows and curves.
+    Safe while other trials are training and while results are read. If it is stopped or killed, nothing is lost; run it
+    again to finish. A trial that is retrained later replaces its merged row. Large runs merge their own rows and
+    curves.
     """
     from study.store.compact import compact as merge
     from study.store.store import Store
@@ -32,12 +33,12 @@ def compact(results: str) -> None:
 @click.option(
     "--figures",
     type=UserPath(exists=True, file_okay=False),
-    help="Folder of figures to put into it, for people to look at.",
+    help="Folder of figures to include.",
 )
 def export(bundle: Path, studies: tuple[str, ...], results: str, figures: Path | None) -> None:
-    """Write the results of each STUDY, or of all, into one file: rows, plans, searches, images and package versions.
+    """Write the results of each STUDY (default: all) to one file: rows, plans, searches, images, package versions.
 
-    `esbn import` reads it into another store, where every table and figure can be made again.
+    `esbn import` loads it into another store, which then yields the same tables and figures.
 
     \b
     esbn export encoders.zip encoders
@@ -53,27 +54,28 @@ def export(bundle: Path, studies: tuple[str, ...], results: str, figures: Path |
 @click.command("import")
 @click.argument("source", type=UserPath())
 @RESULTS
-@click.option("--origin", default="authors", show_default=True, help="With a folder: whose results it has.")
+@click.option("--origin", default="authors", show_default=True, help="With a folder: whose results these are.")
 @click.option(
-    "--encoder", default="conv", show_default=True, help="With a folder: the encoder of its networks; no file tells."
+    "--encoder", default="conv", show_default=True, help="With a folder: the encoder, which the files do not record."
 )
-@click.option("--task", help="With a folder: the task, where no folder names it; dist3 or distribution_of_three.")
-@click.option("--withheld", type=int, help="With a folder: withheld objects m, where no folder is named m<number>.")
+@click.option("--task", help="With a folder: the task, if no folder names it; dist3 or distribution_of_three.")
+@click.option("--withheld", type=int, help="With a folder: withheld objects m, if no folder is named m<number>.")
 @click.option(
-    "--arm", help="With a folder: the arm, e.g. baseline or batch_size=16,tcn=none, where no folder says all."
+    "--arm", help="With a folder: the arm, e.g. baseline or batch_size=16,tcn=none, if folder names do not give it."
 )
 def import_(
     source: Path, results: str, origin: str, encoder: str, task: str | None, withheld: int | None, arm: str | None
 ) -> None:
-    """Read SOURCE into the store: a file that `esbn export` wrote, or a folder of results of the authors' code.
+    """Load SOURCE into the store: a bundle from `esbn export`, or a folder of results from the authors' code.
 
-    A bundle adds what is not there yet and is refused if another result of a trial or of a search is.
+    A bundle adds the results that the store lacks. It is rejected if the store holds a different result for the same
+    trial or search.
 
-    A folder is the authors' `test`, that of a fork, or one within it. Every run<r>.txt in
-    <task>/m<m>/<model>_<norm>_lr<rate> is a row of the table `external`, which stands beside ours and enters none of
-    our means. Of its columns loss and acc (in percent) are read; a loss that is nan or infinite is null, with the
-    reason. Files that cannot be read, and files that claim to be the same run, are listed, and the rest is imported.
-    The exit code is 1 if nothing is left.
+    A folder is the `test` folder of the authors' code or of a fork, or a folder within it. Each file run<r>.txt in
+    <task>/m<m>/<model>_<norm>_lr<rate> becomes a row of the table `external`, which is shown beside our results and
+    never enters our means. The columns loss and acc (in percent) are read; a loss that is nan or infinite becomes null,
+    with the reason. Unreadable files, and files that claim to be the same run, are listed and skipped. Exits with 1 if
+    nothing could be imported.
 
     \b
     esbn import encoders.zip
@@ -88,12 +90,12 @@ def import_(
     store = Store(results)
     if not source.is_dir():
         if (task, withheld, arm) != (None, None, None):
-            raise click.UsageError("--task, --withheld and --arm belong to a folder of results, not to a bundle")
+            raise click.UsageError("--task, --withheld and --arm are for a folder of results, not for a bundle")
         for table, (new, known) in import_bundle(store, source, declared_arms).items():
-            console.print(f"{table}: {new:,} new, {known:,} there already")
+            console.print(f"{table}: {new:,} new, {known:,} already stored")
         return
     done = import_external(store, source, Given(origin=origin, encoder=encoder, task=task, withheld=withheld, arm=arm))
-    console.print(f"external: {done.new:,} new, {done.known:,} there already, {len(done.left_out):,} left out")
+    console.print(f"external: {done.new:,} new, {done.known:,} already stored, {len(done.left_out):,} left out")
     for line in done.left_out[:LISTED]:
         console.print(f"  {line}")
     if len(done.left_out) > LISTED:

@@ -1,4 +1,4 @@
-"""The process of a command, set right where its caller has closed, narrowed or left out what programs count on."""
+"""Repairs of the environment of a command: closed streams, narrow encodings, a missing home."""
 
 import codecs
 import io
@@ -11,10 +11,10 @@ _ERRORS = "esbn.plain"
 
 
 def prepare() -> None:
-    """Gives the process three open streams that print any text, and a home."""
+    """Gives the process a home and three open standard streams that print any text."""
     for descriptor in range(3):
         _open_if_closed(descriptor)
-    if sys.stderr is None:  # Ray writes to it; of a closed standard output, commands say so themselves
+    if sys.stderr is None:  # Ray writes to it; commands report a closed standard output themselves
         sys.stderr = open(2, "w", closefd=False)
     codecs.register_error(_ERRORS, _plain)
     for stream in (sys.stdout, sys.stderr):
@@ -27,7 +27,7 @@ def prepare() -> None:
 
 
 def _open_if_closed(descriptor: int) -> None:
-    """Keeps the number from a file or socket opened later, which children would take for their standard stream."""
+    """Opens a closed descriptor, so that no later file gets its number and is a child's standard stream."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -35,7 +35,7 @@ def _open_if_closed(descriptor: int) -> None:
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    r"""Returns what is printed for characters that an encoding does not have: a plain sign, or ``\u03b1``."""
+    r"""Returns the replacement for characters that an encoding lacks: a plain sign, or ``\u03b1``."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end].translate(_PLAIN)

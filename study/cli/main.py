@@ -1,7 +1,7 @@
-"""The `esbn` command: its commands by room, and the one place where errors are printed.
+"""The `esbn` command: its subcommands, and the one place where errors are printed.
 
-What takes long to import (Ray, torch, pyarrow, DuckDB, seaborn) is imported by the commands that need it, so that help
-and lists answer at once.
+Commands import slow libraries (Ray, torch, pyarrow, DuckDB, seaborn) inside their functions, so that help and lists
+answer at once.
 """
 
 import os
@@ -22,14 +22,14 @@ from study.cli.working import working
 from study.running.signals import Stops, exit_stopped
 
 TRAINING = ("run", "topup", "search")
-"""Commands whose work is done when what they print is lost."""
+"""Commands that still do their work when their output is lost."""
 
 
 class _Group(click.Group):
-    """Turns every error a user can mend into one sentence and exit code 1, and Ctrl-C and SIGTERM into 130 and 143."""
+    """Turns every user error into one sentence and exit code 1, and Ctrl-C and SIGTERM into codes 130 and 143."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs `esbn` in whatever environment it is started; the last to print an error."""
+        """Runs `esbn` in any environment and prints errors that no command has caught."""
         prepare()
         try:
             return super().main(*args, **kwargs)
@@ -46,7 +46,7 @@ class _Group(click.Group):
         return found
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command; what a user cannot mend is raised as it is."""
+        """Runs a command and turns user errors into one sentence; other errors pass through."""
         stops = Stops()
         try:
             answer = super().invoke(ctx)
@@ -55,7 +55,7 @@ class _Group(click.Group):
                 raise UserError(f"the answer cannot be printed: {console.lost.strerror}")
             return answer
         except KeyboardInterrupt:
-            console.print("Stopped. The same command goes on from what is in the store.")
+            console.print("Stopped. Run the same command again to continue from the results in the store.")
             exit_stopped(stops.exit_code)
         except UserError as error:
             raise click.ClickException(printable(str(error))) from error
@@ -64,20 +64,20 @@ class _Group(click.Group):
 
 
 def _sentence(error: OSError) -> str:
-    """Says which file the system refuses, and why."""
+    """Names the file that the system cannot use, and why."""
     why = error.strerror or str(error) or type(error).__name__
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
-    return f"{' and '.join(map(repr, names))} cannot be used: {why}" if names else f"the system refuses: {why}"
+    return f"{' and '.join(map(repr, names))} cannot be used: {why}" if names else f"system error: {why}"
 
 
 def _request() -> str:
-    """Asks to report a fault of this project, with what it takes to find it."""
+    """Asks for a bug report, with the details needed to find the bug."""
     import platform
     from importlib.metadata import version
 
     versions = f"esbn-study {version('esbn-study')}, Python {platform.python_version()}"
     return (
-        "This is a fault of esbn-study itself; please report it with the lines above and these: "
+        "This is a bug in esbn-study; please report it with the lines above and these details: "
         f"{versions}, {shlex.join(['esbn', *map(printable, sys.argv[1:])])}"
     )
 
@@ -93,26 +93,26 @@ def main() -> None:
     """Ablation studies of the Emergent Symbol Binding Network (ESBN).
 
     \b
-    esbn list                        the studies there are
+    esbn list                        all studies
     esbn plan quickstart             what a study would train
-    esbn run quickstart              train what is missing; run it again to go on after a stop
-    esbn status                      how far the studies are
+    esbn run quickstart              train what is missing; run again to continue
+    esbn status                      progress of all studies
     esbn table quickstart            our accuracies beside the paper's
-    esbn topup quickstart --budget 9 extra seeds where verdicts are undecided; before they are read
+    esbn topup quickstart --budget 9 extra seeds for undecided verdicts; plan before reading any
     esbn verdict quickstart          which published values agree with ours
     esbn compare quickstart          which arms matter
-    esbn converge quickstart         how many updates the networks take to learn
-    esbn figures quickstart          the figures, as PNG, SVG and PDF
-    esbn keys quickstart             whether keys behave like symbols, as numbers
-    esbn audit quickstart            whether the test was held back and arms were treated alike
-    esbn report quickstart           all of it as one web page
-    esbn search --list               hyperparameter searches, on validation problems
+    esbn converge quickstart         updates until the networks have learned
+    esbn figures quickstart          figures as PNG, SVG and PDF
+    esbn keys quickstart             how far keys behave like symbols
+    esbn audit quickstart            were test objects held back and arms treated alike?
+    esbn report quickstart           everything on one web page
+    esbn search --list               hyperparameter searches on validation problems
     esbn query "select * from trials"
     esbn show 3f9a2c                 one trial: result, curve, split, problems, settings
     esbn diff baseline tcn=none      in which settings two arms differ
 
-    A STUDY is a name from `esbn list`, or a .py or .yaml file of your own. Results are Parquet files in --results;
-    they are the only state, so any command can be stopped and repeated.
+    STUDY is a name from `esbn list`, or your own .py or .yaml file. Results are Parquet files in --results. They are
+    the only state, so any command can be stopped and run again.
     """
 
 

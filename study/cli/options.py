@@ -1,4 +1,4 @@
-"""Options that several commands share, and the values that are made of them."""
+"""Options shared by several commands, and the values built from them."""
 
 import functools
 import os
@@ -17,7 +17,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class _Text(click.ParamType):
-    """A path, URI or name, in which ~ is the user's home also where the shell leaves it, as in --results=~/x."""
+    """A path, URI or name. Expands ~ also where the shell does not, as in --results=~/x."""
 
     name = "text"
 
@@ -26,7 +26,7 @@ class _Text(click.ParamType):
 
 
 class UserPath(click.Path):
-    """A path of the same kind, which commands get as a `Path`."""
+    """A path with the same expansion of ~, passed to commands as a `Path`."""
 
     def __init__(self, **conditions: bool):
         super().__init__(**conditions, path_type=Path)
@@ -41,8 +41,7 @@ RESULTS = click.option(
     type=PLACE,
     default="results",
     show_default=True,
-    help="Folder or URI of the result store: s3://bucket/folder?region=...&endpoint_override=host:port&scheme=http, "
-    "the last two for S3 that is not of AWS; credentials come from AWS_ACCESS_KEY_ID, ~/.aws or the machine's role.",
+    help="Folder or URI of the result store (s3://...: see docs/clusters.md).",
 )
 STUDY = click.argument("study", metavar="STUDY", type=PLACE)
 REPORT_FORMAT = click.option(
@@ -51,12 +50,12 @@ REPORT_FORMAT = click.option(
     type=click.Choice(["text", "markdown", "latex", "html", "csv"]),
     default="text",
     show_default=True,
-    help="How to print it; latex is for the package booktabs, html is a part of a page, csv has every digit.",
+    help="Output format. latex needs booktabs, html is a fragment, csv has full precision.",
 )
 
 
 def path_option(*names: str, default: str, help: str, folder: bool = False) -> Decorator:
-    """Makes an option that takes the path of a file, or of a folder, which need not be there."""
+    """Makes an option that takes the path of a file or folder, which need not exist."""
     kind = UserPath(file_okay=not folder, dir_okay=folder)
     return click.option(*names, type=kind, default=Path(default), show_default=True, help=help)
 
@@ -69,26 +68,26 @@ FIGURES = click.option(
 )
 ARM_COMPARED_WITH = click.option(
     "--baseline",
-    help="The arm to compare the others with. Default: baseline, or else the arm whose settings all others share.",
+    help="Arm to compare the others with. Default: baseline, or else the arm whose settings all others share.",
 )
 MARGIN = click.option(
     "--margin",
     type=float,
     default=3.0,
     show_default=True,
-    help="Points from the published mean that count as none.",
+    help="Largest distance from the published mean, in percentage points, that counts as agreement.",
 )
 ALPHA = click.option(
-    "--alpha", type=float, default=0.05, show_default=True, help="Probability of any wrong verdict of a kind, at most."
+    "--alpha", type=float, default=0.05, show_default=True, help="Familywise level of each kind of verdict."
 )
 
 
 def gathered(argument: str, make: Callable[..., Any], names: Collection[str], *options: Decorator) -> Decorator:
-    """Adds options to a command, which gets one value that is made of them.
+    """Adds options to a command and passes them as one value.
 
     Args:
-        argument: the command's name for that value.
-        make: takes the options as keywords.
+        argument: name of the command's parameter for that value.
+        make: builds the value from the options, given as keywords.
         names: keywords of the options.
     """
 
@@ -118,38 +117,38 @@ SELECTION = gathered(
     "selection",
     Selection,
     ("tasks", "withheld", "arms", "seeds", "images", "limit_updates"),
-    click.option("--task", "tasks", multiple=True, help="Only this task. Can be repeated, as can the next two."),
+    click.option("--task", "tasks", multiple=True, help="Only this task. Can be repeated, like the next two."),
     click.option("--withheld", type=int, multiple=True, help="Only this number of withheld objects m."),
     click.option("--arm", "arms", multiple=True, help="Only this arm, e.g. baseline or encoder=mlp."),
     click.option(
-        "--seeds", type=click.IntRange(1, MOST_SEEDS), help="Networks per variant, in place of the study's number."
+        "--seeds", type=click.IntRange(1, MOST_SEEDS), help="Networks per variant. Default: the study's number."
     ),
     click.option(
-        "--images", type=PLACE, help="Folder of your own 32 x 32 PNG files, in place of the paper's 100 characters."
+        "--images", type=PLACE, help="Folder of your own 32 x 32 PNG files, instead of the paper's 100 characters."
     ),
     click.option(
         "--limit-updates",
         type=click.IntRange(1),
-        help="Rehearse: at most so many updates a trial. Rehearsals are marked and never enter a table.",
+        help="Rehearse with at most this many updates per trial. Rehearsals are marked and never enter a table.",
     ),
 )
 _RESOURCES = (
-    click.option("--address", help="Ray cluster to run on (auto: the one this machine is in); default: this machine."),
+    click.option("--address", help="Ray cluster to use; auto: the one this machine is in. Default: this machine."),
     click.option(
         "--gpus-per-pack",
         "--gpus-per-trial",
         type=click.FloatRange(0),
-        help="GPUs per pack, e.g. 0.5; default: 1 if there are. The second name is the old one.",
+        help="GPUs per pack, e.g. 0.5. Default: 1 if Ray has any. --gpus-per-trial is the old name.",
     ),
     click.option(
-        "--threads", type=click.IntRange(1), help="CPU threads per pack; default: 1, more if cores would be idle."
+        "--threads", type=click.IntRange(1), help="CPU threads per pack. Default: 1, more if cores would be idle."
     ),
     click.option(
         "--checkpoint-seconds",
         type=click.FloatRange(0),
         default=60.0,
         show_default=True,
-        help="Time between checkpoints of a pack, which is what a killed worker can lose.",
+        help="Time between checkpoints of a pack: the most training that a killed worker loses.",
     ),
 )
 _NAMES = ("address", "gpus_per_pack", "threads", "checkpoint_seconds")
@@ -164,17 +163,17 @@ RESOURCES_AND_PACK = gathered(
         "largest_pack",
         metavar="N|auto",
         type=_PackSize(),
-        help="Most networks trained together, or auto: measured first. Default: 4, on a GPU 10.",
+        help="Largest number of networks trained together, or auto: measured first. Default: 4, or 10 on a GPU.",
     ),
 )
 RETRY_FAILED = click.option("--retry-failed", is_flag=True, help="Train failed trials again.")
 
 
 def study_name(study: str) -> str:
-    """Returns the name that results carry: that of a declared study, or of the one in a file."""
+    """Returns the study's name in the results, also for a study in a file."""
     return find_study(study).name if is_file(study) else study
 
 
 def search_name(space: str) -> str:
-    """Returns the name that the rows of a search carry."""
+    """Returns the search's name in the results, also for a search in a file."""
     return find_space(space).name if is_file(space) else space

@@ -1,4 +1,4 @@
-"""Answers on the standard output, for people and for other programs."""
+"""Answers on standard output, for people and for other programs."""
 
 import errno
 import sys
@@ -11,11 +11,11 @@ from study.cli.working import working
 
 
 def answer(text: str) -> None:
-    """Prints an answer, which ends in a line break. Unlike news of a run, it must get through.
+    """Prints an answer, which ends in a line break. Unlike progress messages, losing it is an error.
 
     Raises:
-        UserError: the standard output is closed, or its disk is full.
-        BrokenPipeError: nobody reads any more, as after ``| head``; click ends the command without a word.
+        UserError: standard output is closed, or its disk is full.
+        BrokenPipeError: the reader has gone, as after ``| head``; click ends the command silently.
     """
     working.end()
     if sys.stdout is None:
@@ -23,7 +23,7 @@ def answer(text: str) -> None:
     try:
         click.echo(text, nl=False)
     except OSError as error:
-        console.on_broken_pipe()  # or Python tries again at its exit
+        console.on_broken_pipe()  # otherwise Python tries again at exit
         if error.errno == errno.EPIPE:
             raise
         raise UserError(f"the answer cannot be printed: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""Commands that ask, tabulate, judge and draw results."""
+"""Commands that query, tabulate, judge and draw results."""
 
 from pathlib import Path
 
@@ -31,21 +31,21 @@ from study.cli.working import working
 @click.argument("sql", required=False)
 @RESULTS
 @click.option("--schema", is_flag=True, help="Describe the tables and their columns.")
-@click.option("--list", "list_saved", is_flag=True, help="List the saved questions and what they answer.")
-@click.option("--file", type=UserPath(), help="Read the question from it.")
+@click.option("--list", "list_saved", is_flag=True, help="List the saved questions.")
+@click.option("--file", type=UserPath(), help="Read the SQL from a file.")
 @click.option(
     "--format",
     "kind",
     type=click.Choice(["table", "csv", "json", "parquet"]),
     default="table",
     show_default=True,
-    help="How to print the answer.",
+    help="Output format.",
 )
 @click.option("-o", "--output", type=UserPath(), help="Write to a file instead.")
 def query(
     sql: str | None, results: str, schema: bool, list_saved: bool, file: Path | None, kind: str, output: Path | None
 ) -> None:
-    """Ask the results a question in SQL (DuckDB), or one of the saved questions by its name.
+    """Query the results in SQL (DuckDB), or run a saved question by name.
 
     \b
     esbn query accuracy
@@ -65,7 +65,7 @@ def query(
         return
     if (sql is None) == (file is None):
         raise click.UsageError(
-            'give one question, e.g. "select * from trials" or accuracy, or --file, --list, --schema'
+            'give one query, e.g. "select * from trials" or accuracy, or one of --file, --list, --schema'
         )
     asked = read_text(file, "file") if file else question(str(sql))
     if kind == "parquet" and not output:
@@ -85,23 +85,21 @@ def query(
 @click.command()
 @click.argument("study", metavar="[STUDY]", type=PLACE, required=False)
 @RESULTS
-@click.option(
-    "--tuned", "as_tuned", is_flag=True, help="The arms as declared and as `esbn run --tuned` has tuned them."
-)
-@click.option("--protocol", is_flag=True, help="The paper's Tables 1 to 8 instead, which need no results.")
+@click.option("--tuned", "as_tuned", is_flag=True, help="Show default and tuned arms, after `esbn run --tuned`.")
+@click.option("--protocol", is_flag=True, help="Show the paper's Tables 1 to 8 instead; needs no results.")
 @REPORT_FORMAT
 def table(study: str | None, results: str, as_tuned: bool, protocol: bool, kind: str) -> None:
     """Show our accuracies beside the published ones.
 
     \b
-    esbn table encoders      STUDY, variant by variant: n, standard error, difference
-    esbn table               the paper's Tables 9 to 20, from the trials of every study; a dash where none has run
-    esbn table tcn --tuned   default and tuned arms, what tuning spent, and whether the order of arms changed
-    esbn table --protocol    Tables 1 to 8: problems, learning rates and epochs of our default trials and the paper's
+    esbn table encoders      each variant of a study: n, standard error, difference
+    esbn table               the paper's Tables 9 to 20 from all studies; a dash where nothing has run
+    esbn table tcn --tuned   default and tuned arms, the cost of tuning, changes in ranking
+    esbn table --protocol    Tables 1 to 8: our problems, learning rates and epochs beside the paper's
     """
     if protocol:
         if study is not None or as_tuned:
-            raise click.UsageError("--protocol is of no study; leave out STUDY and --tuned")
+            raise click.UsageError("--protocol needs no study; leave out STUDY and --tuned")
         answer(_protocol(kind))
         return
     from analysis.findings.accuracy import table as accuracies
@@ -125,19 +123,19 @@ def table(study: str | None, results: str, as_tuned: bool, protocol: bool, kind:
 @RESULTS
 @MARGIN
 @ALPHA
-@click.option("--strict", is_flag=True, help="Exit with 1 if anything is undecided, too.")
+@click.option("--strict", is_flag=True, help="Also exit with 1 if anything is undecided.")
 @REPORT_FORMAT
 def verdict(study: str, results: str, margin: float, alpha: float, strict: bool, kind: str) -> None:
     """Compare STUDY with each published value: agrees, differs or undecided.
 
-    agrees: most networks lie within --margin of the published mean. differs: the means are further apart than that.
-    The probability of any wrong verdict of either kind is at most --alpha. The table names the seeds that would decide
-    the rest: `esbn topup` trains them at a level that holds; adding seeds until a verdict changes does not. Exits with
-    1 if anything differs that was trained like the published networks.
+    agrees: most networks lie within --margin of the published mean. differs: the means are further apart than that. For
+    each of the two, the probability of any wrong verdict is at most --alpha. The table says how many seeds would decide
+    the rest. Add them with `esbn topup`, which keeps the error rate; adding seeds until a verdict changes inflates it.
+    Exits with 1 if a variant differs that was trained like the published networks.
 
     \b
     esbn verdict encoders                    within 3 points of the paper, at level 0.05?
-    esbn verdict encoders --margin 5 --strict && echo it all agrees
+    esbn verdict encoders --margin 5 --strict && echo everything agrees
     esbn verdict paper --format latex > verdicts.tex
     """
     from analysis.data.trials import load_study
@@ -156,14 +154,14 @@ def verdict(study: str, results: str, margin: float, alpha: float, strict: bool,
 @RESULTS
 @ARM_COMPARED_WITH
 @click.option(
-    "--over-conditions", is_flag=True, help="The paper's t tests instead: over the means of conditions, not over seeds."
+    "--over-conditions", is_flag=True, help="Use the paper's t tests, over the means of conditions instead of seeds."
 )
 @REPORT_FORMAT
 def compare(study: str, results: str, baseline: str | None, over_conditions: bool, kind: str) -> None:
-    """Compare the arms of STUDY with one of them: which matter, where, and by how much.
+    """Compare each arm of STUDY with the baseline: which arms matter, where and by how much.
 
     \b
-    esbn compare encoders                     seed by seed at each task and m, then over all of them
+    esbn compare encoders                     paired by seed, at each task and m, then over all
     esbn compare transformer_encoders --over-conditions
     esbn compare tcn --baseline tcn=none
     esbn compare tcn --format csv > tcn.csv
@@ -186,14 +184,14 @@ def compare(study: str, results: str, baseline: str | None, over_conditions: boo
     "--criterion", type=float, default=99.0, show_default=True, help="Training accuracy to reach, in percent."
 )
 @click.option(
-    "--window", type=int, default=10, show_default=True, help="Measurements in a row over which it is averaged."
+    "--window", type=int, default=10, show_default=True, help="Average it over this many consecutive measurements."
 )
 @REPORT_FORMAT
 def converge(study: str, results: str, criterion: float, window: int, kind: str) -> None:
-    """Count the updates that the networks of STUDY make until training accuracy reaches a criterion.
+    """Count the updates until the networks of STUDY reach a training accuracy.
 
-    The paper says 100 to 200 of the ESBN. Networks that never reach it stay in the count (Kaplan-Meier).
-    `esbn figures STUDY` draws how many have reached it after how many updates.
+    The paper reports 100 to 200 for the ESBN. Networks that never reach the criterion are counted as censored
+    (Kaplan-Meier). `esbn figures STUDY` draws the share of networks that have reached it against updates.
 
     \b
     esbn converge quickstart
@@ -214,10 +212,10 @@ def converge(study: str, results: str, criterion: float, window: int, kind: str)
 @RESULTS
 @REPORT_FORMAT
 def keys(study: str, results: str, kind: str) -> None:
-    """Measure whether the keys of STUDY behave like symbols: the same for training and withheld objects at each step.
+    """Measure how far the keys of STUDY behave like symbols: the same for training and withheld objects at each step.
 
-    Over all networks with stored keys, of every task, not one that was picked. What has none is named on the error
-    output with the reason. `esbn figures STUDY` draws the keys of each network.
+    Uses all networks with stored keys, of every task. Networks without stored keys are named on standard error,
+    with the reason. `esbn figures STUDY` draws the keys of each network.
 
     \b
     esbn keys keys
@@ -238,7 +236,7 @@ def keys(study: str, results: str, kind: str) -> None:
 @RESULTS
 @REPORT_FORMAT
 def audit(study: str, results: str, kind: str) -> None:
-    """Prove from the stored splits and problems of STUDY that its test was held back and its arms were treated alike.
+    """Check the stored splits and problems of STUDY: were test objects held back and all arms treated alike?
 
     Exits with 1 if a check fails.
     """
@@ -256,9 +254,9 @@ def audit(study: str, results: str, kind: str) -> None:
 @STUDY
 @RESULTS
 @ARM_COMPARED_WITH
-@path_option("-o", "--output", default="report", folder=True, help="Folder for the page, which becomes its index.html.")
+@path_option("-o", "--output", default="report", folder=True, help="Folder to write index.html to.")
 def report(study: str, results: str, baseline: str | None, output: Path) -> None:
-    """Write all there is to say of STUDY as one web page that opens from disk, without a network.
+    """Write the whole report on STUDY as one web page, which opens from disk and offline.
 
     \b
     esbn report encoders
@@ -278,13 +276,13 @@ def report(study: str, results: str, baseline: str | None, output: Path) -> None
     type=click.Choice(["paper", "talk"]),
     default="paper",
     show_default=True,
-    help="For a paper's page, 7 inches wide, or for a slide of 13.33 inches with larger text.",
+    help="paper: 7 inches wide. talk: for a 13.33 inch slide, with larger text.",
 )
 def figures(study: str, results: str, output: Path | None, style: str) -> None:
-    """Draw the figures of STUDY as PNG, SVG and PDF: accuracy against m, time courses, keys, the objects.
+    """Draw the figures of STUDY as PNG, SVG and PDF: accuracy against m, training curves, keys, objects.
 
-    For the study paper, these are Figures 3 to 10 of the paper, from the trials of every study in the store. What is
-    missing, incomplete or left out is named under each figure and on the error output.
+    For the study `paper`, these are Figures 3 to 10 of the paper, from the trials of all studies in the store. Missing,
+    incomplete and omitted data are named under each figure and on standard error.
 
     \b
     esbn figures encoders

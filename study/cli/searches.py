@@ -1,4 +1,4 @@
-"""Commands that search the settings of a network, and say which mattered."""
+"""Commands that run hyperparameter searches and measure which settings mattered."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,25 +20,25 @@ from study.running.resources import Resources
 @click.command()
 @click.argument("space", metavar="[SEARCH]", required=False, type=PLACE)
 @RESULTS
-@click.option("--list", "list_spaces", is_flag=True, help="List the searches there are, and what each varies.")
+@click.option("--list", "list_spaces", is_flag=True, help="List the searches and what each varies.")
 @click.option(
     "--suggestions",
     type=click.IntRange(1, MOST_SUGGESTIONS),
-    help="How many to try, in place of the search's own number.",
+    help="How many to try in total. Default: the search's number.",
 )
 @click.option(
     "--sampler",
     type=click.Choice(["tpe", "random", "gp", "cmaes"]),
     default="tpe",
     show_default=True,
-    help="What suggests. cmaes takes choices at random, and forgets its course where a search is taken up again.",
+    help="Optuna sampler. cmaes draws categorical choices at random and starts over when a search is resumed.",
 )
 @click.option(
     "--pruner",
     type=click.Choice(["asha", "median", "none"]),
     default="asha",
     show_default=True,
-    help="What stops suggestions early: successive halving, or below the median of those before.",
+    help="When to stop a suggestion early: successive halving (asha), or below the median of earlier ones.",
 )
 @RESOURCES
 @YES
@@ -46,7 +46,7 @@ from study.running.resources import Resources
     "--export-optuna",
     "export",
     type=UserPath(dir_okay=False),
-    help="Train nothing: write the search as an Optuna storage, SQLite if the name ends in .db, else a journal.",
+    help="Train nothing; write the search as an Optuna storage: SQLite if the name ends in .db, else a journal.",
 )
 def search(
     space: str | None,
@@ -59,26 +59,24 @@ def search(
     yes: bool,
     export: Path | None,
 ) -> None:
-    """Search the settings of a network for the best accuracy on validation problems. Test problems are never met.
+    """Search for the settings with the best accuracy on validation problems. Test problems are never used.
 
-    Every suggestion is some networks of different seeds, trained together and validated on objects that training did
-    not show; their mean accuracy counts, and the worse suggestions are stopped early. The first is the paper's
-    setting, or the nearest one that is searched. If the search is stopped, the same command goes on with all that it
-    has learned.
+    A suggestion is one choice of settings. Its networks, one per seed, are trained together and validated on objects
+    that training did not show. Their mean accuracy counts; worse suggestions are stopped early. The first suggestion is
+    the paper's settings, or the nearest ones. After a stop, the same command continues with all earlier suggestions.
 
     \b
-    esbn search --list
-    esbn search learning_rate_and_tcn --suggestions 40      20 more, once there are 20
+    esbn search learning_rate_and_tcn --suggestions 40      20 more, after the first 20
     esbn importance learning_rate_and_tcn                   which settings mattered
     esbn search learning_rate_and_tcn --export-optuna search.db && optuna-dashboard sqlite:///search.db
 
-    SEARCH is a name from --list, or a .py or .yaml file of your own:
+    SEARCH is a name from --list, or your own .py or .yaml file:
 
     \b
     name: key_size_search
     task: same_different
     withheld: 95
-    arm: {tcn: none}                   what all suggestions change in the paper's ESBN
+    arm: {tcn: none}                   changes to the paper's ESBN in all suggestions
     parameters:
       learning_rate: {low: 1e-5, high: 5e-3, log: true}
       key_size: {low: 16, high: 256, log: true}
@@ -86,12 +84,12 @@ def search(
       leak_into: {choices: [controller, key], when: {leak: [0.1]}}
     seeds: 4                           networks per suggestion; default 2
     suggestions: 20
-    validation: 2                      training objects kept apart; 0: hold out problems instead
+    validation: 2                      training objects held out; 0: hold out problems instead
     """
     if list_spaces:
         return _list_spaces()
     if space is None:
-        raise click.UsageError("name a search, or a file that declares one; --list shows those there are")
+        raise click.UsageError("name a search or a file that declares one; --list shows all searches")
     if export:
         return _export(space, results, export)
     from study.searching import driver
@@ -107,7 +105,7 @@ def search(
     console.print(f"{ended.summary()}. Results are in {store.uri}")
     best = ended.best()
     if best is None:
-        raise click.ClickException("no suggestion was completed; `esbn query` on the table suggestions tells why")
+        raise click.ClickException('no suggestion was completed; `esbn query "from suggestions"` shows why')
     console.print(f"best: {outcome(best)}")
 
 
@@ -133,16 +131,16 @@ def _list_spaces() -> None:
     type=click.Choice(["ped_anova", "fanova"]),
     default="fanova",
     show_default=True,
-    help="What measures importance. fanova: share of the variance of a random forest; ped_anova: what sets the best "
-    "tenth apart.",
+    help="Measure of importance. fanova: share of the variance of a random forest; ped_anova: what distinguishes the "
+    "best tenth.",
 )
-@click.option("--update", type=int, help="Compare accuracies at this rung, in place of the last that each has reached.")
+@click.option("--update", type=int, help="Compare accuracies at this rung. Default: the last one each has reached.")
 @FIGURES
 @REPORT_FORMAT
 def importance(space: str, results: str, evaluator: str, update: int | None, output: Path | None, kind: str) -> None:
-    """Measure which settings mattered in SEARCH, and draw its history, importances, slices and parallel coordinates.
+    """Measure which settings mattered in SEARCH; draw its history, importances, slices and parallel coordinates.
 
-    Intervals are over resampled suggestions. Pruned suggestions count with the last accuracy they reached.
+    Intervals come from resampling the suggestions. Pruned suggestions count with the last accuracy they reached.
 
     \b
     esbn importance learning_rate_and_tcn

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @click.command("list")
 def list_studies() -> None:
-    """List the studies: what each asks, its source in the paper, its trials and updates, and how long it takes."""
+    """List the studies, each with its question, source in the paper, trials, updates and duration."""
     from study.planning.speeds import reference_machine, reference_seconds, rough
 
     for study in REGISTRY.values():
@@ -57,12 +57,12 @@ def list_studies() -> None:
 @STUDY
 @RESULTS
 @SELECTION
-@click.option("--cost", is_flag=True, help="Estimate time and price of what is missing, from measured speed.")
-@path_option("--cluster", default="cluster.yaml", help="Whose machines to price, with --cost.")
+@click.option("--cost", is_flag=True, help="Estimate time and price of the missing trials, from measured speed.")
+@path_option("--cluster", default="cluster.yaml", help="Cluster file with the machines to price, for --cost.")
 def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Path) -> None:
-    """Show what `esbn run STUDY` would train: variants, trials there and missing, updates. Stores nothing.
+    """Show what `esbn run STUDY` would train: variants, stored and missing trials, updates. Stores nothing.
 
-    --cost measures some 30 updates of each model and task on this machine, unless it has done so before.
+    --cost times about 30 updates of each model and task on this machine, unless it has done so before.
     """
     from study.monitoring.plan_table import plan_table
     from study.planning.completion import completion
@@ -91,11 +91,11 @@ def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Pa
     type=PLACE,
     is_flag=False,
     flag_value="learning_rate",
-    help="First search each arm at each condition for its best settings, then train those, too. SEARCH says what "
-    "to vary, a name from `esbn search --list` or a file; default: learning_rate. Write it after STUDY.",
+    help="First search the best settings of each arm at each condition, then train with those, too. SEARCH is a name "
+    "from `esbn search --list` or a file. Default: learning_rate. Write it after STUDY.",
 )
 @click.option(
-    "--suggestions", type=click.IntRange(1, MOST_SUGGESTIONS), help="With --tuned: how many to try, for every arm."
+    "--suggestions", type=click.IntRange(1, MOST_SUGGESTIONS), help="With --tuned: suggestions to try for each arm."
 )
 @RETRY_FAILED
 @RESOURCES_AND_PACK
@@ -115,14 +115,14 @@ def run(
 ) -> None:
     """Train the trials of STUDY that are not in the store yet.
 
-    Stop it with Ctrl-C, or have it killed: run it again and it goes on from the last checkpoints. More seeds or
-    conditions extend what is there; trials that another study has trained are not trained twice. Two runs can share a
-    store, but not a trial: the second is refused while the first lives.
+    After Ctrl-C or a kill, run the same command again: it continues from the last checkpoints. More seeds or conditions
+    add to the stored results; trials that another study has trained are not trained again. Two runs can share a store,
+    but not a trial: the second run is rejected while the first is alive.
 
-    An arm may do badly only because its settings suit another. With --tuned, every arm gets a search of its own, with
-    the same parameters, suggestions and seeds and without pruning, on validation problems. Once all searches have
-    ended, the arms are trained as declared and with their best settings, on the seeds of the study, and tested once.
-    The latter are the study STUDY-tuned; `esbn table STUDY --tuned` shows both.
+    An arm may do badly only because its settings suit another arm. With --tuned, each arm first gets its own search on
+    validation problems, all with the same parameters, suggestions and seeds, and without pruning. After all searches,
+    each arm is trained as declared and with its best settings, on the study's seeds, and tested once. The tuned arms
+    form the study STUDY-tuned; `esbn table STUDY --tuned` shows both.
 
     \b
     esbn run encoders --task rmts --withheld 95 --seeds 3
@@ -134,9 +134,9 @@ def run(
     from study.store.store import Store
 
     if suggestions and space is None:
-        raise click.UsageError("--suggestions belongs to --tuned")
+        raise click.UsageError("--suggestions needs --tuned")
     if space and (limit or selection.limit_updates or selection.images):
-        raise click.UsageError("--tuned is for whole runs: leave out --limit, --limit-updates and --images")
+        raise click.UsageError("--tuned cannot be combined with --limit, --limit-updates or --images")
     planned, store = plan_study(find_study(study), selection), Store(results)
     now = completion(planned.trials, store)
     if dry_run:
@@ -211,7 +211,10 @@ class _Asked(NamedTuple):
     "--budget",
     type=click.IntRange(0),
     required=True,
-    help="Trials of the study beyond the first look, of all calls together.",
+    help="Largest number of extra trials after the first look, over all calls for this study.",
+)
+@click.option(
+    "--looks", type=click.IntRange(2, 100), help="Planned looks at each variant, fixed for the study. Default: 3."
 )
 @click.option("--looks", type=click.IntRange(2, 100), help="Looks at each variant, set once for the study. Default: 3.")
 @gathered(
@@ -245,7 +248,7 @@ def topup(
     resources: Resources,
     yes: bool,
 ) -> None:
-    """Train STUDY, then extra seeds where a verdict or a comparison is undecided, and say what they decided.
+    """Train STUDY, then add seeds where a verdict or comparison is undecided, and report the decisions.
 
     The first look is at the planned seeds. Each later look adds as many to a variant, or to an arm and its baseline.
     An undecided question gets its next look if, by its means and SDs so far, some look would decide it; questions that
@@ -297,9 +300,9 @@ def topup(
 
 @click.command()
 @RESULTS
-@click.option("--timing", is_flag=True, help="Show instead how much of the workers' time was training and evaluation.")
+@click.option("--timing", is_flag=True, help="Show the share of worker time spent on training and evaluation.")
 def status(results: str, timing: bool) -> None:
-    """Show how far every study in the store is; reads the store alone, so it works from any machine."""
+    """Show the progress of all studies in the store. Reads only the store, so it works from any machine."""
     from study.monitoring.status import summary
     from study.monitoring.status import timing as timing_table
     from study.store.store import Store
@@ -319,5 +322,5 @@ def _refuse_failed(now: "Completion") -> None:
     if now.failed:
         raise click.ClickException(
             f'failed trials: {len(now.failed)}; `esbn query "select trial_id, failure from trials where status = '
-            "'failed'\"` tells why, --retry-failed trains them again"
+            "'failed'\"` shows why, --retry-failed trains them again"
         )

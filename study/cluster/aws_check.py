@@ -1,4 +1,4 @@
-"""Check of a cluster file, the results and the AWS account: what is missing, before any machine is paid for."""
+"""Check of a cluster file, the results and the AWS account for anything missing, before any machine is paid for."""
 
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
@@ -31,13 +31,13 @@ class Finding(NamedTuple):
     what: str
     status: FindingStatus
     text: str
-    """What is there; unless ok, what to do."""
+    """What was found; unless ok, what to do."""
 
 
 def check(source: Path, results: str) -> Iterator[Finding]:
-    """Looks at everything that `ray up` and a study on it need, in the order in which a user makes it.
+    """Checks everything that `ray up` and a study on the cluster need, in the order in which a user sets it up.
 
-    Nothing is made or changed but a probe in the results, which is deleted again.
+    Changes nothing, except for a probe in the results, which is deleted again.
 
     Raises:
         ConfigError: the cluster file cannot be read or is not for AWS.
@@ -60,22 +60,22 @@ def _schema(cluster: AwsCluster) -> Finding:
 
     try:
         validate_config(prepare_config(cluster.content))
-    except Exception as error:  # what Ray raises depends on what is wrong
-        return Finding("cluster file", "missing", f"Ray refuses it: {str(error).splitlines()[0]}")
+    except Exception as error:  # Ray can raise anything
+        return Finding("cluster file", "missing", f"Ray rejects it: {str(error).splitlines()[0]}")
     return Finding("cluster file", "ok", "Ray accepts it")
 
 
 def _token() -> Finding:
     if TOKEN.expanduser().is_file() and TOKEN.expanduser().stat().st_size:
-        return Finding("token", "ok", f"{TOKEN}; Ray asks it of everyone who connects")
-    return Finding("token", "missing", f"there is no {TOKEN}: ray get-auth-token --generate")
+        return Finding("token", "ok", f"{TOKEN}; Ray requires it for every connection")
+    return Finding("token", "missing", f"{TOKEN} not found: ray get-auth-token --generate")
 
 
 def _results(results: str) -> Finding:
     try:
         store = Store(results)
         if store.local:
-            return Finding("results", "missing", f"{store.uri} is a disk of this machine: --results s3://bucket/folder")
+            return Finding("results", "missing", f"{store.uri} is on this machine: --results s3://bucket/folder")
         store.prepare()
     except StoreError as error:
         return Finding("results", "missing", str(error))
@@ -83,7 +83,7 @@ def _results(results: str) -> Finding:
 
 
 def _price(cluster: AwsCluster) -> Finding:
-    """Prices the head, and the dearest machines that there can be at once."""
+    """Prices the head and the most expensive set of workers that can run at once."""
     known = list_prices()
     head, workers = cluster.head.instance, [node.instance for node in cluster.workers for _ in range(node.most)]
     if unlisted := sorted({head, *workers} - set(known)):
@@ -94,13 +94,13 @@ def _price(cluster: AwsCluster) -> Finding:
     return Finding(
         "price",
         "ok",
-        f"USD an hour: {known[head]:.2f} with the head alone, at most {known[head] + sum(each):.2f} with {len(each)} "
-        "GPU machines; on-demand list prices of us-east-1 without disks and traffic, spot is cheaper",
+        f"USD an hour: {known[head]:.2f} for the head alone, at most {known[head] + sum(each):.2f} with {len(each)} "
+        "GPU machines; on-demand list prices of us-east-1 without disks and traffic; spot is cheaper",
     )
 
 
 class _Aws:
-    """Questions to AWS, asked with the user's own credentials."""
+    """Queries to AWS with the user's own credentials."""
 
     def __init__(self, cluster: AwsCluster, boto3: Any, errors: Any):
         from botocore.config import Config
@@ -110,11 +110,11 @@ class _Aws:
         self._client = lambda service: boto3.client(service, region_name=cluster.region, config=settings)
 
     def findings(self) -> Iterator[Finding]:
-        """Yields what AWS says, question by question; nothing else is asked where there are no credentials."""
+        """Yields the findings from AWS; without credentials, only that they are missing."""
         caller = self._ask("credentials", lambda: ("ok", self._client("sts").get_caller_identity()["Arn"]))
         yield caller
         if caller.status != "ok":
-            yield Finding("AWS", "unknown", "nothing else can be asked without credentials")
+            yield Finding("AWS", "unknown", "cannot be checked without credentials")
             return
         yield self._ask("machines", self._machines)
         yield self._ask("image", self._image)
@@ -130,29 +130,29 @@ class _Aws:
         except self._errors.ClientError as error:
             code = error.response["Error"]["Code"]
             if code in EXPIRED:
-                return Finding(what, "missing", f"AWS does not take the credentials ({code}): aws configure")
+                return Finding(what, "missing", f"AWS rejects the credentials ({code}): aws configure")
             if code in REFUSED:
-                return Finding(what, "unknown", f"you may not ask AWS ({code}); ask who runs the account")
+                return Finding(what, "unknown", f"you may not ask AWS ({code}); ask the administrator")
             return Finding(what, "missing", str(error))
         except self._errors.NoCredentialsError:
-            return Finding(what, "missing", "there are none: aws configure, or AWS_ACCESS_KEY_ID and the like")
+            return Finding(what, "missing", "none found: aws configure, or set AWS_ACCESS_KEY_ID etc.")
         except self._errors.BotoCoreError as error:
             return Finding(what, "unknown", str(error))
 
     def _machines(self) -> tuple[FindingStatus, str]:
-        """Checks that the zones have the instance types, and a network in which Ray can start them."""
+        """Checks that the zones offer the instance types and have a network in which Ray can start them."""
         ec2 = self._client("ec2")
         zones = self._cluster.zones
         subnets = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": zones}])["Subnets"]
         public = {subnet["AvailabilityZone"] for subnet in subnets if subnet["MapPublicIpOnLaunch"]}
         if not public:
-            return "missing", f"no public subnet in {', '.join(zones)}: aws ec2 create-default-vpc, or take other zones"
+            return "missing", f"no public subnet in {', '.join(zones)}: aws ec2 create-default-vpc, or use other zones"
         for instance in sorted({self._cluster.head.instance, *(n.instance for n in self._cluster.workers if n.most)}):
             offered = ec2.describe_instance_type_offerings(
                 LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": [instance]}]
             )["InstanceTypeOfferings"]
             if public.isdisjoint(offer["Location"] for offer in offered):
-                return "missing", f"no {instance} in {', '.join(sorted(public))}: take another region or type"
+                return "missing", f"no {instance} in {', '.join(sorted(public))}: use another region or type"
         return "ok", f"offered in {', '.join(sorted(public))}"
 
     def _image(self) -> tuple[FindingStatus, str]:
@@ -161,7 +161,7 @@ class _Aws:
         answer = self._client("ssm").get_parameters(Names=parameters) if parameters else {"Parameters": []}
         ids = {parameter["Name"]: parameter["Value"] for parameter in answer["Parameters"]}
         if absent := set(parameters) - set(ids):
-            return "missing", f"{self._cluster.region} has no {', '.join(absent)}: name another as ImageId"
+            return "missing", f"{self._cluster.region} has no {', '.join(absent)}: use another ImageId"
         return "ok", ", ".join(sorted({*ids.values(), *(i for i in images if not i.startswith(SSM))}))
 
     def _role(self, profile: str) -> dict[str, Any] | None:
@@ -175,13 +175,13 @@ class _Aws:
     def _profile(self, profile: str) -> tuple[FindingStatus, str]:
         if role := self._role(profile):
             return "ok", f"with the role {role['RoleName']}"
-        return "missing", f"not there, or no role in it: {ROLES}"
+        return "missing", f"not found, or without a role: {ROLES}"
 
     def _head_rights(self) -> tuple[FindingStatus, str]:
-        """Checks that the head may start machines with the workers' role, as its policies read (conditions aside)."""
+        """Checks that the head's policies let it start machines with the workers' role (ignores conditions)."""
         head, worker = self._role(self._cluster.head.profile), self._role(self._cluster.workers[0].profile)
         if not head or not worker:
-            return "unknown", "to be seen once both profiles are there"
+            return "unknown", "can be checked once both profiles exist"
         statements = list(self._statements(head["RoleName"]))
         for action, resource in (("iam:PassRole", worker["Arn"]), ("ec2:RunInstances", "*"), ("ec2:CreateTags", "*")):
             if not any(_allows(statement, action, resource) for statement in statements):
@@ -200,19 +200,19 @@ class _Aws:
     def _quota(self, machines: str, code: str) -> tuple[FindingStatus, str]:
         need = self._vcpus(machines)
         if not need:
-            return "ok", "none are asked for"
+            return "ok", "none needed"
         page = f"https://{self._cluster.region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
         try:
             answer = self._client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=code)
-        except self._errors.ClientError:  # few may ask, and the page tells
-            return "unknown", f"{need} vCPUs are needed; {page} shows how many you have"
+        except self._errors.ClientError:  # few users may ask; the page shows it
+            return "unknown", f"{need} vCPUs needed; {page} shows your quota"
         granted = int(answer["Quota"]["Value"])
         if granted < need:
-            return "missing", f"{granted} of {need} vCPUs: ask for more at {page}, or run fewer machines"
-        return "ok", f"{granted} vCPUs, of which {need} are needed"
+            return "missing", f"{granted} of {need} vCPUs: request more at {page}, or run fewer machines"
+        return "ok", f"{granted} vCPUs, {need} needed"
 
     def _vcpus(self, machines: str) -> int:
-        """Counts the vCPUs of as many such machines as there can be at once."""
+        """Counts the vCPUs of the largest set of such machines that can run at once."""
         if machines == "head":
             wanted = [self._cluster.head.instance]
         else:

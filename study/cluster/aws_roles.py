@@ -1,4 +1,4 @@
-"""Instance profiles that cluster.yaml names: what its machines may do on AWS without a key in any file."""
+"""Instance profiles named in cluster.yaml: the AWS permissions of its machines, without keys in files."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def bucket_of(results: str) -> str:
     """Returns the bucket that a URI of results names; raises `ConfigError` if it names none."""
     parts = urlsplit(results)
     if parts.scheme != "s3" or not parts.netloc:
-        raise ConfigError(f"results={results!r} names no bucket; write s3://bucket/folder")
+        raise ConfigError(f"results={results!r} has no bucket; write s3://bucket/folder")
     return parts.netloc
 
 
@@ -48,10 +48,10 @@ def policies(cluster: AwsCluster, bucket: str, account: str) -> dict[str, dict[s
 
 
 def make(cluster: AwsCluster, bucket: str) -> None:
-    """Makes both profiles, each with a role of its name, or brings their policies up to date.
+    """Creates both profiles, each with a role of the same name, or updates their policies.
 
     Raises:
-        ConfigError: boto3 is not installed, or AWS refuses.
+        ConfigError: boto3 is not installed, or AWS rejects a request.
     """
     boto3, errors = import_boto()
     try:

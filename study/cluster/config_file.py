@@ -1,4 +1,4 @@
-"""Cluster files: what this project reads in them, and the list prices of the machines they name."""
+"""Cluster files: the parts that this project reads, and list prices of their machines."""
 
 import csv
 from pathlib import Path
@@ -14,7 +14,7 @@ class MachineType(NamedTuple):
     name: str
     instance: str
     usd_per_hour: float | None
-    """On demand in us-east-1; None where it is not known."""
+    """On demand in us-east-1; None if unknown."""
     trains: bool
     """False for a head that only runs the driver."""
 
@@ -27,7 +27,7 @@ class AwsNodeType(NamedTuple):
     profile: str
     spot: bool
     most: int
-    """Of these at once."""
+    """Largest number of these at once."""
 
 
 class AwsCluster(NamedTuple):
@@ -38,14 +38,14 @@ class AwsCluster(NamedTuple):
     region: str
     zones: list[str]
     most: int
-    """Workers at once."""
+    """Largest number of workers at once."""
     head: AwsNodeType
     workers: list[AwsNodeType]
     """One or more, all with the same profile."""
 
 
 def read_machine_types(source: Path) -> tuple[list[MachineType], int]:
-    """Reads the node types of a cluster file, and how many workers it allows.
+    """Reads the node types of a cluster file, and its largest number of workers.
 
     Raises:
         ConfigError: the file cannot be read, or is not a cluster file with instance types.
@@ -57,7 +57,7 @@ def read_machine_types(source: Path) -> tuple[list[MachineType], int]:
             instance, trains = node["node_config"]["InstanceType"], node.get("resources", {}).get("CPU") != 0
             types.append(MachineType(name, instance, usd_per_hour.get(instance), trains))
         return types, int(content["max_workers"])
-    except Exception as error:  # what a wrong file raises depends on where it is wrong
+    except Exception as error:  # an invalid file can raise any exception
         raise ConfigError(f"cluster={str(source)!r} is not a cluster file with instance types: {error}") from None
 
 
@@ -71,13 +71,13 @@ def read_aws(source: Path) -> AwsCluster:
     """Reads a cluster file for AWS.
 
     Raises:
-        ConfigError: it cannot be read, is not for AWS, or leaves to Ray what its default is wrong for.
+        ConfigError: it cannot be read, is not for AWS, or omits a field for which Ray's default is wrong.
     """
     content = read_yaml(source, "cluster")
     try:
         provider, most = content["provider"], int(content["max_workers"])
         if provider["type"] != "aws":
-            raise ConfigError(f"cluster={str(source)!r} has the provider {provider['type']!r}; this is about aws")
+            raise ConfigError(f"cluster={str(source)!r} has the provider {provider['type']!r}; this command needs aws")
         types = {name: _node_type(node, most) for name, node in content["available_node_types"].items()}
         head = types.pop(content["head_node_type"])
         zones = [zone.strip() for zone in provider["availability_zone"].split(",")]
@@ -89,7 +89,7 @@ def read_aws(source: Path) -> AwsCluster:
             f"InstanceType, ImageId and the Name of an IamInstanceProfile: {type(error).__name__} {error}"
         ) from None
     if len(profiles := sorted({node.profile for node in cluster.workers})) != 1:
-        raise ConfigError(f"cluster={str(source)!r} has workers with the profiles {profiles}; give all of them one")
+        raise ConfigError(f"cluster={str(source)!r} has workers with the profiles {profiles}; use the same for all")
     return cluster
 
 

@@ -1,4 +1,4 @@
-"""Training speed of this machine, beside the slow implementation and what the machine allows."""
+"""Training speed of this machine, compared with the slow implementation and the hardware limit."""
 
 import dataclasses
 import itertools
@@ -41,7 +41,7 @@ COLUMNS = {
 
 
 class Benchmark(NamedTuple):
-    """Rows, what they were measured on, and the seconds of harness per job if asked for."""
+    """Rows, the machine they were measured on, and optionally the overhead per job in seconds."""
 
     rows: list[Row]
     ceilings: dict[str, Ceilings]
@@ -59,7 +59,7 @@ def measure(
     jobs: int,
     tell: Callable[[str], None],
 ) -> Benchmark:
-    """Measures every arm (flat settings, task and withheld included) at every pack size and precision."""
+    """Measures every arm (settings by flat name, including task and withheld) at every pack size and precision."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images, rows = glyphs().scale(), []
     configs = [PAPER.with_(**arm, precision=p).resolve() for arm, p in itertools.product(arms, precisions)]
@@ -74,9 +74,9 @@ def measure(
 
 
 def job_seconds(n_jobs: int) -> float:
-    """Seconds of a worker for a pack of one network that trains one update, what lies between two packs included.
+    """Measures worker seconds per pack of one network and one update, including the time between packs.
 
-    A real run on Ray, into a folder that is thrown away: networks of different sizes, so that none shares a pack.
+    Makes a real run on Ray into a temporary folder. The networks have different sizes, so that none share a pack.
     """
     arms = [
         {"model": "corelnet", "encoder": "random", "updates": 1, "n_test": 20, "hidden_size": 10 + i}
@@ -92,7 +92,7 @@ def job_seconds(n_jobs: int) -> float:
 
 
 def to_json(benchmark: Benchmark) -> str:
-    """All of a benchmark, for a history kept by redirecting it."""
+    """Returns the whole benchmark as JSON, e.g. to append to a history."""
     rows = [{**dataclasses.asdict(row), "gap": row.gap} for row in benchmark.rows]
     ceilings = {precision: dataclasses.asdict(c) for precision, c in benchmark.ceilings.items()}
     return json.dumps(
@@ -101,7 +101,7 @@ def to_json(benchmark: Benchmark) -> str:
 
 
 def to_text(benchmark: Benchmark) -> Group:
-    """A benchmark as a table with its reading, to be printed by rich."""
+    """Returns the benchmark as a rich table with notes."""
     table = Table(*COLUMNS, box=None)
     for column in table.columns[2:]:
         column.justify = "right"
@@ -123,11 +123,11 @@ def to_text(benchmark: Benchmark) -> Group:
     machine, threads, at = (benchmark.about[name] for name in ("machine", "threads", "at"))
     lines = [
         f"\n{machine}, threads: {threads}, {at}. Ceilings: {best}.",
-        "updates/s: of all networks of the pack together; ms: one update of the pack. Floor: its products at the\n"
-        "rate of a large square product, or its weights, gradients and moments at the rate of a copy, whichever takes\n"
-        "longer; gap: measured over floor. slow/ours: the step-by-step reference over ours, one network each, in this\n"
-        "run / the same with the library's convolution.",
+        "updates/s: all networks of the pack together. ms: one update of the pack. floor ms: lower bound for an\n"
+        "update, the longer of its matrix products at the rate of a large square product, and its weights, gradients\n"
+        "and moments at the rate of a copy. gap: ms over floor ms. slow/ours: time of the step-by-step reference over\n"
+        "ours, one network each / the same with the library's convolution in the reference.",
     ]
     if benchmark.job_seconds is not None:
-        lines.append(f"Harness: {1e3 * benchmark.job_seconds:.0f} ms of a process per job of one update.")
+        lines.append(f"Overhead: {1e3 * benchmark.job_seconds:.0f} ms of worker time per job of one update.")
     return Group(table, *lines)

@@ -1,4 +1,4 @@
-"""Estimate of a study's time and price: updates times the measured speed of the machine at hand."""
+"""Estimate of a study's time and price: number of updates times the measured speed of this machine."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ from study.running.worker_process import fresh_process
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """Seconds of one process for the trials asked about, and what that was measured on."""
+    """Seconds of one process for some trials, and the machine it was measured on."""
 
     seconds: float
     by_model: dict[str, tuple[float, int]]
@@ -41,14 +41,14 @@ class CostEstimate:
     """Packs that run at once on this machine."""
     measured_at: str
     kept_in: Path | None
-    """File that the next estimate reads; None if there is no place for it."""
+    """File that the next estimate reads; None if it cannot be written."""
 
 
 def estimate(trials: Sequence[PlannedTrial], objects: Objects, tell: Callable[[str], None]) -> CostEstimate:
-    """Adds up training and evaluation of the trials; measures what has not been measured on this machine.
+    """Adds up training and evaluation of the trials; measures speeds that have not been measured on this machine.
 
-    Speed depends on model, encoder and task, and, since each object is encoded once, on how many objects there are to
-    train on: that is measured at the smallest and largest number of each kind, and read off a line between them.
+    Speed depends on model, encoder and task, and on the number of training objects, since each object is encoded once.
+    For each kind of trial it is measured at the smallest and largest number of objects and interpolated linearly.
     """
     kinds: dict[TrialConfig, list[PlannedTrial]] = {}
     for trial in trials:
@@ -69,20 +69,20 @@ def estimate(trials: Sequence[PlannedTrial], objects: Objects, tell: Callable[[s
 
 
 def summary(cost: CostEstimate, cluster: Path) -> Group:
-    """Words an estimate, with prices if there is such a cluster file, to be printed by rich."""
+    """Lays out an estimate for rich, with prices if the cluster file exists."""
     models = Table("model", "ms per update", "updates", box=None)
     for model, (seconds, updates) in cost.by_model.items():
         models.add_row(model, f"{1000 * seconds:.1f}", f"{updates:,}")
     how = f"packs of {PACK_ON_GPU}" if torch.cuda.is_available() else "one thread"
     kept = (
-        f"kept in\n{cost.kept_in}, delete it to measure again" if cost.kept_in else "not kept: there is no place for it"
+        f"kept in\n{cost.kept_in}, delete it to measure again" if cost.kept_in else "not kept: no writable cache folder"
     )
     words = (
-        f"Estimate: {_duration(cost.seconds)} of one process; {_duration(cost.seconds / cost.slots)} here, where "
-        f"{cost.slots} run at once.\nMeasured on {cost.hardware}, {how}, {cost.measured_at}; {kept}."
+        f"Estimate: {_duration(cost.seconds)} with one process; {_duration(cost.seconds / cost.slots)} here, with "
+        f"{cost.slots} at once.\nMeasured on {cost.hardware}, {how}, {cost.measured_at}; {kept}."
     )
     if not os.path.exists(cluster):
-        return Group("", models, "", words, f"No price: there is no {cluster}; name the cluster file with --cluster.")
+        return Group("", models, "", words, f"No price: {cluster} not found; name the cluster file with --cluster.")
     types, n_workers = read_machine_types(cluster)
     priced = Table("machine", "instance", "USD an hour", "hours", "USD", box=None)
     for node in types:
@@ -106,7 +106,7 @@ def packs_at_once() -> int:
 
 
 def hardware() -> str:
-    """Names the GPU that packs run on here, or the CPU."""
+    """Returns the name of the GPU that packs use here, or of the CPU."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     try:
@@ -142,7 +142,7 @@ class Speeds(AbstractContextManager["Speeds"]):
         self._process.shutdown()
 
     def of(self, kind: TrialConfig, pool: int, number: str) -> Speed:
-        """Returns seconds of an update and of a test problem, per network."""
+        """Returns the seconds per update and per test problem of one network."""
         config = replace(kind, task=replace(kind.task, withheld=kind.task.n_objects - pool))
         about = {**config.flat(), "machine": hardware(), "torch": torch.__version__}
         key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
@@ -162,11 +162,11 @@ class Speeds(AbstractContextManager["Speeds"]):
 
 
 def _kept(file: Path | None) -> dict[str, dict[str, Any]]:
-    """Returns speeds that were measured before; what cannot be read of them is measured again."""
+    """Returns the cached speeds; unreadable entries are measured again."""
     try:
         known = json.loads(read_text(file, "speeds", 16 * MOST_BYTES)) if file else {}
         return {key: entry for key, entry in known.items() if _is_whole(entry)}
-    except Exception:  # whatever a torn file raises; it is only a cache
+    except Exception:  # a torn file can raise anything; it is only a cache
         return {}
 
 
@@ -183,7 +183,7 @@ def _speed(entry: dict[str, Any]) -> Speed:
 
 
 def _keep(file: Path | None, known: dict[str, dict[str, Any]]) -> Path | None:
-    """Writes what was measured; returns where, None if that cannot be."""
+    """Writes the measured speeds; returns the file, None if it cannot be written."""
     try:
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -194,7 +194,7 @@ def _keep(file: Path | None, known: dict[str, dict[str, Any]]) -> Path | None:
 
 
 def cache_file() -> Path | None:
-    """Returns where measured speeds are kept; None for a user without a home."""
+    """Returns the cache file of measured speeds; None for a user without a home."""
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "esbn-study" / "speeds.json"
     except RuntimeError:

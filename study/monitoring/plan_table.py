@@ -1,4 +1,4 @@
-"""The table of a plan: variants, what the store holds of each, and updates to make."""
+"""The table of a plan: its variants, their state in the store, and the updates to make."""
 
 from rich.console import Group
 from rich.table import Table

@@ -1,4 +1,4 @@
-"""Status of every study and search, worked out from the store alone."""
+"""Status of all studies and searches, computed from the store alone."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ LATEST = 5  # results shown
 
 
 def summary(store: Store) -> Group:
-    """Lists studies and searches, the packs that have a checkpoint, and the latest results, to be printed by rich."""
+    """Lays out studies, searches, packs with a checkpoint, and the latest results, for rich."""
     columns = ["trial_id", "status", "task", "withheld", "arm", "seed", "test_accuracy", "finished_at"]
     ended = {row["trial_id"]: row for row in store.read("trials", columns).to_pylist()}
     studies: dict[str, dict[str, dict[str, Any]]] = {}
@@ -44,7 +44,7 @@ def _studies(studies: dict[str, dict[str, dict[str, Any]]], ended: dict[str, dic
 
 
 def _searches(store: Store) -> Table:
-    """Makes a row per search; what has not ended is running, or waits for its search to be run again."""
+    """Makes a row per search. Suggestions that have not ended are running, or wait for the search to be run again."""
     table = Table("search", "wanted", "completed", "pruned", "failed", "begun", "best validation accuracy", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -96,7 +96,7 @@ def _words(row: dict[str, Any]) -> str:
 
 
 def timing(store: Store) -> Table:
-    """Sums up, for every host, seconds from each worker's first pack to the end of its last, and the share trained."""
+    """Sums up per host the seconds from each worker's first pack to the end of its last, and the share trained."""
     columns = ["worker", "host", "started_at", "finished_at", "wall_seconds", "resumed"]
     hosts: dict[str, list[tuple[float, float]]] = {}
     for rows in by_worker(store.read("trials", columns).to_pylist()):
@@ -112,7 +112,7 @@ def timing(store: Store) -> Table:
 
 
 def by_worker(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Groups rows of trials by the process that trained them; failed ones may have none and are left out."""
+    """Groups rows of trials by the process that trained them; failed trials without one are left out."""
     workers: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if row["worker"] is not None:
@@ -121,6 +121,6 @@ def by_worker(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def busy_seconds(rows: Sequence[dict[str, Any]]) -> float:
-    """Measures from the start of a worker's first pack to the end of its last, what lies between them included."""
+    """Returns seconds from the start of a worker's first pack to the end of its last, including the time between."""
     span = max(row["finished_at"] for row in rows) - min(row["started_at"] for row in rows)
     return span.total_seconds()

@@ -1,4 +1,4 @@
-"""Completion of a plan by what the store holds: trials that are done, failed or missing, and packs that have begun."""
+"""Completion of a plan: its completed, failed and missing trials in the store, and packs that have begun."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from study.store.store import Store
 
 @dataclass(frozen=True)
 class Completion:
-    """A plan, sorted by what the store holds of it."""
+    """The trials of a plan, sorted by their state in the store."""
 
     completed: list[PlannedTrial]
     failed: list[PlannedTrial]
     missing: list[PlannedTrial]
-    """Not there, or there without its curve or the keys the study wants."""
+    """Trials without a row, or without their curve or the keys that the study wants."""
 
     def todo(self, retry_failed: bool) -> list[PlannedTrial]:
-        """Trials to train, in declared order; the failed ones only if they are to be tried again."""
+        """Trials to train, in declared order; includes failed ones if `retry_failed`."""
         return [*self.missing, *(self.failed if retry_failed else [])]
 
     def __str__(self) -> str:
@@ -27,7 +27,7 @@ class Completion:
 
 
 def completion(trials: Sequence[PlannedTrial], store: Store) -> Completion:
-    """Sorts a plan's trials by what the store holds of them; raises `StoreError` if a file of theirs is torn."""
+    """Sorts a plan's trials by their state in the store; raises `StoreError` if one of their files is torn."""
     table = store.read("trials", ["trial_id", "status"], names={t.trial_id for t in trials})
     status = dict(zip(*(table[name].to_pylist() for name in ("trial_id", "status")), strict=True))
     with_curve, with_keys = store.names("curves"), store.names("keys")
@@ -40,12 +40,12 @@ def completion(trials: Sequence[PlannedTrial], store: Store) -> Completion:
 
 
 def begun_packs(trials: Sequence[PlannedTrial], todo: Collection[str], store: Store) -> list[list[PlannedTrial]]:
-    """Returns the packs of this plan that have a checkpoint, each in its own order; the furthest first, none overlap.
+    """Returns the packs of this plan that have a checkpoint, most advanced first; packs do not overlap.
 
     Args:
-        trials: all of the plan.
-        todo: ids of the trials to train. A pack counts if it holds some of them and else only completed ones, as
-            after a kill between the rows of its trials.
+        trials: all trials of the plan.
+        todo: ids of the trials to train. A pack is returned if it holds some of them and all its others are completed,
+            as after a kill between writing the rows of its trials.
     """
     planned = {t.trial_id: t for t in trials}
     begun: list[tuple[int, Pack]] = []

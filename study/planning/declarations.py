@@ -1,4 +1,4 @@
-"""Declared studies and searches, found by name or in a Python or YAML file of the user's own."""
+"""Declared studies and searches, found by name or in a user's Python or YAML file."""
 
 import dataclasses
 import difflib
@@ -21,19 +21,19 @@ FILES = (".py", ".yaml", ".yml")
 
 
 def find_study(name: str | os.PathLike[str]) -> Study:
-    """Returns the declared study of that name, or the one in the file of that path (.py, .yaml or .yml).
+    """Returns the declared study of that name, or the one in that file (.py, .yaml or .yml).
 
     Raises:
-        ConfigError: no such study, or a file that does not declare one.
+        ConfigError: there is no such study, or the file does not declare one.
     """
     return _find("study", os.fspath(name), REGISTRY, Study, _study)
 
 
 def find_space(name: str | os.PathLike[str]) -> SearchSpace:
-    """Returns the declared search of that name, or the one in the file of that path (.py, .yaml or .yml).
+    """Returns the declared search of that name, or the one in that file (.py, .yaml or .yml).
 
     Raises:
-        ConfigError: no such search, or a file that does not declare one.
+        ConfigError: there is no such search, or the file does not declare one.
     """
     return _find("search", os.fspath(name), SPACES, SearchSpace, _space)
 
@@ -43,7 +43,7 @@ Part = TypeVar("Part", Study, Grid, SearchSpace, Parameter)
 
 
 def is_file(name: str) -> bool:
-    """Tells the file of a declaration from the name of one."""
+    """Returns whether this is the path of a declaration's file, not the name of a declaration."""
     return Path(name).suffix.lower() in FILES
 
 
@@ -54,17 +54,17 @@ def _find(
         return known[name]
     if not is_file(name):
         close = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
-        raise ConfigError(f"{what}={name!r} is unknown; {hint} A {what} of your own is a .py or .yaml file")
+        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}."
+        raise ConfigError(f"{what}={name!r} is unknown; {hint} You can also give your own .py or .yaml file")
     path = Path(name)
     try:
-        with importable(path.parent.resolve()):  # where modules of the user's own models are
+        with importable(path.parent.resolve()):  # modules of the user's models are there
             python = path.suffix.lower() == ".py"
             declared = _from_python(what, path, kind) if python else _from_yaml(what, path, parse)
         _refuse_control_characters(declared)
         if TUNED in declared.name:
             raise ConfigError(
-                f"name={declared.name!r} must not contain -tuned, which marks what `esbn run --tuned` makes"
+                f"name={declared.name!r} must not contain -tuned, which marks the studies of `esbn run --tuned`"
             )
         if declared.name in known:
             raise ConfigError(f"name={declared.name!r} is the name of a built-in {what}; choose another")
@@ -75,12 +75,12 @@ def _find(
 
 
 def _from_python(what: str, path: Path, kind: type[Declared]) -> Declared:
-    read_text(path, what)  # refuses what should not be run
+    read_text(path, what)  # rejects files that should not be run
     try:
         declared = [value for value in runpy.run_path(str(path)).values() if isinstance(value, kind)]
     except ConfigError:
         raise
-    except (Exception, SystemExit) as error:  # the user's own code, so anything can happen; the place is what helps
+    except (Exception, SystemExit) as error:  # user code can raise anything; the location helps most
         raise ConfigError(f"stopped with {type(error).__name__}: {' '.join(str(error).split())}") from error
     if len(declared) != 1:
         names = {Study: "studies", SearchSpace: "searches"}
@@ -95,7 +95,7 @@ def _from_yaml(what: str, path: Path, parse: Callable[[Any], Declared]) -> Decla
 
 
 def _refuse_control_characters(about: Any, place: str = "") -> None:
-    """Refuses text that no result may hold, in names and values of what a file declares."""
+    """Rejects control characters, which no result may hold, in the names and values that a file declares."""
     if dataclasses.is_dataclass(about):
         about = vars(about)
     if isinstance(about, Mapping):
@@ -118,7 +118,7 @@ def _study(content: Any) -> Study:
 
 def _space(content: Any) -> SearchSpace:
     fields = _fields("search", content, SearchSpace)
-    require_mapping("parameters", fields["parameters"], "settings to what to search")
+    require_mapping("parameters", fields["parameters"], "settings to search ranges")
     parameters = {
         name: _part(f"parameters.{name}", "parameter", about, Parameter) for name, about in fields["parameters"].items()
     }
@@ -132,11 +132,11 @@ def _part(place: str, what: str, content: Any, kind: type[Part]) -> Part:
 
 
 def _fields(what: str, content: Any, kind: type[Part], place: str = "") -> dict[str, Any]:
-    """Returns the fields that a file gives a declaration; raises `ConfigError` for wrong and missing ones.
+    """Returns the fields of a declaration in a file; raises `ConfigError` for unknown and missing ones.
 
     Args:
-        what: that is declared, in a word.
-        place: its path in the file; empty: the whole file.
+        what: kind of declaration, for messages.
+        place: path of the declaration in the file; empty: the whole file.
     """
     required, optional = _names(kind)
     verbs = (("has", required), ("may have", optional))
@@ -157,7 +157,7 @@ def _fields(what: str, content: Any, kind: type[Part], place: str = "") -> dict[
 
 
 def _names(kind: type) -> tuple[list[str], list[str]]:
-    """Fields that a declaration must have, and those it may have."""
+    """Returns the required and the optional fields of a declaration."""
     fields = dataclasses.fields(kind)
     missing = dataclasses.MISSING
     required = [f.name for f in fields if f.default is missing and f.default_factory is missing]

@@ -1,4 +1,4 @@
-"""Interim looks: the variants of a study with the looks and extra seeds that its plans in the store give them."""
+"""Interim looks: a study's variants with the looks and extra seeds from its stored plans."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,16 +14,16 @@ LOOKS = 3  # by default
 
 
 def with_looks(declared: Sequence[Variant], study: str, store: Store, looks: int | None) -> list[Variant]:
-    """The declared variants with all seeds that are planned for them so far, and with looks.
+    """Returns the declared variants with all seeds planned so far, and with looks.
 
-    The first look is at the seeds that were planned when looks first were; each other one adds as many. What is planned
-    already is in the store, so a study that was stopped goes on with the same looks and the same extra seeds.
+    The first look uses the seeds that were planned when the looks were; each later look adds the same number. The plans
+    are in the store, so a stopped study continues with the same looks and extra seeds.
 
     Args:
         declared: variants of the study.
         study: its name.
-        store: holds its plans.
-        looks: how many to plan; None: as many as are planned, or else `LOOKS`.
+        store: the store with its plans.
+        looks: number of looks to plan; None: the number already planned, or else `LOOKS`.
     Raises:
         ConfigError: another number of looks is planned, or too few seeds for a first look.
         StoreError: the plans cannot be read.
@@ -33,8 +33,8 @@ def with_looks(declared: Sequence[Variant], study: str, store: Store, looks: int
     numbers = {row["looks"] for row in rows if row["looks"]}
     if numbers and looks not in (None, *numbers):
         raise ConfigError(
-            f"looks={looks} cannot be changed: {study} has {min(numbers)} looks planned, and their number may not "
-            "depend on what they showed; leave --looks out"
+            f"looks={looks} cannot be changed: {study} already has {min(numbers)} planned looks, and their number "
+            "must not depend on their results; leave --looks out"
         )
     number = min(numbers, default=looks or LOOKS)
     with_seeds = []
@@ -51,7 +51,7 @@ def with_looks(declared: Sequence[Variant], study: str, store: Store, looks: int
 
 
 def planned_rows(trials: Sequence[PlannedTrial], store: Store) -> list[dict[str, Any]]:
-    """Returns the columns of ``plans`` for trials, planned yet or not, with their status and accuracy."""
+    """Returns the columns of ``plans`` for trials, already planned or not, with their status and accuracy."""
     table = store.read("trials", ["trial_id", "status", "test_accuracy"], names={trial.trial_id for trial in trials})
     ended = {row["trial_id"]: row for row in table.to_pylist()}
     missing = {"status": "missing", "test_accuracy": None}

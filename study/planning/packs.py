@@ -1,4 +1,4 @@
-"""Packs: trials of one variant that are trained together in one process. No side effects."""
+"""Packs: trials of one variant, trained together in one process. No side effects."""
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from study.planning.plan import PlannedTrial
 
 @dataclass(frozen=True)
 class Pack:
-    """Trials of one variant that are trained together in one process."""
+    """Trials of one variant, trained together in one process."""
 
     trials: tuple[PlannedTrial, ...]
 
@@ -39,16 +39,16 @@ def pack(
     largest: int,
     begun: Iterable[Sequence[PlannedTrial]] = (),
 ) -> list[Pack]:
-    """Groups the trials to train into packs, longest first so that the tail of a run is short.
+    """Groups the trials to train into packs, longest first, so that the run ends evenly.
 
-    Which trials go together does not depend on `todo`, so a run that is repeated forms the same packs.
+    The grouping does not depend on `todo`, so a repeated run forms the same packs.
 
     Args:
         wanted: all trials of the run, trained or not.
         todo: ids of those to train.
         n_slots: packs that can run at once; trials are spread so that no slot stays empty.
-        largest: most networks in a pack.
-        begun: packs that have a checkpoint; they go on as they were.
+        largest: largest number of networks in a pack.
+        begun: packs that have a checkpoint; they continue unchanged.
     """
     packs = [Pack(tuple(trials)) for trials in begun]
     left = set(todo) - {t.trial_id for pack in packs for t in pack.trials}
@@ -65,7 +65,7 @@ def pack(
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Values that a search tries, and the pack of networks it tries them on."""
+    """Values that a search tries, and the pack of networks trained with them."""
 
     search: str
     number: int
@@ -85,5 +85,5 @@ def suggestion_name(search: str, number: int) -> str:
 
 
 def search_of(name: str) -> str:
-    """The search that a suggestion of this name belongs to."""
+    """Returns the search that a suggestion of this name belongs to."""
     return name.rpartition("-")[0]

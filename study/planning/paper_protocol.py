@@ -1,4 +1,4 @@
-"""Default settings of the paper's networks, as their trials resolve them."""
+"""Default settings of the paper's networks, taken from their resolved trials."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ from study.planning.plan import variants
 
 
 def default_protocol() -> list[dict[str, Any]]:
-    """Returns what the trials of the study paper that change nothing but model and TCN are trained with.
+    """Returns the training settings of those trials of the study `paper` that change only model and TCN.
 
     Returns:
         A row per task, m, model and TCN: ``task``, ``withheld``, ``model``, ``tcn``, ``n_train`` and ``n_test``

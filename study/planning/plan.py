@@ -1,6 +1,6 @@
 """Plan of a study: its variants and trials. No side effects.
 
-What `esbn plan` prints and `esbn run` trains is the same list.
+`esbn plan` prints and `esbn run` trains the same list.
 """
 
 import os
@@ -16,12 +16,12 @@ from esbn_core.vocabulary import Cell
 from study.planning.speeds import reference_seconds
 
 MOST_TRIALS = 50_000
-"""Of a plan; 14 times those of the paper."""
+"""Largest number of trials in a plan, 14 times that of the paper."""
 
 
 @dataclass(frozen=True)
 class Looks:
-    """At how many numbers of seeds a variant may be tested: after `seeds` of them, after 2 `seeds`, and so on."""
+    """Planned tests of a variant: after `seeds` networks, after 2 `seeds`, and so on."""
 
     number: int
     seeds: int
@@ -34,8 +34,8 @@ class PlannedTrial:
     Attributes:
         config: resolved.
         arm: its name in this study.
-        keys: whether its memory is to be recorded.
-        looks: of its variant; None if it is to be tested once.
+        keys: whether to record its keys.
+        looks: looks of its variant; None: a single test.
         search: the search that found its settings; None if the study declares them.
     """
 
@@ -57,7 +57,7 @@ class PlannedTrial:
 
     @property
     def cell(self) -> Cell:
-        """What names its variant in the study."""
+        """Name of its variant in the study."""
         return Cell(self.config.task.name, self.config.task.withheld, self.arm)
 
     def condition(self) -> str:
@@ -67,13 +67,13 @@ class PlannedTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which part of a study to train, and how.
+    """Part of a study to train, and how.
 
     Attributes:
         tasks, withheld, arms: only trials that match every filter; empty: all.
-        seeds: networks per variant in place of the study's number.
-        images: folder of the user's own images in place of the paper's.
-        limit_updates: makes every trial a rehearsal of at most so many updates.
+        seeds: networks per variant; None: the study's number.
+        images: folder of the user's images; None: the paper's.
+        limit_updates: makes every trial a rehearsal of at most this many updates.
     """
 
     tasks: Collection[str] = ()
@@ -86,7 +86,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class OwnImages:
-    """The user's own objects, as far as the plan needs to know them."""
+    """The properties of the user's images that a plan needs."""
 
     digest: str
     n_objects: int
@@ -94,7 +94,7 @@ class OwnImages:
 
 @dataclass
 class Variant:
-    """A network of a study without its seed, which runs from 0 on; `changes` are what its arm declares."""
+    """A network of a study without its seed; seeds start at 0. `changes` are the changes that its arm declares."""
 
     config: ResolvedTrial
     arm: str
@@ -106,7 +106,7 @@ class Variant:
 
     @property
     def cell(self) -> Cell:
-        """What names it in its study."""
+        """Name in its study."""
         return Cell(self.config.task.name, self.config.task.withheld, self.arm)
 
     def trials(self) -> list[PlannedTrial]:
@@ -122,7 +122,7 @@ class Variant:
 def plan(
     study: Study, *, seeds: int | None = None, images: OwnImages | None = None, limit_updates: int | None = None
 ) -> list[PlannedTrial]:
-    """Every trial of a study in declared order, each once; arguments and errors are those of `variants`."""
+    """Returns every trial of a study in declared order, each once; arguments and errors as for `variants`."""
     of_study = variants(study, seeds=seeds, images=images, limit_updates=limit_updates)
     return [trial for variant in of_study for trial in variant.trials()]
 
@@ -130,15 +130,15 @@ def plan(
 def variants(
     study: Study, *, seeds: int | None = None, images: OwnImages | None = None, limit_updates: int | None = None
 ) -> list[Variant]:
-    """Every variant of a study in declared order, each once, with resolved settings.
+    """Returns every variant of a study in declared order, each once, with resolved settings.
 
     Args:
-        seeds: networks per variant in place of the study's own number.
-        images: the user's own objects in place of the paper's; they become part of every arm.
-        limit_updates: makes every trial a rehearsal of at most so many updates, which becomes part of every arm.
+        seeds: networks per variant; None: the study's number.
+        images: the user's objects; None: the paper's. They become part of every arm.
+        limit_updates: makes every trial a rehearsal of at most this many updates, which becomes part of every arm.
     Raises:
-        ConfigError: there are too few objects for a condition, two arms are the same there, or there are too many
-            trials to plan at once.
+        ConfigError: there are too few objects for a condition, two arms are identical at a condition, or there are too
+            many trials for one plan.
     """
     own = {"images": images.digest[:16], "n_objects": images.n_objects} if images else {}
     label = ({"images": images.digest[:8]} if images else {}) | ({"rehearsal": True} if limit_updates else {})
@@ -187,7 +187,7 @@ def select(
     withheld: Collection[int] = (),
     arms: Collection[str] = (),
 ) -> list[PlannedTrial]:
-    """Keeps the trials that match every filter given; raises `ConfigError` for a value no trial of the study has."""
+    """Keeps the trials that match all filters; raises `ConfigError` for a value that no trial of the study has."""
     for name, wanted, have in (
         ("task", tasks, {t.config.task.name: None for t in trials}),
         ("withheld", withheld, {t.config.task.withheld: None for t in trials}),

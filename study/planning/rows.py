@@ -1,4 +1,4 @@
-"""What is known of a trial without training it, as columns of the store's tables."""
+"""Columns of the store's tables that are known before a trial is trained."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from study.store.store import Store
 
 
 def identity(trial: PlannedTrial) -> dict[str, Any]:
-    """The columns that say which trial a row is about; those the tables `trials` and `plans` share."""
+    """Columns that identify the trial, shared by the tables `trials` and `plans`."""
     config = trial.config
     return {
         "trial_id": trial.trial_id,
@@ -33,7 +33,7 @@ def identity(trial: PlannedTrial) -> dict[str, Any]:
 
 
 def settings(trial: PlannedTrial) -> dict[str, Any]:
-    """The columns of `trials` that follow from its config."""
+    """Columns of `trials` that follow from its config."""
     config = trial.config
     return {
         **identity(trial),
@@ -48,7 +48,7 @@ def settings(trial: PlannedTrial) -> dict[str, Any]:
 
 
 def planned(trial: PlannedTrial) -> dict[str, Any]:
-    """The columns of `plans` that do not name its study."""
+    """Columns of `plans` except those of its study."""
     looks = {"looks": trial.looks.number, "seeds_per_look": trial.looks.seeds} if trial.looks else {}
     asked = {"updates": trial.config.train.updates, "keys": trial.keys, "search": trial.search}
     return {**identity(trial), **asked, **looks}
@@ -73,7 +73,7 @@ def write_plan(store: Store, study: Study, trials: Sequence[PlannedTrial]) -> No
 
 
 def write_objects(store: Store, objects: Objects) -> None:
-    """Writes the images, once per set of images."""
+    """Writes the images; each set of images is stored once."""
     digest = objects.digest()
     if digest in store.names("objects"):
         return

@@ -11,12 +11,12 @@ from study.planning.plan import OwnImages, PlannedTrial, Selection, plan, select
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a run is about.
+    """Input of a run.
 
     Attributes:
         study: as declared.
         trials: those selected; the store keeps them as planned.
-        objects: the images all of them use.
+        objects: the images that all of them use.
     """
 
     study: Study
@@ -40,5 +40,5 @@ def plan_study(study: Study, selection: Selection | None = None) -> StudyPlan:
 
 @cache
 def declared_arms(study: str) -> Mapping[str, str]:
-    """Returns the arm of each trial, by id, of a study that is declared in this project; of any other none."""
+    """Returns trial id -> arm of a study that is declared in this project; empty for any other study."""
     return {trial.trial_id: trial.arm for trial in plan(REGISTRY[study])} if study in REGISTRY else {}

@@ -1,4 +1,4 @@
-"""Connection to Ray: started on this machine for its owner alone, or a cluster; and a watch on whether it lives."""
+"""Connection to Ray, private on this machine or on a cluster, and a watch that detects when Ray dies."""
 
 import atexit
 import logging
@@ -33,27 +33,27 @@ QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store has it all
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the run at once; checkpoints are there already
 }
-HOOK = "esbn_core.imports.protect"  # what workers do first
+HOOK = "esbn_core.imports.protect"  # runs first in each worker
 LOCAL_PATIENCE, CLUSTER_PATIENCE = 2.0, 40.0  # seconds without an answer; after 60, Ray ends the process by itself
 MOST_HEARD = 100  # messages or lines that are kept
-DEAF_SECONDS = 15.0  # in which the main thread hears that Ray is gone, unless it waits inside Ray
-GO_ON_LATER = "results are stored, and the same command goes on from them"
+DEAF_SECONDS = 15.0  # for the main thread to notice that Ray is gone, unless it is blocked inside Ray
+GO_ON_LATER = "results are stored; run the same command again to continue"
 _LOST = "its processes have died or cannot be reached"
 HEAD = "node:__internal_head__"  # a resource that Ray gives to one machine
 
 _folder: str | None = None  # Ray's, while it runs here
-_heard: list[str] = []  # what Ray has said of this run, the newest last
+_heard: list[str] = []  # Ray's messages about this run, newest last
 
 
 class RayLostError(Exception):
-    """Ray does not answer any more."""
+    """Ray no longer answers."""
 
 
 def connect(address: str | None) -> None:
     """Connects to a cluster, or starts Ray on this machine, until this process ends.
 
     Raises:
-        ConfigError: there is no such cluster, or Ray does not start here.
+        ConfigError: there is no such cluster, or Ray cannot start here.
     """
     for name, value in {**QUIET, **MEMORY_SETTINGS}.items():
         os.environ.setdefault(name, value)
@@ -64,12 +64,12 @@ def connect(address: str | None) -> None:
     try:
         with handlers_kept(), chdir("/"):  # workers import from the current folder first
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
-    except Exception as error:  # Ray raises bare ones, as when a process of its own dies at the start
+    except Exception as error:  # Ray raises bare exceptions, e.g. if one of its processes dies at startup
         disconnect()
-        what = f"address={address!r} is no Ray cluster one can connect to" if address else "Ray does not start here"
+        what = f"address={address!r}: cannot connect to a Ray cluster" if address else "Ray cannot start here"
         why = " ".join(str(error).partition("Traceback")[0].split())
         raise ConfigError(f"{what}: {why}") from None
-    logging.getLogger("ray").setLevel(logging.CRITICAL)  # why a pack failed is in its rows, and said once
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # failures of packs are in their rows and printed once
 
 
 def disconnect() -> None:
@@ -82,13 +82,13 @@ def disconnect() -> None:
 
 
 def _hear(data: dict[str, Any], ignore_prefix: bool = False) -> None:
-    """Takes in place of the terminal what Ray says, whatever it was told about its log: pages, in colour."""
+    """Receives Ray's messages instead of the terminal: Ray prints pages in colour, whatever its log settings."""
     _heard.extend(data["lines"])
     del _heard[:-MOST_HEARD]
 
 
 def last_death() -> str:
-    """Returns in a line what is known of the worker that died last: its own last words, or else Ray's; or nothing."""
+    """Returns one line on the worker that died last: its last error, or else Ray's reason; empty if unknown."""
     for said in reversed(_heard):
         if detail := re.search(r"Worker ID: (\w+).*Worker exit detail: (.*)", said, re.DOTALL):
             worker, reason = detail.groups()
@@ -99,12 +99,12 @@ def last_death() -> str:
 
 
 def why_none_starts() -> str:
-    """Returns the last line of Ray's log of starting workers on this machine, or nothing."""
+    """Returns the last line of Ray's log of starting workers on this machine; empty if there is none."""
     return next((line.strip() for line in reversed(_log("raylet.err")) if line.strip()), "")
 
 
 def _log(pattern: str) -> list[str]:
-    """Returns the lines of a log of Ray on this machine; those of a cluster are elsewhere."""
+    """Returns the lines of a Ray log on this machine; logs of a cluster are elsewhere."""
     lines: list[str] = []
     if _folder:
         for path in Path(_folder).glob(f"ray/session_2*/logs/{pattern}"):
@@ -120,27 +120,27 @@ def _leave() -> None:
 
 
 def temporary_folder() -> str | None:
-    """Returns Ray's folder, which goes when it does; None on a cluster."""
+    """Returns Ray's folder, which is deleted when Ray ends; None on a cluster."""
     return _folder
 
 
 def _settings_of_cluster(address: str) -> dict[str, Any]:
-    """Returns arguments of `ray.init`; workers of a cluster do not have the environment of this process."""
+    """Returns arguments of `ray.init` for a cluster, whose workers do not inherit this process's environment."""
     return {"address": address, "runtime_env": {"worker_process_setup_hook": HOOK, "env_vars": MEMORY_SETTINGS}}
 
 
 def _settings_of_own() -> dict[str, Any]:
     """Returns arguments of `ray.init` for a Ray that listens on loopback only."""
     global _folder
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # as Ray does on those systems; for its processes
-    ray_constants.ENABLE_RAY_CLUSTER = False  # for this one, which has read the variable already
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # as Ray does on those systems; for Ray's processes
+    ray_constants.ENABLE_RAY_CLUSTER = False  # for this process, which has already read the variable
     _folder = private_folder()
     os.environ[ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = HOOK
     own = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
-    own["num_cpus"] = min(int(get_num_cpus()), usable_cpus())  # Ray heeds quotas, but no affinity
-    if (executable := shlex.quote(sys.executable)) != sys.executable:  # Ray makes it a part of a line of bash
+    own["num_cpus"] = min(int(get_num_cpus()), usable_cpus())  # Ray respects quotas, but not affinity
+    if (executable := shlex.quote(sys.executable)) != sys.executable:  # Ray puts it into a bash command line
         own["runtime_env"] = {"py_executable": executable}
-    return {"address": "local", "_temp_dir": f"{_folder}/ray", **own}  # to which Ray lets everyone
+    return {"address": "local", "_temp_dir": f"{_folder}/ray", **own}  # Ray makes this folder readable for everyone
 
 
 def _authentication_is_off() -> bool:
@@ -148,7 +148,7 @@ def _authentication_is_off() -> bool:
 
 
 def open_to_strangers(address: str | None) -> str | None:
-    """Returns a sentence that says so if Ray asks nobody for a token; its log would say it, but is off."""
+    """Returns a warning if Ray does not require a token, else None; Ray's own warning goes to a log that is off."""
     if address is None:
         if _authentication_is_off():
             return (
@@ -163,26 +163,26 @@ def open_to_strangers(address: str | None) -> str | None:
     if ray.get(asks_for_token.remote()):
         return None
     return (
-        f"the Ray cluster at {address} runs without authentication: whoever reaches it can run code on it; start it "
+        f"the Ray cluster at {address} runs without authentication: anyone who reaches it can run code on it; start it "
         "with RAY_AUTH_MODE=token after `ray get-auth-token --generate`"
     )
 
 
 @contextmanager
 def watch(patience: float) -> Iterator[None]:
-    """Watches that Ray's own processes listen: its control service, and this machine's raylet.
+    """Watches that Ray's processes accept connections: its control service and this machine's raylet.
 
     Raises:
-        RayLostError: they have not for `patience` seconds.
+        RayLostError: they have not accepted any for `patience` seconds.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # no signal gets there
+        yield  # other threads get no signals
         return
     over, lost = threading.Event(), threading.Event()
 
     def interrupt(*_: object) -> None:
         if not over.is_set():
-            raise KeyboardInterrupt  # of all exceptions, Ray passes only this one on from where it waits
+            raise KeyboardInterrupt  # the only exception that Ray passes on while it waits
 
     before = signal.signal(signal.SIGUSR2, interrupt)
     watcher = threading.Thread(target=_watch, args=(_listeners(), patience, over, lost), daemon=True)
@@ -200,7 +200,7 @@ def watch(patience: float) -> Iterator[None]:
 
 
 def _listeners() -> list[tuple[str, int]]:
-    """Returns addresses at which a living Ray takes connections."""
+    """Returns the addresses at which a running Ray accepts connections."""
     here = ray.get_runtime_context()
     host, _, port = here.gcs_address.rpartition(":")
     own = [node for node in ray.nodes() if node["NodeID"] == here.get_node_id()]
@@ -221,7 +221,7 @@ def _watch(listeners: Sequence[tuple[str, int]], patience: float, over: threadin
 
 
 def _exit_in_order() -> None:
-    """Ends this process while its main thread waits inside Ray, which would soon end it without a word."""
+    """Ends this process while its main thread waits inside Ray, which would soon end it without a message."""
     if _folder:
         shutil.rmtree(_folder, ignore_errors=True)
     with suppress(OSError):
@@ -230,7 +230,7 @@ def _exit_in_order() -> None:
 
 
 def _listens(host: str, port: int) -> bool:
-    """Whether a connection is taken, which the system does for a process however busy that is."""
+    """Returns whether a connection is accepted; the system accepts for a process, even a busy one."""
     try:
         socket.create_connection((host, port), timeout=5).close()
         return True

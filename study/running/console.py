@@ -8,10 +8,10 @@ from rich.console import Console
 
 
 class LastingConsole(Console):
-    """Goes on in silence once nothing can be printed, as when the pipe or terminal is gone or the disk full.
+    """A console that stays silent once printing fails, e.g. if the pipe or terminal is gone or the disk is full.
 
     Attributes:
-        lost: why; None as long as all was printed, or nobody wanted to read on.
+        lost: the error; None if everything was printed, or the reader closed the pipe.
     """
 
     lost: OSError | None = None
@@ -26,7 +26,7 @@ class LastingConsole(Console):
             self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
-        """Turns this console silent, and what else is printed on its file, which Python flushes as it exits."""
+        """Silences this console and its file, which Python flushes at exit."""
         self.quiet = True
         with suppress(OSError):
             nothing = os.open(os.devnull, os.O_WRONLY)

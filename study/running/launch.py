@@ -1,4 +1,4 @@
-"""Launch of packs on Ray Tune, and the rows of those that are given up."""
+"""Launch of packs on Ray Tune, and rows for packs that are given up."""
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -28,7 +28,7 @@ from study.store.errors import StoreError
 from study.store.store import Store
 
 MERGED_TOGETHER = 500
-"""Trials whose files a run merges once they have ended, so that a large study is read as fast as a small one."""
+"""Number of finished trials whose files a run merges at a time, so that a large study reads as fast as a small one."""
 
 
 def launch(
@@ -37,10 +37,10 @@ def launch(
     """Trains the trials of a plan whose ids are in `todo`; results go to the store as each pack ends.
 
     Raises:
-        ConfigError: this machine or cluster cannot do what `resources` ask, or does not share the store.
-        RunError: Ray or Tune stopped, and cannot go on.
+        ConfigError: this machine or cluster lacks the requested `resources`, or does not share the store.
+        RunError: Ray or Tune stopped and cannot continue.
         StoreError: rows of failed trials could not be written.
-        MachineError: workers died before they began, or the machine had no memory for one.
+        MachineError: workers died before they began, or the machine lacked memory for one.
     """
     begun = begun_packs(plan.trials, todo, store)
     with console.status("starting Ray"):
@@ -61,7 +61,7 @@ def launch(
 
 
 def _measured_pack(wanted: Sequence[PlannedTrial], objects: Objects, slots: Slots) -> int:
-    """Measures on a worker how many networks of the costliest variant are best trained together."""
+    """Measures on a worker the best pack size for the costliest variant."""
     costliest = max(wanted, key=lambda trial: trial.cost).config
     n_seeds = sum(replace(trial.config, seed=costliest.seed) == costliest for trial in wanted)
 
@@ -75,7 +75,7 @@ def _measured_pack(wanted: Sequence[PlannedTrial], objects: Objects, slots: Slot
         return ray.get(measured.options(max_retries=0).remote())
     except RayError as error:
         reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"--pack auto could not be measured ({reason}); name a number with --pack") from None
+        raise ConfigError(f"--pack auto could not be measured ({reason}); give a number with --pack") from None
 
 
 def _trainable(config: dict[str, Any], packs: list[Pack], context: RunContext) -> None:
@@ -85,14 +85,14 @@ def _trainable(config: dict[str, Any], packs: list[Pack], context: RunContext) -
 
 
 class _PackRetries(Retrying):
-    """Writes the rows of packs that are tried no more, and merges the files of those that have ended."""
+    """Writes the rows of packs that are given up, and merges the files of packs that have ended."""
 
     def __init__(self, packs: Sequence[Pack], context: RunContext, store: Store, progress: Progress):
         super().__init__(progress)
         self._packs, self._context, self._store = packs, context, store
         self._unmerged: set[str] = set()
         self.unwritten: UserError | None = None
-        """Why a pack that was given up is missing: its rows could not be written, or no worker could train it."""
+        """Why a pack was given up without rows: they could not be written, or no worker could train it."""
 
     def left(self) -> list[int]:
         """Returns the indices of the packs to train."""
@@ -108,7 +108,7 @@ class _PackRetries(Retrying):
         super().on_trial_complete(iteration, trials, trial, **info)
         self._unmerged.update(planned.trial_id for planned in self._packs[trial.config[INDEX]].trials)
         if len(self._unmerged) >= MERGED_TOGETHER:
-            with suppress(StoreError):  # they stay as they are, which is slower to read and no loss
+            with suppress(StoreError):  # unmerged files read slower, but nothing is lost
                 merge_ended(self._store, self._unmerged)
             self._unmerged.clear()
 

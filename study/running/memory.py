@@ -1,4 +1,4 @@
-"""Ray's reports of workers that it killed as a machine ran out of memory, in one sentence."""
+"""One-sentence summaries of Ray's reports of workers that it killed for lack of memory."""
 
 import re
 
@@ -11,13 +11,13 @@ _REPORT = re.compile(
 
 
 class MemoryShortageError(Exception):
-    """Ends Tune, so that it is started again with fewer jobs at a time."""
+    """Stops Tune, which is then restarted with fewer jobs at a time."""
 
 
 def memory_shortage(text: str) -> str | None:
-    """Names the machine of the last such report in a text, and its largest process; None if there is no report.
+    """Returns a sentence on the last such report in a text: machine and largest process; None if there is no report.
 
-    Tune passes on what Ray reports as text alone.
+    Tune passes on Ray's reports only as text.
     """
     reports = list(_REPORT.finditer(text))
     if not reports:

@@ -1,4 +1,4 @@
-"""Progress display of a run: live on a terminal, or plain lines where there is none."""
+"""Progress display of a run: live on a terminal, otherwise plain lines."""
 
 import time
 from abc import abstractmethod
@@ -34,9 +34,9 @@ class Work(NamedTuple):
 
 
 class Display(AbstractContextManager["Display"]):
-    """Shows what is running: a headline, and below it, on a terminal, a line for each pack or suggestion.
+    """Shows a headline and, on a terminal, a line for each running pack or suggestion.
 
-    Packs and suggestions are named by their index.
+    Packs and suggestions are identified by their index.
     """
 
     def __init__(self, console: Console):
@@ -64,7 +64,7 @@ class Display(AbstractContextManager["Display"]):
         self._most_running = max(self._most_running, len(self._running))
 
     def reported(self, i: int, report: dict[str, Any]) -> None:
-        """Takes a report of pack i on how far it is."""
+        """Takes a progress report of pack i."""
         if "update" in report:
             self._reports[i] = report
         if not self._console.is_terminal and time.monotonic() - self._printed > PLAIN_SECONDS:
@@ -73,11 +73,11 @@ class Display(AbstractContextManager["Display"]):
             self._console.print("\n".join([self._headline(), *lines[:LINES]]), highlight=False, markup=False)
 
     def lost(self, i: int) -> None:
-        """Notes that pack i has lost its worker and waits for another."""
+        """Notes that pack i has lost its worker and waits for a new one."""
         self._running.discard(i)
 
     def ended(self, i: int, error: str | None = None) -> None:
-        """Notes that pack i has ended; `error` tells why it was given up."""
+        """Notes that pack i has ended; `error`: why it was given up."""
         self._running.discard(i)
 
     @abstractmethod
@@ -90,7 +90,7 @@ class Display(AbstractContextManager["Display"]):
 
     @abstractmethod
     def _line(self, i: int, report: dict[str, Any]) -> str:
-        """Says what pack i is, and how far, by its last report."""
+        """Names pack i and its progress, from its last report."""
 
     def _headline(self) -> str:
         elapsed = f"{duration(time.monotonic() - self._began)} elapsed"
@@ -123,7 +123,7 @@ class Display(AbstractContextManager["Display"]):
 
 
 class Progress(Display):
-    """Counts trials done, running, failed and left, guesses the time left, and tells what each pack came to."""
+    """Counts done, running, failed and waiting trials, estimates the time left, and prints the result of each pack."""
 
     def __init__(self, packs: Sequence[Pack], console: Console):
         super().__init__(console)
@@ -133,13 +133,13 @@ class Progress(Display):
         self._first: dict[int, int] = {}
 
     def reported(self, i: int, report: dict[str, Any]) -> None:
-        """Takes a report of pack i on how far it is."""
+        """Takes a progress report of pack i."""
         if "update" in report:
             self._first.setdefault(i, 0 if "test_accuracy" in report else report["update"])
         super().reported(i, report)
 
     def ended(self, i: int, error: str | None = None) -> None:
-        """Prints what pack i came to; `error` tells why it was given up."""
+        """Prints the result of pack i; `error`: why it was given up."""
         super().ended(i)
         self._ended.add(i)
         size = len(self._packs[i].trials)
@@ -176,7 +176,7 @@ class Progress(Display):
 
 
 def duration(seconds: float) -> str:
-    """Puts seconds into words."""
+    """Returns a duration in words."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"

@@ -1,6 +1,6 @@
-"""Ray session: the connection, what each pack gets of the cluster, and a loop of Tune.
+"""Ray session: the connection, the resources of each pack, and a loop around Tune.
 
-The store is the state: Tune schedules and retries, and its own snapshots are thrown away.
+The store is the only state. Tune schedules and retries; its own snapshots are discarded.
 """
 
 import tempfile
@@ -39,34 +39,34 @@ from study.running.run_context import RunContext, sees_store, unshared_store_mes
 from study.store.provenance import provenance
 from study.store.store import Store
 
-START_SECONDS = 60.0  # after which a run says that no worker has started
-RESTARTS = 3  # of Tune in a row without a job that ended in between
-SHORTAGES = 12  # of memory, in the same way
+START_SECONDS = 60.0  # before a run reports that no worker has started
+RESTARTS = 3  # of Tune in a row, without a job that ended in between
+SHORTAGES = 12  # of memory in a row, counted the same way
 MOST_WAITING_SECONDS = 60  # after a shortage
 
 
 class RunError(UserError):
-    """Ray or Tune stopped, and cannot go on; the message says why and what to do."""
+    """Ray or Tune stopped and cannot continue; the message says why and what to do."""
 
 
 class Session:
-    """A connection to Ray, and what of it each pack gets."""
+    """A connection to Ray, and the resources of each pack."""
 
     def __init__(self, address: str | None, slots: "Slots", context: RunContext, console: Console):
         self.slots, self.context = slots, context
         self._address, self._console = address, console
-        self._stops, self._stopped_by = 0, ""  # of Tune, since a job has last ended
+        self._stops, self._stopped_by = 0, ""  # of Tune, since the last job ended
         self._short_of_memory = False
         self._most_at_once: int | None = None
 
     def run(self, trainable: Callable[..., None], parameters: dict[str, Any], jobs: Retrying, **settings: Any) -> None:
-        """Runs jobs on Tune until it has none left, or has stopped early; what is left then is for the next call.
+        """Runs jobs on Tune until none are left or Tune stops early; the next call runs the remaining jobs.
 
         Args:
-            trainable: takes a Tune trial's `config`, and the parameters.
-            settings: of `tune.run`.
+            trainable: takes a Tune trial's `config` and the parameters.
+            settings: further arguments of `tune.run`.
         Raises:
-            RunError: Tune stops again and again, or Ray does not start again.
+            RunError: Tune stops repeatedly, or Ray cannot be restarted.
         """
         self._connect_again()
         ended = len(jobs.ended)
@@ -78,7 +78,7 @@ class Session:
                 _tune(tune.with_parameters(trainable, **parameters), self.slots, jobs, **settings)
         except UserError:
             raise
-        except Exception as error:  # whatever a full disk, a process of Ray that has died, or Tune itself raises
+        except Exception as error:  # a full disk, a dead Ray process or Tune itself can raise anything
             self._stops = 1 if len(jobs.ended) > ended else self._stops + 1
             shortage = str(error) if isinstance(error, MemoryShortageError) else memory_shortage(str(error))
             self._short_of_memory, self._stopped_by = shortage is not None, shortage or _reason(error)
@@ -90,7 +90,7 @@ class Session:
         def tell() -> None:
             if not jobs.begun:
                 why = f"; Ray's log says: {printable(said)}" if (said := why_none_starts()) else ""
-                self._console.print(f"No worker has started for {START_SECONDS:.0f} s{why}. Waiting on")
+                self._console.print(f"No worker has started after {START_SECONDS:.0f} s{why}. Still waiting")
 
         timer = threading.Timer(START_SECONDS, tell)
         timer.daemon = True
@@ -109,19 +109,19 @@ class Session:
         if self._short_of_memory:
             self._wait_for_memory()
         else:
-            self._console.print(f"{why}; it is started again with what is left")
+            self._console.print(f"{why}; restarting it with the remaining jobs")
         try:
             connect(self._address)
         except ConfigError as error:
-            raise RunError(f"{why} and cannot go on: {error}; {GO_ON_LATER}") from None
+            raise RunError(f"{why} and cannot continue: {error}; {GO_ON_LATER}") from None
 
     def _wait_for_memory(self) -> None:
-        """Waits, each time longer, and lets fewer jobs run at a time if memory has run out again."""
+        """Waits, longer each time, and reduces the jobs at a time if memory has run out again."""
         if self._stops > 1:
             self._most_at_once = max(1, (self._most_at_once or self.slots.n) // 2)
         seconds = min(MOST_WAITING_SECONDS, 5 * 2 ** (self._stops - 1))
         at_once = self._most_at_once or self.slots.n
-        self._console.print(f"{self._stopped_by}; going on in {seconds} s, {at_once} at a time")
+        self._console.print(f"{self._stopped_by}; continuing in {seconds} s with {at_once} at a time")
         time.sleep(seconds)
 
 
@@ -133,16 +133,16 @@ def start_session(
     objects: Objects,
     console: Console,
 ) -> Session:
-    """Connects to Ray until this process ends, and shares out what it has among packs.
+    """Connects to Ray until this process ends, and divides its resources among packs.
 
     Args:
-        n_packs: the most packs there will be.
+        n_packs: largest number of packs.
         lease: name of the run's lease on the store.
     Raises:
-        ConfigError: there is no such cluster, Ray does not start here, the machines do not have what `resources` ask,
-            or they do not share the store.
+        ConfigError: there is no such cluster, Ray cannot start here, the machines lack the requested `resources`, or
+            they do not share the store.
     """
-    if not ray.is_initialized():  # by the last of several searches or looks
+    if not ray.is_initialized():  # an earlier search or look may have done it
         connect(resources.address)
         if warning := open_to_strangers(resources.address):
             console.print(f"Warning: {warning}")
@@ -155,14 +155,14 @@ def start_session(
 
 
 def _reason(error: Exception) -> str:
-    """Returns the line of an error that names it; Tune wraps tracebacks in errors of its own."""
+    """Returns the line that names the error; Tune wraps tracebacks in its own errors."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return (lines[-1] if isinstance(error, TuneError) else lines[0]).strip()
 
 
 @dataclass(frozen=True)
 class Slots:
-    """What each pack gets, and how many packs fit into the cluster as it is."""
+    """Resources of each pack, and the number of packs that fit into the cluster now."""
 
     threads: int
     gpus: float
@@ -170,21 +170,21 @@ class Slots:
 
     @property
     def device(self) -> str:
-        """As torch names it."""
+        """Device name for torch."""
         return "cuda" if self.gpus else "cpu"
 
     @property
     def per_pack(self) -> dict[str, float]:
-        """As Ray names it."""
+        """Resources by Ray's names."""
         return {"cpu": self.threads, "gpu": self.gpus}
 
 
 def find_slots(resources: Resources, n_packs: int) -> Slots:
-    """Shares out what the cluster has among packs.
+    """Divides the cluster's resources among packs.
 
     Raises:
-        ConfigError: this machine can never have what a pack asks for, or it is not said what a cluster that is yet to
-            grow will have.
+        ConfigError: a pack needs more than this machine has, or the cluster has no CPUs yet and `resources` do not say
+            what its packs will use.
     """
     have, threads = ray.cluster_resources(), resources.threads or _threads(n_packs)
     gpus = resources.gpus_per_pack
@@ -192,24 +192,24 @@ def find_slots(resources: Resources, n_packs: int) -> Slots:
         gpus = 1.0 if have.get("GPU") else 0.0
     for name, wanted, kind in (("threads", threads, "CPU"), ("gpus_per_pack", gpus, "GPU")):
         if resources.address is None and wanted > have.get(kind, 0):
-            raise ConfigError(f"{name}={wanted} is more than the {have.get(kind, 0):.0f} {kind}s of this machine")
+            raise ConfigError(f"{name}={wanted} is more than this machine's {have.get(kind, 0):.0f} {kind}s")
     if resources.gpus_per_pack is None and not gpus and have.get("CPU", 0) < threads:
         raise ConfigError(
-            "the cluster has no CPUs for packs yet; ask for its GPUs with --gpus-per-pack 1, or for CPUs with 0"
+            "the cluster has no CPUs for packs yet; request GPUs with --gpus-per-pack 1, or CPUs with --gpus-per-pack 0"
         )
     by_cpu = have.get("CPU", 0) // threads
     return Slots(threads, gpus, max(1, int(min(by_cpu, have.get("GPU", 0) // gpus) if gpus else by_cpu)))
 
 
 def _threads(n_packs: int) -> int:
-    """Gives packs more threads where there are fewer of them than cores; the same however many of them are done."""
+    """Returns the threads per pack: more than one if there are fewer packs than cores; independent of progress."""
     largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
     spare = int(ray.cluster_resources().get("CPU", 0)) // n_packs
-    return max(1, min(MOST_THREADS, spare, int(largest)))  # a pack cannot have cores of two machines
+    return max(1, min(MOST_THREADS, spare, int(largest)))  # a pack cannot use cores of two machines
 
 
 def _refuse_private_disks(store: Store, lease: str) -> None:
-    """Asks every machine of the cluster whether it sees the lease; one that joins later is asked by its first pack."""
+    """Checks that every machine of the cluster sees the lease; on machines that join later, the first pack checks."""
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if not store.local or len(nodes) == 1:
         return
@@ -223,7 +223,7 @@ def _refuse_private_disks(store: Store, lease: str) -> None:
         try:
             seen = ray.get(ask.options(scheduling_strategy=there).remote(store.uri))
         except RayError:
-            continue  # it has just left
+            continue  # the machine has just left
         if not seen:
             raise ConfigError(
                 unshared_store_message(store.uri, f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})")
@@ -231,7 +231,7 @@ def _refuse_private_disks(store: Store, lease: str) -> None:
 
 
 def _tune(trainable: Callable[..., None], slots: Slots, jobs: Retrying, **settings: Any) -> None:
-    """Runs Tune, without its `Tuner`, which reads the errors of trials back from pickles."""
+    """Runs Tune without its `Tuner`, which would read the errors of trials from pickles."""
     with tempfile.TemporaryDirectory(prefix="tune-", dir=temporary_folder(), ignore_cleanup_errors=True) as scratch:
         tune.run(
             tune.with_resources(trainable, slots.per_pack),

@@ -1,4 +1,4 @@
-"""Resources of a run: the cluster, and what each pack gets of it."""
+"""Resources of a run: the cluster, and the share of each pack."""
 
 import math
 import os
@@ -8,23 +8,23 @@ from typing import Literal
 from esbn_core.errors import ConfigError
 
 PACK_ON_CPU, PACK_ON_GPU = 4, 10  # a CPU gains nothing from larger packs; a GPU is idle without them
-MOST_THREADS = 4  # for a pack, by default; more gain nothing
+MOST_THREADS = 4  # per pack by default; more gain nothing
 
 
 def usable_cpus() -> int:
-    """Returns how many CPUs this process may use, which `taskset` or a batch system may have limited."""
+    """Returns the number of CPUs this process may use, which `taskset` or a batch system may limit."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a run may use.
+    """Resources that a run may use.
 
     Attributes:
-        address: of a Ray cluster; None starts Ray on this machine.
-        gpus_per_pack: GPUs, or a fraction of one, for every pack; None: one if Ray has any.
-        threads: CPU threads for every pack; None: as many as leave no core idle, at most `MOST_THREADS`.
-        largest_pack: most networks trained together; None: what suits the device; auto: measured first.
+        address: address of a Ray cluster; None starts Ray on this machine.
+        gpus_per_pack: GPUs per pack, possibly a fraction; None: one if Ray has any.
+        threads: CPU threads per pack; None: enough to leave no core idle, at most `MOST_THREADS`.
+        largest_pack: largest number of networks trained together; None: by device; auto: measured first.
         checkpoint_seconds: time between two checkpoints of a pack.
     """
 

@@ -19,36 +19,36 @@ from study.store.errors import StoreError
 
 INDEX = "index"  # setting of a Tune trial: the number of our pack or suggestion
 RETRIES = 2  # of a pack that raised an error, before it counts as failed
-LOSSES = 5  # workers that a pack may lose in a row without getting further; more, and it is what kills them
+LOSSES = 5  # workers that a pack may lose in a row without progress; after more, the pack is taken to be the cause
 
 
 class Failure(NamedTuple):
-    """Why a job is tried no more."""
+    """Why a job is given up."""
 
     reason: str
     of_store: bool = False
-    """Whether the store was to blame, so that nothing is said about the job."""
+    """Whether the store failed, which says nothing about the job."""
     of_machine: bool = False
-    """Whether workers died before they began with the job, or of a lack of memory: nothing is said about it, either."""
+    """Whether workers died before they began the job, or for lack of memory, which says nothing about it either."""
 
 
 class MachineError(UserError):
-    """The machine let no worker end a job; it is missing, and trained by the same command."""
+    """No worker on the machine could finish a job, which stays missing; the same command trains it."""
 
     def __init__(self, reason: str):
-        super().__init__(f"the machine let no worker train: {reason}; {GO_ON_LATER}")
+        super().__init__(f"no worker could train on this machine: {reason}; {GO_ON_LATER}")
 
 
 class ReportedError(Exception):
-    """Ends a worker's attempt, whose error it has reported."""
+    """Ends a worker's attempt after its error was reported."""
 
 
 def reporting_errors(work: Callable[..., None], *arguments: Any) -> None:
-    """Does a worker's work; an error of it goes to the driver as a report, in words.
+    """Does a worker's work and reports its errors to the driver as text.
 
-    Tune keeps exceptions as pickles, which run code when they are read. The one that Tune sees is always the same.
+    Tune stores exceptions as pickles, which run code when they are read. So Tune always sees the same exception.
     """
-    tune.report({})  # a worker that dies before did so while it started
+    tune.report({})  # a worker that dies before this line died at startup
     try:
         work(*arguments, tune.report)
     except Exception as error:
@@ -59,23 +59,23 @@ def reporting_errors(work: Callable[..., None], *arguments: Any) -> None:
 
 @dataclass
 class _Attempts:
-    """What has gone wrong with a pack so far."""
+    """Errors and lost workers of a pack so far."""
 
     errors: int = 0
     losses: int = 0
-    """Workers lost since the pack last got further than ever before."""
+    """Workers lost since the pack last made new progress."""
     furthest: int = 0
     begun: bool = False
     """Whether a worker has reported anything."""
     reported: Failure | None = None
-    """Error that the worker has reported, and by which its attempt is ending."""
+    """Error that the worker has reported and that is ending its attempt."""
 
     def count(self, preempted: bool) -> Failure | None:
-        """Counts the end of an attempt: the error its worker has reported, which is returned, or else a lost worker."""
+        """Counts the end of an attempt as an error, if its worker reported one (returned), or else as a lost worker."""
         error, self.reported = self.reported, None
         if error is not None:
             self.errors += 1
-        elif not preempted:  # a machine that was taken back says nothing about the pack
+        elif not preempted:  # a preempted machine says nothing about the pack
             self.losses += 1
         return error
 
@@ -84,9 +84,9 @@ class _Attempts:
 
 
 class Retrying(tune.Callback):
-    """Decides how often a pack is tried, and tells the display what Tune sees.
+    """Decides how often a pack is tried, and passes Tune's events to the display.
 
-    Tune counts failures of all kinds together, so after each the number it allows is set again from our own counts.
+    Tune counts failures of all kinds together, so its limit is reset from our own counts after each failure.
     """
 
     def __init__(self, progress: Display) -> None:
@@ -96,14 +96,14 @@ class Retrying(tune.Callback):
         """Whether any worker has started."""
         self._failures: dict[str, int] = {}
         self.ended: set[int] = set()
-        """Packs that are tried no more."""
+        """Packs that have ended or were given up."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks for a restore that is never made; a terminal cannot be pickled
+        return {}  # Tune pickles its callbacks for a restore that never happens; a terminal cannot be pickled
 
     @abstractmethod
     def try_again(self, index: int) -> None:
-        """Takes back a pack that Tune gave up too early: it retries no worker that dies while it is being reused."""
+        """Takes back a pack that Tune gave up too early: Tune does not retry a worker that dies while being reused."""
 
     @abstractmethod
     def take_back(self) -> None:
@@ -111,7 +111,7 @@ class Retrying(tune.Callback):
 
     @abstractmethod
     def give_up(self, index: int, failure: Failure) -> None:
-        """Ends a pack that is tried no more."""
+        """Ends a pack that is given up."""
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self.begun = True
@@ -142,7 +142,7 @@ class Retrying(tune.Callback):
         self._stop_if_short_of_memory(trial)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """Takes back a pack that Tune tries no more, or gives it up if it has failed too often."""
+        """Takes back a pack that Tune has given up, or gives it up if it has failed too often."""
         index, attempts = trial.config[INDEX], self._of(trial)
         error = attempts.count(self._preempted(trial))
         if not attempts.over():
@@ -157,7 +157,7 @@ class Retrying(tune.Callback):
             self.give_up(index, self._loss(trial))
 
     def _loss(self, trial: TuneTrial) -> Failure:
-        """Says why a pack is given up that has lost all its workers."""
+        """Says why a pack that has lost all its workers is given up."""
         attempts, said = self._of(trial), _last_failure(trial)
         shortage = memory_shortage(said)
         died_early = "" if attempts.begun else last_death()
@@ -167,7 +167,7 @@ class Retrying(tune.Callback):
         return Failure(why, of_machine=not attempts.begun or shortage is not None)
 
     def _stop_if_short_of_memory(self, trial: TuneTrial) -> None:
-        """Stops all jobs of a run on this machine if memory has run out again; on a cluster, a job goes elsewhere."""
+        """Stops all jobs of a local run if memory has run out again; on a cluster, jobs move to other machines."""
         if temporary_folder() and self._of(trial).losses > 1 and (shortage := memory_shortage(_last_failure(trial))):
             raise MemoryShortageError(shortage)
 
@@ -175,14 +175,14 @@ class Retrying(tune.Callback):
         return self._attempts.setdefault(trial.config[INDEX], _Attempts())
 
     def _preempted(self, trial: TuneTrial) -> bool:
-        """Whether Tune counts no failure: it does not count machines that were taken back."""
+        """Returns whether Tune ignored the failure, as it does for preempted machines."""
         before = self._failures.get(trial.trial_id, 0)
         self._failures[trial.trial_id] = trial.num_failures
         return trial.num_failures == before
 
 
 def _last_failure(trial: TuneTrial) -> str:
-    """Returns what Tune has written of a trial's last failure: text of Ray's own."""
+    """Returns Tune's record of a trial's last failure, as text from Ray."""
     with suppress(OSError):
         return Path(str(trial.error_file)).read_text().rpartition("Failure # ")[2]
     return ""

@@ -1,4 +1,4 @@
-"""The run workflow: plan, lease, launch, and what is there afterwards."""
+"""The run workflow: plan, lease, launch, and the resulting completion."""
 
 from rich.console import Console
 
@@ -29,8 +29,8 @@ def run_study(
     Returns:
         What the store holds of its trials then.
     Raises:
-        ConfigError: this machine or cluster cannot do what `resources` ask.
-        RunError: Ray or Tune stopped, and cannot go on; the same call does.
+        ConfigError: this machine or cluster lacks the requested `resources`.
+        RunError: Ray or Tune stopped and cannot continue; repeating the call continues.
         LeaseError: another run that is alive trains some of these trials.
         StoreError: the store cannot be read or written.
     """
@@ -46,7 +46,7 @@ def run_study(
 
         ids = {trial.trial_id for trial in todo}
         with lease(store, ids) as held:
-            # what another run has ended before it let go
+            # another run may have completed some before it released them
             ids &= {trial.trial_id for trial in completion(plan.trials, store).todo(retry_failed)}
             if ids:
                 launch(plan, ids, store, held, resources or Resources(), console)

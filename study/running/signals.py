@@ -1,4 +1,4 @@
-"""Signals to a run: Ctrl-C and SIGTERM end it in order, a hangup does not end it."""
+"""Signals to a run: Ctrl-C and SIGTERM end it cleanly; a hangup does not end it."""
 
 import atexit
 import os
@@ -14,18 +14,18 @@ from typing import NoReturn
 STANDARD_ERROR = 2  # its file number
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-ENDING_SECONDS = 15.0  # in which a run that was stopped ends, and is not to be stopped again
+ENDING_SECONDS = 15.0  # for a stopped run to end; further stops are ignored
 
 
 class Stops:
-    """Raises `KeyboardInterrupt` at the first of the signals that stop a run.
+    """Raises `KeyboardInterrupt` at the first signal that stops a run.
 
-    Those that follow, as when Ctrl-C is pressed thrice, would interrupt the end of the run, so they are ignored.
+    Later signals, e.g. from pressing Ctrl-C again, are ignored: they would interrupt the clean end of the run.
     """
 
     def __init__(self) -> None:
         self.number: int = signal.SIGINT
-        """The signal that has come."""
+        """The signal received."""
         self._came = -ENDING_SECONDS
         if _in_main_thread():
             for number in STOPPING:
@@ -33,7 +33,7 @@ class Stops:
 
     @property
     def exit_code(self) -> int:
-        """As shells have it."""
+        """Exit code by the shell convention: 128 + signal."""
         return 128 + self.number
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -43,9 +43,9 @@ class Stops:
 
 
 def exit_stopped(code: int) -> NoReturn:
-    """Exits after a stop without destroying what C++ holds.
+    """Exits after a stop without running C++ destructors.
 
-    A stop in the middle of `ray.init` leaves threads of Ray that nobody can end, and that crash while it is destroyed.
+    A stop during `ray.init` leaves Ray threads that cannot be ended and that crash during destruction.
     """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -55,7 +55,7 @@ def exit_stopped(code: int) -> NoReturn:
 
 
 def ignore_stops() -> None:
-    """Ignores them from now on, as this process exits."""
+    """Ignores further stop signals while this process exits."""
     if _in_main_thread():
         for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
@@ -63,9 +63,9 @@ def ignore_stops() -> None:
 
 @contextmanager
 def handlers_kept() -> Iterator[None]:
-    """Puts signal handlers back that Ray replaces as it starts, and lets neither it nor this process end by a hangup.
+    """Restores signal handlers that Ray replaces as it starts, and makes both Ray and this process ignore a hangup.
 
-    Processes inherit what is ignored, so what Ray starts meanwhile does not end by one, either.
+    Child processes inherit ignored signals, so the processes that Ray starts survive a hangup, too.
     """
     if not _in_main_thread():
         yield
@@ -75,11 +75,11 @@ def handlers_kept() -> Iterator[None]:
     terminated = False
     try:
         yield
-    except SystemExit:  # by which Ray's own handler answers SIGTERM
+    except SystemExit:  # raised by Ray's own SIGTERM handler
         terminated = True
     finally:
         for number, handler in before.items():
-            if handler is not None:  # one of C
+            if handler is not None:  # None: a handler set in C
                 signal.signal(number, handler)
         signal.signal(signal.SIGHUP, _go_on if hangup in (signal.SIG_DFL, None) else hangup)
     if terminated:
@@ -87,11 +87,11 @@ def handlers_kept() -> Iterator[None]:
 
 
 def _go_on(number: int, frame: FrameType | None) -> None:
-    """Says where it can that the run goes on; `print` cannot be used, since the signal may have interrupted one."""
+    """Reports that the run continues. Does not use `print`, since the signal may have interrupted one."""
     with suppress(OSError):
-        os.write(STANDARD_ERROR, f"Hung up; the run goes on. `kill {os.getpid()}` stops it.\n".encode())
+        os.write(STANDARD_ERROR, f"Terminal closed; the run continues. `kill {os.getpid()}` stops it.\n".encode())
 
 
 def _in_main_thread() -> bool:
-    """Whether Python allows handlers to be set here."""
+    """Returns whether Python allows setting signal handlers here."""
     return threading.current_thread() is threading.main_thread()

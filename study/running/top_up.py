@@ -1,4 +1,4 @@
-"""Extra seeds: a study trained look by look, as a purchase rule asks for more."""
+"""Extra seeds: a study trained look by look, with seeds added by a purchase rule."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,13 +26,13 @@ def top_up(
     retry_failed: bool = False,
     console: Console | None = None,
 ) -> Completion:
-    """Trains the planned seeds of a study, and those that are bought once they have ended, until none are.
+    """Trains the planned seeds of a study, then the seeds that `purchase` adds, until it adds none.
 
     Args:
-        variants: of the study, with looks (`interim_looks.with_looks`).
-        purchase: looks at the store; gives the number of seeds that each variant which gets more is to have.
+        variants: variants of the study, with looks (`interim_looks.with_looks`).
+        purchase: looks at the store and returns the new number of seeds of each variant that gets more.
     Returns:
-        What the store holds of all of them then; errors are those of `run_study`.
+        Completion of all trials afterwards; errors as for `run_study`.
     """
     while True:
         trials = [trial for variant in variants for trial in variant.trials()]

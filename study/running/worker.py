@@ -1,4 +1,4 @@
-"""Training of one pack in a worker process, and the rows it writes; knows nothing of Ray."""
+"""Training of one pack in a worker process, and the rows it writes; independent of Ray."""
 
 import hashlib
 from collections.abc import Callable
@@ -23,15 +23,15 @@ from study.store.store import Store
 
 
 def run_pack(context: RunContext, pack: Pack, report: Callable[[dict[str, Any]], None]) -> None:
-    """Trains a pack, from its checkpoint if it has one, and writes curves, keys and at last the trials themselves.
+    """Trains a pack, from its checkpoint if it has one, and writes curves, keys and, last, the rows of its trials.
 
     Args:
-        report: takes progress about once a second: `update`, `accuracy` (training, one per trial), and at the end
+        report: receives progress about once a second: `update`, `accuracy` (training, one per trial), and at the end
             `test_accuracy` and `failed`.
     """
     store, started_at = open_run_store(context), datetime.now(UTC)
     done = {trial.trial_id for trial in completion(pack.trials, store).completed}
-    if len(done) == len(pack.trials):  # a worker that was thought to be lost has come to their end after all
+    if len(done) == len(pack.trials):  # a worker that seemed lost has completed them
         store.drop_checkpoint(pack.pack_id)
         written = store.read("trials", ["trial_id", "test_accuracy"], done).to_pylist()
         accuracy = {row["trial_id"]: row["test_accuracy"] for row in written}
@@ -56,7 +56,7 @@ def _last(pack: Pack, accuracies: list[float | None], failures: list[str | None]
 
 
 def _write(store: Store, trial: PlannedTrial, trained: TrialResult, images: np.ndarray, shared: dict[str, Any]) -> None:
-    """Writes all a trial has; its row in `trials` comes last, since it is what says that the trial is done."""
+    """Writes all rows of a trial; its row in `trials` comes last, since it marks the trial as done."""
     points = [{"trial_id": trial.trial_id, "update": u, "loss": x, "accuracy": a} for u, x, a in trained.curve]
     store.write("curves", trial.trial_id, points)
     known = {
@@ -79,7 +79,7 @@ def _write(store: Store, trial: PlannedTrial, trained: TrialResult, images: np.n
 
 
 def split_columns(sets: ProblemSets) -> dict[str, Any]:
-    """The columns that prove what a network was trained and tested on, found in the problems themselves."""
+    """Returns columns that show what a network was trained and tested on, derived from the problems themselves."""
     train_PT, test_PT = sets.train.indices_PT, sets.test.indices_PT
     trained = {*map(tuple, train_PT.tolist())}
     digest = hashlib.sha256()
@@ -117,7 +117,7 @@ def _keys(trial: PlannedTrial, trained: TrialResult, images: np.ndarray) -> pa.T
 
 
 def _vectors(rows_PX: np.ndarray | None) -> pa.Array | None:
-    """A list column from the rows of a matrix, without a Python list."""
+    """Returns a list column from the rows of a matrix, without building Python lists."""
     if rows_PX is None:
         return None
     offsets = np.arange(len(rows_PX) + 1, dtype=np.int32) * rows_PX.shape[1]

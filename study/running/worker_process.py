@@ -1,4 +1,4 @@
-"""Steps that all worker processes share: open the run's store, train from the last checkpoint, report progress."""
+"""Steps shared by all worker processes: open the run's store, train from the last checkpoint, report progress."""
 
 import functools
 import multiprocessing
@@ -22,13 +22,13 @@ REPORT_SECONDS = 1.0
 
 
 def fresh_process() -> ProcessPoolExecutor:
-    """Starts a process like a worker's, to measure in; it reads `MEMORY_SETTINGS` as it starts."""
+    """Starts a process like a worker's for measurements; it reads `MEMORY_SETTINGS` at startup."""
     os.environ.update(MEMORY_SETTINGS)
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
 def open_run_store(context: RunContext) -> Store:
-    """Sets the process up for a pack, and opens the store, which is written only while the run has its lease.
+    """Sets up the process for a pack and opens the store, which may be written only while the run holds its lease.
 
     Raises:
         StoreError: the store does not hold the lease of the run.
@@ -38,7 +38,7 @@ def open_run_store(context: RunContext) -> Store:
     store = Store(context.results)
     if not sees_store(store, context.lease):
         unshared = unshared_store_message(context.results, socket.gethostname())
-        raise StoreError(f"{unshared} (unless it is that folder, and another run has taken over)")
+        raise StoreError(f"{unshared} (or it is that folder, and another run has taken over)")
     store.lease = context.lease
     store.require_lease()
     return store
@@ -47,7 +47,7 @@ def open_run_store(context: RunContext) -> Store:
 def train_in_store(
     context: RunContext, store: Store, pack: Pack, report: Callable[[dict[str, Any]], None], **rungs: Any
 ) -> PackResult:
-    """Trains a pack with checkpoints in the store, and reports progress."""
+    """Trains a pack with checkpoints in the store and reports progress."""
     reported = 0.0
 
     def on_progress(position: Position) -> None:
@@ -68,12 +68,12 @@ def train_in_store(
     )
     try:
         return train_pack(resume=store.load_checkpoint(pack.pack_id))
-    except CheckpointError:  # torn, or of other code: its updates are lost, the trials are not
+    except CheckpointError:  # torn, or from other code: its updates are lost, the trials are not
         return train_pack()
 
 
 def circumstances(context: RunContext, wall_seconds: float, resumed: int) -> dict[str, Any]:
-    """Returns the columns that say where and how long a pack was trained."""
+    """Returns columns on where and for how long a pack was trained."""
     return {
         "wall_seconds": wall_seconds,
         "resumed": resumed,

@@ -1,4 +1,4 @@
-"""Search on Ray Tune: Tune gives suggestions to workers, retries them and stops them; Optuna decides which."""
+"""Search on Ray Tune: Optuna makes suggestions and prunes them; Tune runs, retries and stops them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,15 +35,15 @@ def search(
     sampler: str = "tpe",
     pruner: str = "asha",
 ) -> Suggestions:
-    """Makes and trains what is missing of a search; results go to the store as each suggestion ends.
+    """Makes and trains the missing suggestions of a search; results go to the store as each suggestion ends.
 
     Returns:
-        The search with all its suggestions, of which `Suggestions.best` is the best.
+        The search with all its suggestions; `Suggestions.best` is the best one.
     Raises:
-        ConfigError: the store has another search of this name, or this machine cannot do what `resources` ask.
-        RunError: Ray or Tune stopped, and cannot go on; the same call does.
+        ConfigError: the store has another search of this name, or this machine lacks the requested `resources`.
+        RunError: Ray or Tune stopped and cannot continue; repeating the call continues.
         LeaseError: another driver runs this search.
-        StoreError: the store cannot be read or written; the same call goes on once it can.
+        StoreError: the store cannot be read or written; repeating the call continues once it can.
     """
     objects = glyphs()
     store.prepare()
@@ -61,7 +61,7 @@ def _train(suggestions: Suggestions, objects: Objects, held: str, resources: Res
     store, space = suggestions.store, suggestions.space
     session = start_session(resources, space.suggestions, store, held, objects, console)
     left = len(suggestions.waiting) + max(0, space.suggestions - len(suggestions.rows))
-    console.print(f"{left} suggestions of {space.seeds} networks each to come, {session.slots.n} at a time")
+    console.print(f"{left} suggestions of {space.seeds} networks each to train, {session.slots.n} at a time")
     with SearchProgress(suggestions, console) as progress:
         driver = _Driver(suggestions, progress)
         while not driver.finished:
@@ -86,18 +86,18 @@ def _trainable(config: Mapping[str, Any], context: RunContext) -> None:
 
 
 class _Driver(Retrying):
-    """Passes what Tune sees on to the suggestions, until the store cannot be written."""
+    """Passes Tune's events to the suggestions, until the store cannot be written."""
 
     def __init__(self, suggestions: Suggestions, progress: SearchProgress):
         super().__init__(progress)
         self.suggestions = suggestions
         self._given_out: set[int] = set()
         self.unwritten: UserError | None = None
-        """Why a row could not be written; the next driver learns from the store what the row would have said."""
+        """Why a row could not be written; the next driver recovers its content from the store."""
 
     @property
     def finished(self) -> bool:
-        """Whether no suggestion is to be begun any more."""
+        """Whether no more suggestions will be started."""
         return self.unwritten is not None or self.suggestions.exhausted
 
     def take_next(self) -> Suggestion | None:
@@ -114,7 +114,7 @@ class _Driver(Retrying):
         return suggestion
 
     def take_report(self, number: int, report: Mapping[str, Any]) -> bool:
-        """Takes what a worker reports; returns whether the suggestion is to be stopped there."""
+        """Takes a worker's report; returns whether to stop the suggestion."""
         try:
             if "status" in report:
                 self.suggestions.take_end(number)
@@ -159,14 +159,14 @@ class _Source(Searcher):
         return Searcher.FINISHED if self._driver.finished else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        pass  # the scheduler has told
+        pass  # the scheduler has handled it
 
     def save(self, checkpoint_path: str) -> None:
-        open(checkpoint_path, "wb").close()  # for Tune's restore, which is never made
+        open(checkpoint_path, "wb").close()  # for Tune's restore, which never happens
 
 
 class _Pruner(FIFOScheduler):
-    """Stops a suggestion where Optuna's pruner says so."""
+    """Stops suggestions that Optuna's pruner rejects."""
 
     def __init__(self, driver: _Driver):
         super().__init__()

@@ -1,10 +1,10 @@
-"""Optuna study of a search: in memory, rebuilt from the rows of its suggestions.
+"""Optuna study of a search, in memory, rebuilt from the rows of its suggestions.
 
-A search that goes on tells a new Optuna study all that has happened, pruned suggestions with their rungs included, and
-asks it for more; so it makes no difference when and how the last driver ended. Tune's own experiment restore is not
-used, and neither are Optuna's storages, which are ahead of Tune's after a kill (`UpdateFinishedTrialError`). Ray's
-`OptunaSearch` would take finished suggestions, too, but only their last values: what pruned ones had at each rung would
-be lost to the pruner. Hence Optuna's own ask and tell.
+A resumed search tells a new Optuna study everything that has happened, including pruned suggestions with their rungs,
+and asks for more. So it does not matter when or how the last driver ended. Tune's experiment restore is not used, and
+neither are Optuna's storages, which are ahead of Tune's after a kill (`UpdateFinishedTrialError`). Ray's `OptunaSearch`
+accepts finished suggestions, but only their last values, so the pruner would lose the rungs of pruned ones. Hence
+Optuna's own ask and tell.
 """
 
 import statistics
@@ -32,14 +32,14 @@ PRUNERS = {
     "none": lambda space: optuna.pruners.NopPruner(),
 }
 STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-"""How suggestions end, and what Optuna calls it."""
+"""Our final status of a suggestion -> Optuna's."""
 
 Rungs = Sequence[tuple[int, Sequence[float]]]
-"""Of one suggestion: updates made before, and the validation accuracy of each network (a fraction)."""
+"""Rungs of one suggestion: updates made before, and each network's validation accuracy (a fraction)."""
 
 
 class OptunaReplay:
-    """Sampler and pruner of a search, with all they have been told; suggestions are numbered as they are asked for."""
+    """Sampler and pruner of a search with their history; suggestions are numbered in the order of `ask`."""
 
     def __init__(self, space: SearchSpace, sampler: str, pruner: str, seed: int):
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -50,8 +50,10 @@ class OptunaReplay:
         self._trials: list[optuna.Trial] = []
 
     def ask(self, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Returns the values of the next suggestion, which are `known` or else up to the sampler; only those of
-        parameters that are searched given the ones before."""
+        """Returns the values of the next suggestion: `known`, or else chosen by the sampler.
+
+        Contains only parameters that are active given the earlier ones.
+        """
         if known is not None:
             self.study.enqueue_trial(dict(known))
         trial = self.study.ask()
@@ -63,7 +65,7 @@ class OptunaReplay:
         return values
 
     def report(self, number: int, rungs: Rungs) -> bool:
-        """Takes all rungs a suggestion has climbed; returns whether the pruner stops it at the last, if that is new."""
+        """Takes all rungs of a suggestion so far; returns whether the pruner stops it at the last, if that is new."""
         trial, stop = self._trials[number], False
         known = self.study.get_trials(deepcopy=False)[number].intermediate_values
         for update, accuracies in rungs:
@@ -79,7 +81,7 @@ class OptunaReplay:
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:
-    """Returns what Optuna draws values of a parameter from."""
+    """Returns Optuna's distribution for a parameter."""
     if parameter.bounds is None:
         return CategoricalDistribution(parameter.choices)
     low, high = parameter.bounds

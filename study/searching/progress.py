@@ -11,7 +11,7 @@ from study.searching.suggestions import ENDED, Suggestions
 
 
 class SearchProgress(Display):
-    """Counts suggestions by what became of them, guesses the time left, and tells what each came to."""
+    """Counts suggestions by status, estimates the time left, and prints the result of each."""
 
     def __init__(self, suggestions: Suggestions, console: Console):
         super().__init__(console)
@@ -34,7 +34,7 @@ class SearchProgress(Display):
         self._tell()
 
     def _tell(self) -> None:
-        """Prints the suggestions that have ended since the last time, twins of others included."""
+        """Prints the suggestions that have ended since the last call, including twins."""
         for row in self._suggestions.rows:
             if row["status"] in ENDED and row["suggestion"] not in self._told:
                 self._told.add(row["suggestion"])
@@ -60,7 +60,7 @@ class SearchProgress(Display):
 
 
 def outcome(row: Mapping[str, Any]) -> str:
-    """Says in a line what a suggestion came to."""
+    """Returns one line on the result of a suggestion."""
     if row["status"] == "failed":
         return f"{row['suggestion']}: {values(row)}: failed: {row['failure']}"
     twin = "" if row["same_as"] is None else f" (the same trials as {row['same_as']})"
@@ -71,6 +71,6 @@ def outcome(row: Mapping[str, Any]) -> str:
 
 
 def values(row: Mapping[str, Any]) -> str:
-    """Says the values of a suggestion in words."""
+    """Returns the values of a suggestion as text."""
     parameters = json.loads(row["parameters"])
     return ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in parameters.items())

@@ -1,6 +1,6 @@
-"""Suggestions of a search: their rows in the store, and the queue of those to train.
+"""Suggestions of a search: their rows in the store, and the queue of suggestions to train.
 
-The rows are the truth. A search that goes on reads them and makes a new Optuna study from them.
+The rows are the only state. A resumed search reads them and builds a new Optuna study from them.
 """
 
 import json
@@ -30,16 +30,16 @@ def trials_left(space: SearchSpace, store: Store) -> list[ResolvedTrial]:
 
 
 class Suggestions:
-    """All suggestions of a search, as rows by number; asks Optuna for more and writes what becomes of each."""
+    """All suggestions of a search, as rows by number; asks Optuna for more and writes the result of each."""
 
     def __init__(self, space: SearchSpace, store: Store, sampler: str, pruner: str, shared: Mapping[str, Any]):
-        """Reads what the store has of this search.
+        """Reads the search from the store.
 
         Args:
-            shared: columns that all rows have in common.
+            shared: columns shared by all rows.
         Raises:
-            ConfigError: the store has a search of this name that is another one, or that other code has made.
-            StoreError: it cannot be read or written.
+            ConfigError: the store has a different search of this name, or suggestions from other code.
+            StoreError: the store cannot be read or written.
         """
         self.space, self.store = space, store
         self._shared = {**shared, "sampler": sampler, "pruner": pruner}
@@ -48,11 +48,11 @@ class Suggestions:
         for row in stored.values():
             self._refuse_other_code(row)
         rungs = _read_rungs(store, space.name)
-        # A sampler with the seed of the last driver's would make the same suggestions again.
+        # A sampler with the last driver's seed would repeat its suggestions.
         self._optuna = OptunaReplay(space, sampler, pruner, seed=len(stored))
         self.rows: list[dict[str, Any]] = []
         self.waiting: list[int] = []
-        """Suggestions that were made and have not ended, in order: those to train next."""
+        """Suggestions that have not ended, in order; they are trained next."""
         for number in range(max(stored, default=-1) + 1):
             if number in stored:
                 self._replay(stored[number], rungs)
@@ -66,9 +66,9 @@ class Suggestions:
         return not self.waiting and len(self.rows) >= self.space.suggestions
 
     def take_next(self) -> Suggestion | None:
-        """Returns the next suggestion to train; None if all are given out, or if the twin of the next has not ended.
+        """Returns the next suggestion to train; None if all are given out, or if the next waits for its twin.
 
-        Suggestions that are the same trials as an earlier one are twins, and only the first is trained.
+        Suggestions with the same trials as an earlier one are twins; only the first is trained.
         """
         while not self.exhausted:
             if not self.waiting:
@@ -86,14 +86,14 @@ class Suggestions:
         return None
 
     def report_rungs(self, number: int, rungs: Rungs) -> bool:
-        """Takes all rungs a suggestion has climbed; returns whether to stop it there."""
+        """Takes all rungs of a suggestion so far; returns whether to stop it."""
         return self._optuna.report(number, rungs)
 
     def record_end(self, number: int, status: str, **columns: Any) -> None:
-        """Ends a suggestion: its row says so before Optuna knows, and its checkpoint goes.
+        """Ends a suggestion: writes its row, then tells Optuna, and deletes its checkpoint.
 
         Raises:
-            StoreError: the row cannot be written; the suggestion counts as unfinished then.
+            StoreError: the row cannot be written; the suggestion then counts as unfinished.
         """
         row = {**self.rows[number], "status": status, "finished_at": datetime.now(UTC), **columns}
         self.store.write("suggestions", suggestion_name(self.space.name, number), [row])
@@ -109,7 +109,7 @@ class Suggestions:
         self.record_end(number, "pruned")
 
     def give_up(self, number: int, failure: str) -> None:
-        """Ends a suggestion that is trained no more; one whose worker got to its end before it failed has ended."""
+        """Ends a suggestion that is given up, unless its worker wrote its final row before failing."""
         (row,) = _read_rows(self.store, self.space.name, number)
         if row["status"] in ENDED:
             self.take_end(number)
@@ -118,7 +118,7 @@ class Suggestions:
             self.record_end(number, "failed", failure=failure)
 
     def take_end(self, number: int) -> None:
-        """Takes the end of a suggestion from the row that its worker wrote; told twice if the worker then died."""
+        """Takes the end of a suggestion from its worker's row; called twice if the worker then died."""
         if self.rows[number]["status"] in ENDED:
             return
         (self.rows[number],) = _read_rows(self.store, self.space.name, number)
@@ -126,22 +126,22 @@ class Suggestions:
         self._optuna.tell(self.rows[number])
 
     def put_back(self, number: int) -> None:
-        """Lets a suggestion be trained again, before any other."""
+        """Puts a suggestion back at the front of the queue."""
         if self.rows[number]["status"] not in ENDED:
             self.waiting.insert(0, number)
 
     def summary(self) -> str:
-        """Says how many suggestions came to what."""
+        """Returns the number of suggestions by status, as text."""
         states = [row["status"] for row in self.rows]
         return f"{len(states)} suggestions: " + ", ".join(f"{states.count(state)} {state}" for state in ENDED)
 
     def best(self) -> dict[str, Any] | None:
-        """Returns the row of the completed suggestion with the highest accuracy, the earliest of equals."""
+        """Returns the row of the completed suggestion with the highest accuracy; on ties, the earliest."""
         completed = [row for row in self.rows if row["status"] == "completed"]
         return max(completed, key=lambda row: row["accuracy"], default=None)
 
     def _suggest(self) -> None:
-        """Asks Optuna and writes the row, so that the suggestion is not lost with this process."""
+        """Asks Optuna for a suggestion and writes its row, so that it survives this process."""
         number = len(self.rows)
         values = self._optuna.ask(None if number else self.space.defaults())
         row: dict[str, Any] = {
@@ -167,10 +167,10 @@ class Suggestions:
             self.waiting.append(number)
 
     def _replay(self, row: dict[str, Any], rungs: Mapping[int, Rungs]) -> None:
-        """Tells Optuna what is known of a suggestion.
+        """Tells Optuna the history of a suggestion.
 
-        The rungs of one that has not ended are left to its worker, which reports them all when it goes on: whether to
-        stop there may not have been carried out.
+        If it has not ended, its worker reports all its rungs again on resuming, since a decision to stop may not have
+        been carried out.
         """
         self.rows.append(row)
         self._optuna.ask(json.loads(row["parameters"]))
@@ -182,7 +182,7 @@ class Suggestions:
             self.waiting.append(number)
 
     def _drop_leftovers(self) -> None:
-        """Deletes checkpoints of suggestions that ended as their worker or driver was killed."""
+        """Deletes checkpoints of ended suggestions whose worker or driver was killed before doing so."""
         if left := self.store.checkpoints():
             ended = [row for row in self.rows if row["status"] in ENDED and row["trial_ids"]]
             for pack_id in left & {self._pack(row).pack_id for row in ended}:
@@ -200,7 +200,7 @@ class Suggestions:
         return _read_rungs(self.store, self.space.name, number).get(number, [])
 
     def _refuse_other_code(self, row: Mapping[str, Any]) -> None:
-        """Accuracies of networks of other code cannot be compared; a trial's identity says which code it has."""
+        """Raises `ConfigError` for suggestions from other code (trial ids differ), whose accuracies do not compare."""
         if row["trial_ids"] and row["trial_ids"] != _ids(self._pack(row)):
             raise ConfigError(
                 f"name={self.space.name!r}: {self.store.uri} holds suggestions of this search that were trained by "
@@ -213,14 +213,14 @@ def _ids(pack: Pack) -> list[str]:
 
 
 def _read_rows(store: Store, search: str, number: int | None = None) -> list[dict[str, Any]]:
-    """Reads the rows of a search in the order of its suggestions, or that of one of them."""
+    """Reads the rows of a search in the order of its suggestions, or the row of one suggestion."""
     names = _names(store, "suggestions", search, number)
     rows = [row for row in store.read("suggestions", names=names).to_pylist() if row["search"] == search]
     return sorted(rows, key=lambda row: row["suggestion"])
 
 
 def _read_rungs(store: Store, search: str, number: int | None = None) -> dict[int, Rungs]:
-    """Reads the rungs climbed in a search or by one of its suggestions, by number of the suggestion."""
+    """Reads the rungs of a search or of one of its suggestions, by number of the suggestion."""
     columns = ["search", "suggestion", "update", "seed", "accuracy"]
     table = store.read("rungs", columns, names=_names(store, "rungs", search, number))
     accuracies: dict[int, dict[int, list[float]]] = {}

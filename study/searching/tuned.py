@@ -1,7 +1,7 @@
-"""Tuned form of a study: every arm searched alike, then planned again with the settings that did best.
+"""Tuned form of a study: the same search for each arm, then a plan with each arm's best settings.
 
-The searches and the plan are rows of the store like any other, so a tuned study that was stopped goes on from them. It
-is a study of its own, STUDY-tuned: the same conditions and seeds, and of each arm the best settings of its search.
+Searches and plan are ordinary rows of the store, so a stopped tuned study continues from them. It is a separate study,
+STUDY-tuned, with the same conditions and seeds, and each arm at the best settings of its search.
 """
 
 import json
@@ -24,11 +24,11 @@ from study.running.run_study import run_study
 from study.searching.driver import search
 from study.store.store import Store
 
-_BUDGET = ("parameters", "seeds", "suggestions")  # what is the same for all arms
+_BUDGET = ("parameters", "seeds", "suggestions")  # the same for all arms
 
 
 def tuned_study(study: Study) -> Study:
-    """Returns the study that the tuned arms are planned in."""
+    """Returns the study that holds the tuned arms."""
     return replace(study, name=f"{study.name}{TUNED}", question=f"{study.question} Every arm at its best setting.")
 
 
@@ -45,10 +45,10 @@ def run_tuned(
     """Searches the planned variants of a study, and trains them once all searches have ended.
 
     Args:
-        seeds: networks per variant in place of the study's number.
-        space: what to vary of every variant.
+        seeds: networks per variant; None: the study's number.
+        space: the settings to vary for each variant.
     Returns:
-        What the store holds of the arms as declared, and as tuned; errors are those of `tune` and `run_study`.
+        Completion of the arms as declared and as tuned; errors as for `tune` and `run_study`.
     """
     tuned = tune(store, plan.study, planned_variants(plan, seeds), space, resources, console)
     best = [trial for variant in tuned for trial in variant.trials()]
@@ -65,29 +65,29 @@ def planned_variants(plan: StudyPlan, seeds: int | None) -> list[Variant]:
 def tune(
     store: Store, study: Study, variants: Sequence[Variant], space: SearchSpace, resources: Resources, console: Console
 ) -> list[Variant]:
-    """Searches each variant for its best setting, and returns the tuned variants once all searches have ended.
+    """Searches the best settings of each variant, and returns the tuned variants once all searches have ended.
 
     Raises:
-        ConfigError: an arm does not suit the search, was searched with another budget, or has no best setting.
+        ConfigError: an arm does not fit the search, was searched with another budget, or has no best setting.
         LeaseError: another driver runs one of the searches.
-        StoreError: the store cannot be read or written; the same call goes on once it can.
+        StoreError: the store cannot be read or written; repeating the call continues once it can.
     """
     own_spaces = spaces(variants, study.name, space)
     refuse_another_budget(store, study.name, own_spaces)
     tuned = []
     for i, (variant, own) in enumerate(zip(variants, own_spaces, strict=True), start=1):
         console.print(f"search {i} of {len(own_spaces)}: {own.name}")
-        # A pruner would stop the arms that learn slowly; without one, all spend the same.
+        # A pruner would stop arms that learn slowly; without one, all arms get the same budget.
         best = search(own, store, resources, console, pruner="none").best()
         tuned.append(tuned_variant(variant, own, best))
     return tuned
 
 
 def spaces(variants: Sequence[Variant], study: str, space: SearchSpace) -> list[SearchSpace]:
-    """Returns the search of each variant: what `space` varies and spends, at the arm and condition of the variant.
+    """Returns the search of each variant: parameters and budget of `space`, at the variant's arm and condition.
 
     Raises:
-        ConfigError: an arm has no such setting, or fixes it; all arms are searched alike or none is.
+        ConfigError: an arm lacks one of the settings or fixes it; either all arms get the same search, or none.
     """
     own_spaces = []
     for variant in variants:
@@ -97,7 +97,7 @@ def spaces(variants: Sequence[Variant], study: str, space: SearchSpace) -> list[
                 replace(
                     space,
                     name=f"{study}{TUNED}-{task}-{withheld}-{re.sub(r'[^a-zA-Z0-9_]+', '-', arm)}",
-                    question=f"Which settings does {arm} do best with at {task}, m = {withheld}?",
+                    question=f"Which settings are best for {arm} at {task}, m = {withheld}?",
                     task=task,
                     withheld=withheld,
                     arm=variant.changes,
@@ -105,8 +105,8 @@ def spaces(variants: Sequence[Variant], study: str, space: SearchSpace) -> list[
             )
         except ConfigError as error:
             raise ConfigError(
-                f"search={space.name!r} cannot tune the arm {arm} at {task}, m = {withheld}: {error}; choose others "
-                "with --arm, --task or --withheld, or name a search that suits all"
+                f"search={space.name!r} cannot tune the arm {arm} at {task}, m = {withheld}: {error}; select others "
+                "with --arm, --task or --withheld, or name a search that fits all"
             ) from None
     return own_spaces
 
@@ -128,7 +128,7 @@ def refuse_another_budget(store: Store, study: str, wanted: Sequence[SearchSpace
         if changed:
             raise ConfigError(
                 f"{study} has been tuned with other {', '.join(changed)} in {store.uri} ({row['search']}); all arms "
-                "need the same budget, so use the same again, or another --results"
+                "need the same budget, so repeat it, or use another --results"
             )
 
 
@@ -137,17 +137,17 @@ def _spent(definition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tuned_variant(variant: Variant, space: SearchSpace, best: Mapping[str, Any] | None) -> Variant:
-    """Returns the variant with the best settings of its search; trained already if those are its own.
+    """Returns the variant with the best settings of its search; if these are its own, it is trained already.
 
     Args:
-        best: row of the best suggestion; None if none was completed.
+        best: row of the best suggestion; None if no suggestion was completed.
     Raises:
-        ConfigError: none was.
+        ConfigError: no suggestion was completed.
     """
     if best is None:
         raise ConfigError(
             f"search {space.name} has no completed suggestion, so {variant.arm} has no best setting and nothing is "
-            "tested; `esbn query` on the table suggestions tells why, and --arm leaves the arm out"
+            "tested; `esbn query` on the table suggestions shows why; use --arm to leave this arm out"
         )
     changes = {**variant.changes, **json.loads(best["parameters"])}
     config = PAPER.with_(task=space.task, withheld=space.withheld, **changes).resolve()

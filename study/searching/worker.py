@@ -1,4 +1,4 @@
-"""Training and validation of one suggestion in a worker process; knows nothing of Ray."""
+"""Training and validation of one suggestion in a worker process; independent of Ray."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -18,21 +18,21 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class _DivergedError(Exception):
-    """A network has failed at a rung, so that the mean accuracy means nothing; the message says why."""
+    """A network has failed at a rung, so the mean accuracy is meaningless; the message says why."""
 
 
 def run_suggestion(context: RunContext, suggestion: Suggestion, report: Report) -> None:
-    """Trains the pack of a suggestion, from its checkpoint if it has one, and validates it at each rung and at last.
+    """Trains the pack of a suggestion, from its checkpoint if it has one, and validates it at each rung and at the end.
 
-    What a rung came to is in the store before it is reported, and so is how the suggestion ended.
+    The results of each rung, and the final status, are stored before they are reported.
 
     Args:
-        report: takes progress as in `run_pack`, `rungs` after each rung: (update, accuracies) of all so far, and at
-            the end `status`. It does not return from a rung at which the suggestion is to be stopped.
+        report: receives progress as in `run_pack`; after each rung, `rungs`, the (update, accuracies) of all so far;
+            and at the end `status`. It does not return from a rung at which the suggestion is stopped.
     """
     store = open_run_store(context)
     (row,) = store.read("suggestions", names={suggestion.name}).to_pylist()
-    if row["status"] == "running":  # else the last worker died after it had written the row
+    if row["status"] == "running":  # otherwise the last worker died after writing the row
         _train(context, store, suggestion, row, report)
     store.drop_checkpoint(suggestion.pack.pack_id)
     report({"status": row["status"]})
@@ -40,7 +40,7 @@ def run_suggestion(context: RunContext, suggestion: Suggestion, report: Report) 
 
 
 def _train(context: RunContext, store: Store, suggestion: Suggestion, row: dict[str, Any], report: Report) -> None:
-    """Trains a suggestion to its end, or to a network that fails, and keeps its row up to date."""
+    """Trains a suggestion to its end, or until a network fails, and keeps its row up to date."""
     shown = [_shown(trial) for trial in suggestion.pack.trials]
 
     def write(at: Position | PackResult | None, **columns: Any) -> None:
@@ -51,7 +51,7 @@ def _train(context: RunContext, store: Store, suggestion: Suggestion, row: dict[
         store.write("suggestions", suggestion.name, [row])
 
     def on_rung(position: Position) -> None:
-        if position.failures:  # `train` would go on with the other networks, and only an exception stops it
+        if position.failures:  # `train` would continue with the other networks; only an exception stops it
             raise _DivergedError(next(iter(position.failures.values())))
         write(position)
         report({"update": position.update, "rungs": [(u, accuracies) for u, _, accuracies in position.rungs]})
@@ -68,7 +68,7 @@ def _train(context: RunContext, store: Store, suggestion: Suggestion, row: dict[
 
 
 def _measured(context: RunContext, at: Position | PackResult) -> dict[str, Any]:
-    """Returns the columns of a suggestion that say how good it is at its last rung, and what that took."""
+    """Returns the columns with a suggestion's accuracy at its last rung, and its training time."""
     update, _, accuracies = at.rungs[-1]
     return {
         "update": update,
@@ -80,7 +80,7 @@ def _measured(context: RunContext, at: Position | PackResult) -> dict[str, Any]:
 
 
 def _shown(trial: PlannedTrial) -> dict[str, Any]:
-    """Returns the columns that say what a network of a suggestion is trained and validated on."""
+    """Returns the columns on the objects and problems that a network is trained and validated on."""
     sets = build(trial.config.task, trial.config.seed)
     return {
         "n_train": len(sets.train.targets_P),

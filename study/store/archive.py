@@ -1,6 +1,6 @@
-"""Verification of the archive that a bundle is, before anything of it is written.
+"""Verification of a bundle's archive, before anything from it is written.
 
-Nothing of it is trusted: neither names, sizes and checksums, nor what its rows say of one another.
+Nothing in it is trusted: neither names, sizes and checksums, nor relations between its rows.
 """
 
 import hashlib
@@ -34,14 +34,14 @@ from study.store.schema import SCHEMA_VERSION, TABLES
 
 FORMAT = "esbn-study bundle"
 SINGLE = ("objects", "plans", "searches", "rungs", "suggestions")
-"""Tables that keep their files, one of each name."""
+"""Tables whose files are kept unchanged, one per name."""
 MANIFEST, ENVIRONMENT = "manifest.json", "environment.txt"
 LARGEST = 2**30  # bytes of a file in an archive
 MOST_FILES = 100_000
 EXPANSION = 300
-"""Bytes of rows that a byte of a file may stand for once there are `LARGE_ROWS` of them; ours have at most 20."""
+"""Largest ratio of row bytes to file bytes, if the rows exceed `LARGE_ROWS` bytes; our files have at most 20."""
 LARGE_ROWS = 2**26
-_ODD = r"/\\\x00-\x1f\x7f\ud800-\udfff"  # what no name in an archive has
+_ODD = r"/\\\x00-\x1f\x7f\ud800-\udfff"  # characters that no name in an archive may have
 _NAME = rf"[^.{_ODD}][^{_ODD}]*"
 _MEMBER = re.compile(rf"(?:{'|'.join(TABLES)})/{_NAME}\.parquet|figures/{_NAME}|{ENVIRONMENT}|{MANIFEST}")
 
@@ -52,16 +52,16 @@ SETTINGS = (
 """Columns of trials that repeat a setting."""
 
 Parts = dict[str, dict[str, frozenset[str]]]
-"""By table and file: the names that the file has rows of."""
+"""Table -> file -> names whose rows the file holds."""
 
 
 @contextmanager
 def open_archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
-    """Opens an archive to read; raises `BundleError` if it is none."""
+    """Opens an archive for reading; raises `BundleError` if it is not one."""
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
-            raise BundleError(f"bundle={str(path)!r} is {kind(mode)}; name a file that esbn export made")
+            raise BundleError(f"bundle={str(path)!r} is {kind(mode)}; name a file from esbn export")
         with zipfile.ZipFile(path) as archive:
             yield archive
     except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
@@ -69,7 +69,7 @@ def open_archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
 
 
 def is_member(name: str) -> bool:
-    """Returns whether a file of this name may be in an archive."""
+    """Returns whether an archive may contain a file of this name."""
     return _MEMBER.fullmatch(name) is not None
 
 
@@ -79,19 +79,19 @@ def rows_of(archive: zipfile.ZipFile, member: str) -> pa.Table:
 
 
 def verified(archive: zipfile.ZipFile) -> Parts:
-    """Checks every byte and every row of an archive; raises `BundleError` at the first that is not in order."""
+    """Checks every byte and every row of an archive; raises `BundleError` at the first fault."""
     members = archive.infolist()
     _refuse_members(archive, members)
     listed = _manifest(archive)
     if sorted(info.filename for info in members) != sorted([*listed, MANIFEST]):
-        raise BundleError("the files of the bundle are not those that its manifest lists; export it again")
+        raise BundleError("the files of the bundle differ from those in its manifest; export it again")
     parts: Parts = {table: {} for table in TABLES}
     for info in members:
         if info.filename == MANIFEST:
             continue
         content = archive.read(info)
         if {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} != listed[info.filename]:
-            raise BundleError(f"{info.filename} of the bundle is damaged: it is not what its checksum says")
+            raise BundleError(f"{info.filename} of the bundle is damaged: its checksum is wrong")
         table = info.filename.partition("/")[0]
         if table in parts:
             names = _verified_rows(table, info.filename, content)
@@ -105,12 +105,12 @@ def verified(archive: zipfile.ZipFile) -> Parts:
 def _refuse_members(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
     for info in members:
         if not is_member(info.filename) or info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            raise BundleError(f"{info.filename!r} does not belong into a bundle; it is not one that esbn export made")
+            raise BundleError(f"{info.filename!r} does not belong in a bundle; this one was not made by esbn export")
         if info.file_size > LARGEST:
-            raise BundleError(f"{info.filename} has {info.file_size:,} bytes, more than a file of a bundle has")
+            raise BundleError(f"{info.filename} has {info.file_size:,} bytes, more than any file of a bundle may have")
     size = os.fstat(archive.fp.fileno()).st_size if archive.fp else 0
     if len(members) > MOST_FILES or sum(info.file_size for info in members) > size:
-        raise BundleError("the files of the bundle overlap or are too many; it is not one that esbn export made")
+        raise BundleError("the bundle has overlapping files, or too many; it was not made by esbn export")
 
 
 def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -118,9 +118,9 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
         manifest = json.loads(archive.read(MANIFEST))
         form, version, files = (manifest[key] for key in ("format", "schema_version", "files"))
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise BundleError("the archive has no manifest of a bundle; give one that esbn export made") from None
+        raise BundleError("the archive has no bundle manifest; give a file from esbn export") from None
     if form != FORMAT or not isinstance(files, dict):
-        raise BundleError(f"the archive is of format {form!r}, not a bundle; give one that esbn export made")
+        raise BundleError(f"the archive is of format {form!r}, not a bundle; give a file from esbn export")
     if version != SCHEMA_VERSION:
         raise BundleError(
             f"the bundle has schema_version={version!r}, this project {SCHEMA_VERSION}; use the same version"
@@ -129,7 +129,7 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _verified_rows(table: str, member: str, content: bytes) -> frozenset[str]:
-    """Returns the names a Parquet file of an archive has rows of, once its rows have been checked."""
+    """Checks the rows of a Parquet file of an archive and returns the names they belong to."""
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             _refuse_footer(table, member, file.metadata, len(content))
@@ -151,17 +151,17 @@ def _verified_rows(table: str, member: str, content: bytes) -> frozenset[str]:
 
 
 def _refuse_names(table: str, member: str, names: frozenset[str], ids: set[str]) -> None:
-    """Refuses a file whose rows are not those of the names that it lists."""
+    """Raises `BundleError` if the rows of a file do not match the names that it lists."""
     if not all(re.fullmatch(_NAME, name) for name in names):
-        raise BundleError(f"{member} of the bundle has names that are none of trials")
+        raise BundleError(f"{member} of the bundle has names that are not trial ids")
     if not ids <= names or (table in ONE_ROW and ids != names):
-        raise BundleError(f"the rows of {member} in the bundle are not those that its footer lists")
+        raise BundleError(f"the rows of {member} in the bundle do not match the names in its footer")
 
 
 def _identity_fault(row: Mapping[str, Any]) -> str | None:
-    """Says why a row of trials is not about the trial that its id names; None if it is.
+    """Says why a row of trials does not belong to the trial that its id names; None if it does.
 
-    The id is a hash of the settings, so whoever changes a setting, or a column that repeats one, is found out.
+    The id is a hash of the settings, so a change to a setting, or to a column that repeats one, is detected.
     """
     try:
         settings = json.loads(row["config"])
@@ -169,7 +169,7 @@ def _identity_fault(row: Mapping[str, Any]) -> str | None:
     except (TypeError, ValueError, RecursionError):
         return "config is not the settings of a trial"
     if row[KEY] not in names:
-        return f"its config is that of trial {names[-1]}"
+        return f"its config belongs to trial {names[-1]}"
     for name in SETTINGS:
         if row[name] != settings.get(name):
             return f"{name}={row[name]!r}, but {settings.get(name)!r} in its config"
@@ -182,7 +182,7 @@ def _identity(settings: Mapping[str, Any], number: int) -> str:
 
 
 def _refuse_footer(table: str, member: str, metadata: pq.FileMetaData, size: int) -> None:
-    """Refuses a file by what its footer says, before its rows take memory."""
+    """Raises `BundleError` for a file with a faulty footer, before its rows take memory."""
     there = metadata.schema.to_arrow_schema()
     if missing := [name for name in TABLES[table].names if name not in there.names]:
         raise BundleError(f"{member} of the bundle has no column {missing[0]}")
@@ -192,5 +192,5 @@ def _refuse_footer(table: str, member: str, metadata: pq.FileMetaData, size: int
         raise BundleError(f"{member} of the bundle has {', '.join(sorted(later))}, which table {table} does not have")
     if metadata.num_rows * metadata.num_columns * 8 > max(LARGE_ROWS, EXPANSION * size):
         raise BundleError(
-            f"{member} of the bundle has {metadata.num_rows:,} rows in {size:,} bytes, more than any of ours"
+            f"{member} of the bundle has {metadata.num_rows:,} rows in {size:,} bytes, more than any file of ours"
         )

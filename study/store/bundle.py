@@ -1,16 +1,16 @@
-"""Bundle: one archive with all that tables and figures are made of, to be read into a store elsewhere.
+"""Bundle: one archive with everything that tables and figures need, to be imported into another store.
 
-A zip file, nothing of it compressed twice:
+It is a zip file, in which nothing is compressed twice:
 
     <table>/<number>.parquet      rows of many trials, whose names are in the footer as in a merged file of the store
     plans/, objects/, searches/, suggestions/, rungs/
-                                  files of the store as they are
-    environment.txt               the packages it was made with, as pip takes constraints
-    figures/                      pictures to look at; an import passes over them
+                                  files of the store, unchanged
+    environment.txt               versions of the packages used, as pip constraints
+    figures/                      pictures for people; an import ignores them
     manifest.json                 schema version, provenance, and size and SHA-256 of every file above
 
-An import trusts nothing: it reads the whole archive and what it disagrees with before it writes. Names of the archive
-never become paths outside the store, and nothing is unpickled.
+An import trusts nothing: before it writes, it checks the whole archive and compares it with the store. Names in the
+archive never become paths outside the store, and nothing is unpickled.
 """
 
 import hashlib
@@ -36,31 +36,31 @@ from study.store.provenance import provenance
 from study.store.schema import SCHEMA_VERSION, TABLES
 from study.store.store import Store, parquet
 
-ORDER = ("curves", "keys", *SINGLE, "external", "trials")  # of an import: a trial is done once its row is there
+ORDER = ("curves", "keys", *SINGLE, "external", "trials")  # of an import: a trial is done once its row exists
 SAME = {
     "trials": ("status", "test_accuracy", "test_loss", "n_train", "n_test", "withheld_objects", "config"),
     "external": ("test_accuracy", "test_loss"),
     "searches": ("definition",),
     "suggestions": ("status", "parameters", "accuracies"),
 }
-"""Columns that must agree where both have a row; where and when it was trained may differ."""
+"""Columns that must agree if store and bundle both have a row; place and time of training may differ."""
 PLACE = ("task", "withheld", "arm", "seed")
-"""Columns that say where in its study a trial is."""
+"""Columns that give a trial's place in its study."""
 
 
 def export_bundle(
     store: Store, path: str | Path, studies: Collection[str], figures: str | Path | None
 ) -> dict[str, int]:
-    """Writes an archive, whole or not at all.
+    """Writes an archive atomically.
 
     Args:
-        studies: whose plans and trials go into it; none: everything there is.
-        figures: folder whose files to add.
+        studies: studies whose plans and trials to export; empty: everything.
+        figures: folder with files to add.
     Returns:
-        Names by table.
+        Number of names by table.
     Raises:
         BundleError: there is no such study or no trial, or the archive cannot be written.
-        StoreError: a later version of this project has written columns that would be left out.
+        StoreError: a later version of this project has written columns that would be lost.
     """
     wanted = _wanted(store, studies)
     manifest: dict[str, Any] = {
@@ -97,13 +97,13 @@ def _wanted(store: Store, studies: Collection[str]) -> dict[str, set[str]]:
         there = set(store.read("plans", ["study"], names=wanted["plans"])["study"].to_pylist())
         for study in studies:
             if study not in there:
-                raise BundleError(f"study={study!r} is not in {store.uri}; `esbn status` lists those that are")
+                raise BundleError(f"study={study!r} is not in {store.uri}; `esbn status` lists its studies")
         wanted["trials"] &= asked
         wanted["searches"] &= searches
         for table in ("suggestions", "rungs"):
             wanted[table] = {name for name in wanted[table] if search_of(name) in searches}
     if not wanted["trials"] | wanted["external"] | wanted["suggestions"]:
-        raise BundleError(f"{store.uri} has no trials to export; run a study into it first")
+        raise BundleError(f"{store.uri} has no trials to export; run a study first")
     for table in ("curves", "keys"):
         wanted[table] &= wanted["trials"]
     return wanted
@@ -122,7 +122,7 @@ def _members(store: Store, wanted: dict[str, set[str]], figures: str | Path | No
         if file.is_file() and not file.name.startswith("."):
             if not is_member(f"figures/{file.name}"):
                 raise BundleError(
-                    f"figures: {file.name!r} has characters that no bundle has in a name; rename the file"
+                    f"figures: {file.name!r} has characters that are not allowed in a bundle; rename the file"
                 )
             yield f"figures/{file.name}", file.read_bytes()
 
@@ -134,7 +134,7 @@ def _known_rows(store: Store, table: str, names: Collection[str]) -> pa.Table:
 
 
 def _groups(store: Store, table: str, wanted: set[str]) -> Iterator[set[str]]:
-    """Yields the names of a table in groups whose files are small enough to be held in memory together."""
+    """Yields the names of a table in groups whose files fit into memory together."""
     files = store.files(table)
     group: set[str] = set()
     size = 0
@@ -150,15 +150,15 @@ def _groups(store: Store, table: str, wanted: set[str]) -> Iterator[set[str]]:
 def import_bundle(
     store: Store, path: str | Path, declared: Callable[[str], Mapping[str, str]] = lambda study: {}
 ) -> dict[str, tuple[int, int]]:
-    """Adds what an archive has and the store has not; stopped at any point, it can be done again.
+    """Adds the results of an archive that the store lacks; if interrupted at any point, it can be repeated.
 
     Args:
-        declared: returns the arm by trial id of a study that is declared here; of another study nothing.
+        declared: returns trial id -> arm for a study that is declared here; empty for other studies.
     Returns:
-        By table: how many names are new, and how many were there already.
+        By table: how many names are new, and how many were already stored.
     Raises:
-        BundleError: the archive is not whole, not of `export_bundle`, has another result for a trial of the store, or
-            another plan for a study that is here; nothing is written then.
+        BundleError: the archive is damaged or not from `export_bundle`, or it has a different result for a trial of the
+            store or a different plan for a study of the store; nothing has been written.
         LeaseError: a run is training some of its trials.
     """
     with open_archive(path) as archive:
@@ -184,7 +184,7 @@ def import_bundle(
 def _refuse_other_plans(
     store: Store, archive: zipfile.ZipFile, parts: Parts, declared: Callable[[str], Mapping[str, str]]
 ) -> None:
-    """Refuses a plan that gives a trial another place than it has here, or a study that is here other looks."""
+    """Raises `BundleError` if a plan gives a trial another place than here, or a study other looks than here."""
     ours = store.read("plans", ["study", *PLACE, "looks", KEY]).to_pylist()
     planned = {(row["study"], row[KEY]): row for row in ours}
     looks = {study: {row["looks"] for row in ours if row["study"] == study} for study in {row["study"] for row in ours}}
@@ -200,17 +200,17 @@ def _refuse_other_plans(
             if wrong := [column for column in PLACE if row[column] != known.get(column, row[column])]:
                 raise BundleError(
                     f"{member} of the bundle plans trial {name} of study {study} with {wrong[0]}={row[wrong[0]]!r}, "
-                    f"but here it has {known[wrong[0]]!r}; import it into a place of its own with --results"
+                    f"but here it has {known[wrong[0]]!r}; import it into a separate store with --results"
                 )
             if row["looks"] and row["looks"] not in looks.get(study, {row["looks"]}):
                 raise BundleError(
-                    f"{member} of the bundle has {row['looks']} looks for study {study}, and the plan here has not, so "
-                    "its verdicts would be corrected in another way; import it into a place of its own with --results"
+                    f"{member} of the bundle has {row['looks']} looks for study {study}, unlike the plan here, so its "
+                    "verdicts would be corrected differently; import it into a separate store with --results"
                 )
 
 
 def _begun(store: Store) -> set[str]:
-    """Returns the names of the suggestions of the store that have not ended; those of a bundle may be further."""
+    """Returns the names of unfinished suggestions in the store; a bundle may have more progress on these."""
     columns = ["search", "suggestion", "status"]
     rows = store.read("suggestions", columns).to_pylist()
     return {suggestion_name(row["search"], row["suggestion"]) for row in rows if row["status"] == "running"}
@@ -233,7 +233,7 @@ def _refuse_disagreement(store: Store, archive: zipfile.ZipFile, parts: Parts) -
                 ours, theirs = (
                     {row.get(KEY, min(both)): row for row in rows.select([*named, *columns]).to_pylist()}
                     for rows in (store.read(table, [*named, *columns], names=both), rows_of(archive, member))
-                )  # a file without a trial has one row, and its name
+                )  # a file without a trial has one row, of its name
                 differences += [
                     f"{name} ({column}: {ours[name][column]} here, {theirs[name][column]} in the bundle)"
                     for name in sorted(both)
@@ -244,10 +244,10 @@ def _refuse_disagreement(store: Store, archive: zipfile.ZipFile, parts: Parts) -
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
         raise BundleError(
             f"the bundle has other results than {store.uri}: {'; '.join(differences[:5])}{more}; nothing was "
-            "imported: import it into a place of its own with --results"
+            "imported; import it into a separate store with --results"
         )
 
 
 def _settled(columns: tuple[str, ...], *rows: dict[str, Any]) -> tuple[str, ...]:
-    """Returns the columns that are results; of a suggestion that is still running somewhere only the parameters."""
+    """Returns the result columns; for a suggestion that is still running somewhere, only the parameters."""
     return ("parameters",) if any(row.get("status") == "running" for row in rows) else columns

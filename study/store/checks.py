@@ -1,4 +1,4 @@
-"""Checks of files and rows of the store, the same wherever they are read, merged or imported."""
+"""Checks of files and rows of the store, shared by reading, merging and importing."""
 
 import json
 from typing import Any
@@ -11,14 +11,14 @@ from study.store.names import KEY
 from study.store.schema import SCHEMA_VERSION, TABLES
 
 MERGEABLE = ("trials", "curves", "keys", "external")
-"""The tables with a file for every trial, which is named after it."""
+"""Tables with one file per trial, named after it."""
 UNIQUE = {
     "trials": [KEY],
     "external": [KEY],
     "curves": [KEY, "update"],
     "keys": [KEY, "split", "problem", "step"],
 }
-"""Columns that no two rows of a table share."""
+"""Table -> columns that together identify a row."""
 REQUIRED = {
     **UNIQUE,
     "objects": ["images_hash", "object"],
@@ -27,24 +27,24 @@ REQUIRED = {
     "suggestions": ["search", "suggestion", "status"],
     "rungs": ["search", "suggestion", "update"],
 }
-"""Columns that every row of a table has."""
+"""Table -> columns that must not be null."""
 ONE_ROW = ("trials", "external")
 STATUS = ("completed", "failed")
 JUDGED = ("status", "failure", "test_accuracy")
 """Columns of trials that `judged` needs."""
 INVALID = "not a valid row: "  # begins the failure of such a trial
 PROSE = ("failure", "question", "definition", "distributions", "parameters")
-"""Columns of text that may have line breaks and tabs."""
+"""Text columns that may contain line breaks and tabs."""
 LINES = {ord("\n"): None, ord("\t"): None}
 CONTROL = frozenset(map(chr, (*range(32), 127)))
 
 
 def file_fault(table: str, name: str | None, metadata: pq.FileMetaData, there: pa.Schema) -> str | None:
-    """Says why a file does not hold rows of its table, or not those of its name, once each; None if it does.
+    """Says why a file is invalid: rows of another table or name, or repeated rows; None if it is valid.
 
     Args:
-        name: of the trial whose file it is; None: a file of many names.
-        metadata: the footer, which is all this looks at.
+        name: the trial whose file it is; None: a file of many names.
+        metadata: the footer; nothing else is read.
         there: the file's schema.
     """
     for field in () if there.equals(TABLES[table]) else TABLES[table]:
@@ -70,21 +70,21 @@ def file_fault(table: str, name: str | None, metadata: pq.FileMetaData, there: p
 
 
 def _is_curve(n: int, first: int, last: int) -> bool:
-    """Whether so many points can be a curve from one update to another: all there are, or at most every 10th.
+    """Returns whether n points can be a curve between two updates: all current points, or at most every 10th.
 
-    Earlier versions stored every 10th. A number between the two would be one of theirs twice; only of 1,791 to 1,800
-    updates, twice the one is as many as the other.
+    Earlier versions stored every 10th. A number in between would be an earlier curve stored twice; only for 1,791 to
+    1,800 updates does that number equal the current one.
     """
     return n <= (last - first) // CURVE_STEP + 1 or n == count_curve_points(last + 1) - count_curve_points(first)
 
 
 def _extremes(metadata: pq.FileMetaData, place: int, column: str) -> list[Any]:
-    """Returns the least and the greatest value of a column in each row group; None where some are null or unknown."""
+    """Returns the smallest and largest value of a column in each row group; None if any are null or unknown."""
     values: list[Any] = []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         if group.num_rows:
-            chunk = group.column(place)  # each column of ours is one of Parquet's, lists included
+            chunk = group.column(place)  # each of our columns, even a list, is one Parquet column
             statistics = chunk.statistics if chunk.path_in_schema == column else None
             if statistics is None or statistics.null_count or not statistics.has_min_max:
                 values.append(None)
@@ -94,14 +94,14 @@ def _extremes(metadata: pq.FileMetaData, place: int, column: str) -> list[Any]:
 
 
 def later_columns(table: str, metadata: pq.FileMetaData, there: pa.Schema) -> set[str]:
-    """Returns what a later version of this project wrote into a file: columns, or the number of its schema."""
+    """Returns what a later version of this project added to a file: columns, or its schema version."""
     version = (metadata.metadata or {}).get(b"schema_version", b"0").decode(errors="replace")
     later = {f"schema_version={version}"} if not version.isdecimal() or int(version) > SCHEMA_VERSION else set()
     return later | (set(there.names) - set(TABLES[table].names))
 
 
 def once(table: str, rows: pa.Table) -> pa.Table:
-    """Returns the rows without repeats: of those that agree in the columns of `UNIQUE`, the first."""
+    """Returns the rows without repeats: the first of those that agree in the columns of `UNIQUE`."""
     unique = UNIQUE[table]
     numbered = rows.select(unique).append_column("row", pa.array(range(len(rows))))
     first = numbered.group_by(unique, use_threads=False).aggregate([("row", "min")])["row_min"]
@@ -109,7 +109,7 @@ def once(table: str, rows: pa.Table) -> pa.Table:
 
 
 def judged(rows: pa.Table) -> pa.Table:
-    """Returns rows of trials in which those that cannot be results are failed trials, and say why."""
+    """Returns rows of trials in which impossible results are marked as failed, with the reason."""
     columns = {name: rows[name].to_pylist() for name in JUDGED}
     faults = [_trial_fault(s, a) for s, a in zip(columns["status"], columns["test_accuracy"], strict=True)]
     if not any(faults):
@@ -133,7 +133,7 @@ def _trial_fault(status: str | None, accuracy: float | None) -> str | None:
 
 
 def entry_fault(table: str, rows: pa.Table) -> str | None:
-    """Says why rows may not enter a table; None if they may. The same for rows of our own and imported ones."""
+    """Says why rows may not enter a table; None if they may. Used for our own and for imported rows."""
     for field in rows.schema:
         column = rows[field.name].combine_chunks()
         values = column.flatten() if pa.types.is_list(field.type) else column
@@ -149,7 +149,7 @@ def entry_fault(table: str, rows: pa.Table) -> str | None:
 
 
 def _value_fault(name: str, values: pa.Array) -> str | None:
-    """Says which value a column of this name may not have, and why; None if it has none of that kind."""
+    """Names the first invalid value of a column, and why; None if all are valid."""
     text, whole = pa.types.is_string(values.type), pa.types.is_integer(values.type)
     if not (text or whole or name.endswith(("accuracy", "accuracies", "seconds"))):
         return None
@@ -166,7 +166,7 @@ def _value_fault(name: str, values: pa.Array) -> str | None:
 
 
 def names_in_footer(names: bytes) -> frozenset[str]:
-    """Reads the names that a merged file lists; raises `ValueError` if they are none."""
+    """Reads the names listed by a merged file; raises `ValueError` if they are not names."""
     try:
         read = json.loads(names)
     except RecursionError:

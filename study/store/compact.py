@@ -1,7 +1,7 @@
-"""Compaction of a store: its many small files become few, while readers and runs of other trials go on.
+"""Compaction of a store: merges many small files into few, while readers and runs of other trials continue.
 
-A merged file is written whole before the files it stands for are deleted, and readers know which of the two counts
-(study/store/layout.py). So a compaction can be stopped at any point; the next one deletes what it left.
+A merged file is complete before the files it replaces are deleted, and readers know which of them counts
+(study/store/layout.py). So a compaction can be stopped at any point; the next one deletes the leftovers.
 """
 
 from collections.abc import Callable, Collection
@@ -16,27 +16,27 @@ from study.store.lease import held, lease
 from study.store.names import KEY
 from study.store.store import Store
 
-LARGE = 64 * 2**20  # bytes; files of this size stay as they are
-INPUT = 128 * 2**20  # bytes of files that are merged into one: they shrink, since many small ones repeat their footers
+LARGE = 64 * 2**20  # bytes; files of this size are not merged
+INPUT = 128 * 2**20  # bytes of files merged into one; the result is smaller, since small files repeat their footers
 
 
 class _Input(NamedTuple):
-    """A file that another replaces, and the names whose rows that takes over."""
+    """A file to be replaced, and the names whose rows its replacement takes over."""
 
     info: pafs.FileInfo
     names: frozenset[str]
 
 
 def compact(store: Store, tell: Callable[[str], None]) -> None:
-    """Merges the files of all trials that have ended and that no run is about to train again.
+    """Merges the files of all finished trials that no run is about to retrain.
 
     Raises:
-        LeaseError: a run began to train some of them just now, or another compaction is at work.
+        LeaseError: a run has just begun to train some of them, or another compaction is running.
         StoreError: the store cannot be written, or a later version of this project wrote into it.
     """
     ended = {name for table in ONE_ROW for name in store.read(table, [KEY])[KEY].to_pylist()}
     if not ended:
-        raise StoreError(f"{store.uri} has no trials; name the place that a study was run into with --results")
+        raise StoreError(f"{store.uri} has no trials; name the store of a study with --results")
     kept = held(store)
     with lease(store, ended - kept):
         for table in MERGEABLE:
@@ -47,9 +47,9 @@ def compact(store: Store, tell: Callable[[str], None]) -> None:
 
 
 def merge_ended(store: Store, trials: Collection[str]) -> None:
-    """Merges rows and curves of trials that have ended under a lease of the caller, and no others.
+    """Merges rows and curves of these finished trials, on which the caller has a lease.
 
-    Keys stay as they are: their files are few and large.
+    Keys are not merged: their files are few and large.
 
     Raises:
         StoreError: the store cannot be written, or a later version of this project wrote into it.
@@ -60,10 +60,10 @@ def merge_ended(store: Store, trials: Collection[str]) -> None:
 
 
 def merge(store: Store, table: str, ended: set[str], kept: Collection[str]) -> None:
-    """Merges the files of ended trials, on which the caller has a lease.
+    """Merges the files of finished trials, on which the caller has a lease.
 
     Args:
-        kept: trials that others have leases on, whose files stay as they are.
+        kept: trials on which others have leases; their files are not merged.
     Raises:
         StoreError: a later version of this project has written columns that would be lost.
     """
@@ -77,7 +77,7 @@ def _count(store: Store, table: str) -> int:
 
 
 def _groups(files: Files, ended: set[str], kept: Collection[str]) -> list[list[_Input]]:
-    """Returns groups of files to replace by one each: small ones, and merged ones with rows that count no more."""
+    """Returns groups of files, each to be replaced by one: small files, and merged files with stale rows."""
     stale = {file.info.path for file in files.merged if file.stale or not file.names <= ended}
     inputs = [
         *(_Input(info, frozenset({name})) for name, info in files.single.items() if name in ended),
@@ -100,14 +100,14 @@ def _merge(store: Store, table: str, ended: set[str], group: list[_Input]) -> No
     if names:
         rows = once(table, store.read(table, names=names))
         refuse_later(store, table)
-        store.write_merged(table, names & store.names(table), rows)  # some files may just have been set aside
+        store.write_merged(table, names & store.names(table), rows)  # some files may have just been set aside
     store.drop_files(table, [file.info for file in group])
 
 
 def refuse_later(store: Store, table: str) -> None:
-    """Raises `StoreError` if the store has something in this table that would be lost if it were written again."""
+    """Raises `StoreError` if rewriting this table would lose data of a later version."""
     if later := store.later.get(table):
         raise StoreError(
-            f"table {table} of {store.uri} has what a later version of esbn-study wrote ({', '.join(sorted(later))}); "
+            f"table {table} of {store.uri} has data of a later version of esbn-study ({', '.join(sorted(later))}); "
             "use that version for this"
         )

@@ -1,4 +1,4 @@
-"""What goes wrong with a store, its leases and its archives, and what a user can mend."""
+"""User errors of a store, its leases and its archives."""
 
 from esbn_core.errors import UserError
 
@@ -6,7 +6,7 @@ from esbn_core.errors import UserError
 class StoreError(UserError):
     """The store cannot be read or written; the message names the place or file and says what to do.
 
-    No message has credentials in it.
+    No message contains credentials.
     """
 
 
@@ -15,4 +15,4 @@ class LeaseError(StoreError):
 
 
 class BundleError(UserError):
-    """The archive cannot be written, or must not be imported; the message names the file or trial and says why."""
+    """The archive cannot be written or may not be imported; the message names the file or trial and says why."""

@@ -1,7 +1,7 @@
-"""Import of test results of networks that the authors' released code or a fork of it trained, as rows of `external`.
+"""Import of test results from the authors' released code or a fork of it, as rows of `external`.
 
-They are kept apart from `trials`: their problems and splits are their own, and what the files leave out (encoder,
-epochs) is taken on trust.
+They are kept separate from `trials`: they have other problems and splits, and settings that the files do not record
+(encoder, epochs) are taken on trust.
 """
 
 import hashlib
@@ -27,17 +27,17 @@ _ORIGIN = 200  # characters
 
 
 class ContradictionError(ConfigError):
-    """An option says other than a folder."""
+    """An option contradicts a folder name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What the user says of all files of a folder, with names of tasks and arms of ours.
+    """Options that apply to all files of a folder, with our names of tasks and arms.
 
     Attributes:
-        origin: whose results they are.
-        encoder: that all networks were trained with, where `arm` does not say.
-        task, withheld, arm: where no folder says.
+        origin: source of the results.
+        encoder: encoder of all networks, unless `arm` gives it.
+        task, withheld, arm: used if no folder name gives them.
     """
 
     origin: str = "authors"
@@ -57,11 +57,11 @@ class Given:
             self.changes()
             if self.encoder != PAPER.encoder:
                 raise ConfigError(
-                    f"encoder={self.encoder!r} and arm={shown(self.arm)} both say the encoder; write it into --arm only"
+                    f"encoder={self.encoder!r} and arm={shown(self.arm)} both set the encoder; give it only in --arm"
                 )
 
     def changes(self) -> dict[str, Any]:
-        """Returns what the arm changes, by setting."""
+        """Returns the settings that the arm changes."""
         words = [word.partition("=") for word in arm_words(BASELINE if self.arm is None else self.arm)]
         if not all(name and equals and value for name, equals, value in words):
             raise ConfigError(f"arm={shown(self.arm)} must be baseline, or settings such as encoder=mlp,tcn=none")
@@ -69,7 +69,7 @@ class Given:
 
 
 class Imported(NamedTuple):
-    """How many results are new, how many were there already, and what was left out: files with reasons."""
+    """Numbers of new and already known results, and the files left out, with reasons."""
 
     new: int
     known: int
@@ -77,13 +77,13 @@ class Imported(NamedTuple):
 
 
 def import_external(store: Store, folder: Path, given: Given) -> Imported:
-    """Adds the result files of a folder that can be read; all are read before any is written.
+    """Adds the readable result files of a folder; all are read before any is written.
 
     Args:
-        folder: that holds them, at any depth: the one named ``test``, or one within it.
+        folder: the folder ``test``, or one within it; files may be at any depth.
     Raises:
-        ConfigError: there is no result file, an option says other than a folder, or the store has another result of
-            one.
+        ConfigError: there is no result file, an option contradicts a folder name, or the store has a different result
+            for the same run.
     """
     files, left_out = find_files(folder)
     if not files:
@@ -135,7 +135,7 @@ def _given(option: str, given: Any, stated: Any, file: str) -> Any:
         raise ConfigError(f"no folder says {option}; give --{option}")
     if None not in (given, stated) and given != stated:
         raise ContradictionError(
-            f"{option}={given} is not what the folders of {file} say, {stated}; leave --{option} out"
+            f"{option}={given} contradicts the folders of {file}, which say {stated}; leave --{option} out"
         )
     return stated if given is None else given
 
@@ -150,14 +150,14 @@ def _given_arm(task: str, withheld: int, changes: Mapping[str, Any], settings: M
     for name, value in settings.items():
         if of_arm.get(name) != value:
             raise ContradictionError(
-                f"arm={arm} has {name}={of_arm.get(name)}, but the folder of {file} says {value}; give all that "
-                "differs from the paper's, and the folder of one arm"
+                f"arm={arm} has {name}={of_arm.get(name)}, but the folder of {file} says {value}; give all "
+                "settings that differ from the paper's, and the folder of a single arm"
             )
     return arm
 
 
 def _value(text: str) -> Any:
-    """Reads a value as labels write it: a truth value, a number or a word."""
+    """Parses a value as written in labels: a truth value, a number or a word."""
     if text in ("True", "true", "False", "false"):
         return text.title() == "True"
     for kind in (int, float):
@@ -176,14 +176,14 @@ def _text(file: str) -> str:
 
 
 def _same(claims: list[dict[str, Any]]) -> bool:
-    """Whether files are copies: one result, in one folder."""
+    """Returns whether files are copies: the same result in the same folder."""
     return len({(os.path.dirname(row["file"]), row["test_accuracy"], row["test_loss"]) for row in claims}) == 1
 
 
 def _rivals(claims: list[dict[str, Any]]) -> list[str]:
     """Says which of the files that claim to be the same run are left out, and why."""
     if _same(claims):
-        return [f"{row['file']}: a copy of {claims[0]['file']}, which counts once" for row in claims[1:]]
+        return [f"{row['file']}: a copy of {claims[0]['file']}; counted once" for row in claims[1:]]
     return [
         f"{row['file']}: the same run as {(claims[1] if row is claims[0] else claims[0])['file']}; rename or remove one"
         for row in claims

@@ -1,9 +1,9 @@
 """Location of results: a local folder or a bucket, as one pyarrow filesystem.
 
-The driver, the workers and the analysis open results here, so that all of them mean the same place by the same words.
-Of S3 a URI says no more than where it is, ``s3://bucket/folder?endpoint_override=host:port&scheme=http&region=...``;
-what the URI leaves out is asked of the environment (``AWS_ENDPOINT_URL``, ``AWS_REGION``), and credentials always are
-(``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, ``~/.aws``, or the role of the machine).
+Driver, workers and analysis all open results here, so the same text means the same place to all of them. An S3 URI
+gives only the location, ``s3://bucket/folder?endpoint_override=host:port&scheme=http&region=...``. Parts it leaves out
+come from the environment (``AWS_ENDPOINT_URL``, ``AWS_REGION``), and credentials always do (``AWS_ACCESS_KEY_ID`` and
+``AWS_SECRET_ACCESS_KEY``, ``~/.aws``, or the role of the machine).
 """
 
 import os
@@ -19,10 +19,10 @@ Place = str | os.PathLike[str]
 """A folder on a disk, or a URI."""
 
 S3_SETTINGS = ("endpoint_override", "region", "scheme")
-S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # http://host:port of S3 that is not of AWS
+S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # http://host:port of an S3 server outside AWS
 S3_ATTEMPTS = 8
-"""Tries of one request: S3 asks its users to repeat a 500, a 503 or a lost connection. The SDK waits in between, twice
-as long each time and at most 20 s."""
+"""Tries of one request: S3 clients must repeat a request after a 500, a 503 or a lost connection. The SDK waits in
+between, twice as long each time and at most 20 s."""
 
 
 class Location(NamedTuple):
@@ -34,19 +34,19 @@ class Location(NamedTuple):
 
     @property
     def local(self) -> bool:
-        """True on a disk of this machine, or one that looks like it."""
+        """True for a local disk, or a mount that looks like one."""
         return isinstance(self.fs, pafs.LocalFileSystem)
 
 
 def open_location(results: Place) -> Location:
-    """Opens a local folder, whose name is taken literally, or a URI; nothing need be there yet.
+    """Opens a local folder, whose name is taken literally, or a URI; it need not exist yet.
 
     Raises:
-        StoreError: the text names no place, or has credentials in it.
+        StoreError: the text does not name a place, or contains credentials.
     """
     results = os.fspath(results)
     if not results:
-        raise StoreError("results='' names no place; give a folder or a URI with --results")
+        raise StoreError("results='' is empty; give a folder or a URI with --results")
     uri = results if "://" in results else os.path.abspath(results)
     try:
         if "://" in uri and "@" in urlsplit(uri).netloc:
@@ -55,7 +55,7 @@ def open_location(results: Place) -> Location:
             return _s3(uri)
         fs, root = pafs.FileSystem.from_uri(uri)
     except (pa.ArrowInvalid, OSError, ValueError) as error:
-        raise StoreError(f"results={results!r} is not a folder or a URI to open: {first_line(error)}") from None
+        raise StoreError(f"results={results!r} is not a folder or URI: {first_line(error)}") from None
     return Location(fs, root, uri)
 
 
@@ -63,14 +63,14 @@ def _s3(uri: str) -> Location:
     parts = urlsplit(uri)
     settings = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name in settings:
-        if name not in S3_SETTINGS:  # its value is not shown: it may be a key
+        if name not in S3_SETTINGS:  # the value is not shown: it may be a key
             raise StoreError(
                 f"results has {name}= in its S3 URI; it takes {', '.join(S3_SETTINGS)}, and no credentials"
             )
     if not parts.netloc:
-        raise StoreError(f"results={uri!r} names no bucket; write s3://bucket/folder")
+        raise StoreError(f"results={uri!r} has no bucket; write s3://bucket/folder")
     elsewhere = next((os.environ[name] for name in S3_ENDPOINTS if os.environ.get(name)), None)
-    if elsewhere and "endpoint_override" not in settings:  # pyarrow does not look there
+    if elsewhere and "endpoint_override" not in settings:  # pyarrow ignores these variables
         scheme, _, settings["endpoint_override"] = elsewhere.rstrip("/").rpartition("://")
         settings.setdefault("scheme", scheme or "https")
     if {"region", "endpoint_override", "AWS_REGION", "AWS_DEFAULT_REGION"}.isdisjoint({*settings, *os.environ}):
@@ -80,5 +80,5 @@ def _s3(uri: str) -> Location:
 
 
 def first_line(error: Exception) -> str:
-    """Returns what went wrong, without the rest of a C++ message."""
+    """Returns the first line of an error, without the rest of a C++ message."""
     return str(error).strip().split("\n")[0]

@@ -1,7 +1,7 @@
-"""Names by which rooms find each other's files and leases in the store."""
+"""Names of files and leases in the store, shared by rooms."""
 
 KEY = "trial_id"
-"""Column that names the rows of a merged file."""
+"""Column with the name of each row in a merged file."""
 
 
 def suggestion_name(search: str, number: int) -> str:
@@ -15,5 +15,5 @@ def search_of(name: str) -> str:
 
 
 def lease_of_search(search: str) -> str:
-    """Returns what a run of this search holds a lease on in place of a trial."""
+    """Returns the name on which a run of this search holds a lease, instead of a trial id."""
     return f"search {search}"

@@ -1,7 +1,7 @@
-"""Reader of the tables of a store, whose files other processes write, replace and merge meanwhile.
+"""Reader of a store's tables, while other processes write, replace and merge their files.
 
-A file that is torn, or does not hold the rows of its name, is moved into the folder ``set_aside`` and named in a
-warning; whatever was read goes on without it. A trial whose row was in it is missing, so `esbn run` trains it again.
+A file that is torn, or does not hold the rows of its name, is moved to the folder ``set_aside`` and named in a warning;
+reading continues without it. A trial whose row was in it counts as missing, so `esbn run` trains it again.
 """
 
 import logging
@@ -27,9 +27,9 @@ from study.store.schema import TABLES
 
 Answer = TypeVar("Answer")
 REQUESTS = 16
-"""Files that are opened or deleted at a time; those of a bucket take a while each."""
-CHUNK = 500  # files that are read together: their footers are in memory until all of them are read
-MANY = 2000  # small files of a table; from here on, reading them takes seconds
+"""Files opened or deleted at a time; each takes a while in a bucket."""
+CHUNK = 500  # files read together; their footers stay in memory until all are read
+MANY = 2000  # small files of a table; with more, reading takes seconds
 TORN = "is not a whole Parquet file"
 
 log = logging.getLogger(__name__)
@@ -37,29 +37,29 @@ log = logging.getLogger(__name__)
 
 @cache
 def _suggest_compacting(uri: str) -> None:
-    """Says once that many small files make reading slow."""
+    """Warns once that many small files make reading slow."""
     command = f"esbn compact --results {shlex.quote(uri)}"
     log.warning("%s has thousands of small files, which are slow to read; `%s` merges them", uri, command)
 
 
 class _SetAsideError(OSError):
-    """A file that was to be read has been set aside."""
+    """A file being read has been set aside."""
 
 
 class Reader:
     """The tables of a store at a local path or a ``pyarrow.fs`` URI such as ``s3://bucket/folder``.
 
-    Every table has the columns of `TABLES`; those that came after a file was written are null in it.
+    Every table has the columns of `TABLES`; columns added after a file was written are null in it.
 
     Attributes:
-        later: by table, what a later version of this project wrote into the files read so far.
+        later: by table, data of a later version of this project in the files read so far.
     """
 
     UNLISTED = "table {table} of {uri} cannot be listed: {why}"
     UNREAD = "table {table} of {uri} cannot be read: {why}"
 
     def __init__(self, results: Place):
-        """Opens the place; raises `StoreError` if the text names none."""
+        """Opens the place; raises `StoreError` if the text does not name one."""
         self.fs, self.root, self.uri = location = open_location(results)
         self.local = location.local
         self.later: dict[str, set[str]] = {}
@@ -80,7 +80,7 @@ class Reader:
         return self.read_files([table], lambda files: files[table])
 
     def names(self, table: str) -> set[str]:
-        """Returns the names that a table has rows of; opens merged files and nothing else."""
+        """Returns the names that a table has rows for; opens only merged files."""
         return self.files(table).names
 
     def read(
@@ -90,7 +90,7 @@ class Reader:
         names: Collection[str] | None = None,
         rows: pc.Expression | None = None,
     ) -> pa.Table:
-        """Reads a table, or only the rows of some names or that meet a condition; holds nothing else in memory.
+        """Reads a table, or only rows of some names or that meet a condition; holds nothing else in memory.
 
         Raises:
             StoreError: the table cannot be read.
@@ -125,10 +125,10 @@ class Reader:
     def datasets(
         self, table: str, files: Files, names: Collection[str] | None = None
     ) -> Iterator[ds.FileSystemDataset]:
-        """Yields a table, or its rows of some names, as lazy datasets, one after the other.
+        """Yields a table, or its rows of some names, as lazy datasets, one after another.
 
         Raises:
-            OSError: one of the files has been set aside; look again.
+            OSError: one of the files has been set aside; list again.
         """
         wanted = None if names is None else frozenset(names)
         whole = [info for name, info in files.single.items() if wanted is None or name in wanted]
@@ -154,10 +154,10 @@ class Reader:
         use: Callable[[Mapping[str, Files]], Answer],
         failures: tuple[type[Exception], ...] = (),
     ) -> Answer:
-        """Calls a function with the files that count, by table; again if it failed since one of them was replaced.
+        """Calls a function with the files that count, by table; repeats the call if one of them was replaced meanwhile.
 
         Args:
-            failures: what the function raises, besides errors of Arrow, if a file is torn or gone.
+            failures: exceptions, besides Arrow's, that the function raises if a file is torn or gone.
         Raises:
             StoreError: a table cannot be listed or read.
             Exception: one of `failures`, for another reason.
@@ -166,7 +166,7 @@ class Reader:
             listings = {table: self.listing(table) for table in tables}
             try:
                 return use({table: self._that_count(table, listing) for table, listing in listings.items()})
-            except (pa.ArrowException, OSError, *failures) as error:  # of a file that is gone S3 has none of its own
+            except (pa.ArrowException, OSError, *failures) as error:  # S3 has no own exception for a missing file
                 if any(not listing.versions <= self.listing(table).versions for table, listing in listings.items()):
                     continue
                 if not self._set_damaged_aside(listings):
@@ -175,9 +175,9 @@ class Reader:
                     raise self._error(self.UNREAD, ", ".join(tables), error) from None
 
     def set_aside(self, table: str, info: pafs.FileInfo, fault: str) -> None:
-        """Moves a file out of its table, if the place can be written, and reads it no more.
+        """Moves a file out of its table, if the store can be written, and no longer reads it.
 
-        One that has been written again since it was listed stays: it is another file.
+        A file rewritten since it was listed stays: it is a different file.
         """
         if version(self.fs.get_file_info(info.path)) != version(info):
             return
@@ -187,15 +187,15 @@ class Reader:
         try:
             self.fs.create_dir(folder, recursive=True)
             self.fs.move(info.path, f"{folder}/{info.base_name}")
-        except OSError:  # a store that this user may only read, or another process was faster
-            where = "it is passed over"
-        log.warning("%s %s; %s, and what was in it counts as missing", info.path, fault, where)
+        except OSError:  # the store is read-only for this user, or another process was faster
+            where = "it is ignored"
+        log.warning("%s %s; %s, and its rows count as missing", info.path, fault, where)
 
     def _that_count(self, table: str, listing: Listing) -> Files:
         return listing.files(lambda info: self._merged_contents(table, info))
 
     def _merged_contents(self, table: str, info: pafs.FileInfo) -> tuple[frozenset[str], frozenset[str]]:
-        """Returns the names that a merged file lists, and others that it has rows of; each file is opened once."""
+        """Returns the names that a merged file lists, and other names that it has rows for; opens each file once."""
         key = version(info)
         if key not in self._contents:
             try:
@@ -207,7 +207,7 @@ class Reader:
             if fault:
                 self.set_aside(table, info, fault)
                 raise _SetAsideError(info.path)
-            if table in ONE_ROW:  # others: a file of a trial that had been copied under another name, merged long ago
+            if table in ONE_ROW:  # others: trials whose file was once copied under another name and merged
                 ids = set(pq.read_table(info.path, columns=[KEY], filesystem=self.fs)[KEY].to_pylist()) - {None}
                 names, others = names & ids, frozenset((names | ids) - (names & ids))
             self._contents[key] = names, others
@@ -215,7 +215,7 @@ class Reader:
         return self._contents[key]
 
     def _dataset(self, table: str, infos: Sequence[pafs.FileInfo]) -> ds.FileSystemDataset:
-        """Opens files as one dataset; sets aside those that are not sound, and raises `OSError` if there are any."""
+        """Opens files as one dataset; sets aside invalid ones, and then raises `OSError`."""
         format = ds.ParquetFileFormat()
         fragments = [format.make_fragment(info.path, self.fs) for info in infos]  # each reads its footer once
         new = [pair for pair in zip(infos, fragments, strict=True) if version(pair[0]) not in self._sound]
@@ -243,12 +243,12 @@ class Reader:
             self.later.setdefault(table, set()).update(new)
             later = ", ".join(sorted(new))
             log.warning(
-                "a later version of esbn-study wrote into table %s of %s; not shown: %s", table, self.uri, later
+                "table %s of %s has data of a later version of esbn-study; not shown: %s", table, self.uri, later
             )
         return fault
 
     def _set_damaged_aside(self, listings: Mapping[str, Listing]) -> bool:
-        """Reads every file; returns whether one was damaged behind a footer that is whole, and so set aside."""
+        """Reads every file; returns whether one with an intact footer was damaged and set aside."""
         damaged = [
             (table, info)
             for table, listing in listings.items()
@@ -263,7 +263,7 @@ class Reader:
         try:
             with self.fs.open_input_stream(info.path) as stream:
                 content = stream.read()
-        except OSError:  # of the place, not of the file
+        except OSError:  # a fault of the place, not of the file
             return False
         try:
             for _ in pq.ParquetFile(pa.BufferReader(content)).iter_batches():

@@ -1,8 +1,8 @@
-"""Result files of the paper's released code and its forks: where they lie, what their folders state, what they hold.
+"""Result files of the paper's released code and its forks: location, settings in folder names, content.
 
     test/<task>/m<withheld>/<model>_<norm>_lr<learning rate>/run<run>.txt
 
-A file is two lines, names and values; `loss` and `acc` are read, and columns that a fork has added are passed over.
+A file has two lines, names and values. `loss` and `acc` are read; columns that a fork has added are ignored.
 Source: train_and_eval.py of taylorwwebb/emergent_symbols, where acc is a percentage, the mean over batches.
 """
 
@@ -29,29 +29,29 @@ MODELS: dict[str, dict[str, str]] = {
     **{name: {"model": name.lower()} for name in ("LSTM", "MNM", "NTM", "PrediNet", "RN", "TRN", "Transformer")},
 }
 NORMS = {"nonorm": "none", "contextnorm": "sequence", "tasksegmented_contextnorm": "segmented"}
-MOST_BYTES = 2**16  # of a result file; forks write lists into its second line
-MOST_ENTRIES = 200_000  # files and folders that are looked at
+MOST_BYTES = 2**16  # limit for a result file; forks write lists into its second line
+MOST_ENTRIES = 200_000  # limit for files and folders visited
 _FOLDER = re.compile(rf"(?P<model>.+?)(?:_(?P<norm>{'|'.join(NORMS)})_lr(?P<rate>.+))?")
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 
 class Places(NamedTuple):
-    """What the folders of a file state; None or empty where they do not."""
+    """Settings in the folder names of a file; None or empty if they do not give them."""
 
     task: str | None
     withheld: int | None
     settings: tuple[tuple[str, Any], ...]
     unread: str
-    """Why there are no settings."""
+    """Why the settings could not be read."""
 
 
 def find_files(folder: Path) -> tuple[list[str], list[str]]:
-    """Finds files that are named like results, in a folder and all below it; each folder is read once, links last.
+    """Finds files named like results in a folder and all its subfolders; reads each folder once, links last.
 
     Returns:
-        Paths within the folder, the short ones first; and folders that cannot be read, each with the reason.
+        Paths within the folder, shortest first; and unreadable folders, each with the reason.
     Raises:
-        ConfigError: there is too much to look at.
+        ConfigError: there are too many files.
     """
     files, unread, seen, n_entries = list[str](), list[str](), set[str](), 0
     waiting = deque([""])
@@ -83,17 +83,17 @@ def run_of(file: str) -> int:
     """Returns the number of a run; raises `ConfigError` if the name has none."""
     named = re.fullmatch(r"run([0-9]{1,9})\.txt", os.path.basename(file))
     if not named:
-        raise ConfigError("its name must be run<r>.txt, r a whole number; rename it, or leave it out")
+        raise ConfigError("its name must be run<r>.txt with a whole number r; rename it, or leave it out")
     return int(named[1])
 
 
 def places_of(file: str) -> Places:
-    """Reads what the folders of a file state.
+    """Reads the settings in the folder names of a file.
 
     Args:
-        file: with the name of the folder that was asked for.
+        file: its path, starting with the imported folder.
     Raises:
-        ConfigError: two of them say different things.
+        ConfigError: two folders contradict each other.
     """
     *above, own = file.split("/")[:-1]
     task = _one("tasks", {TASKS[name] for name in above if name in TASKS})
@@ -106,33 +106,33 @@ def places_of(file: str) -> Places:
 
 def _one(what: str, stated: set[Any]) -> Any:
     if len(stated) > 1:
-        raise ConfigError(f"its folders state two {what}, {' and '.join(sorted(map(str, stated)))}")
+        raise ConfigError(f"its folders give two {what}, {' and '.join(sorted(map(str, stated)))}")
     return next(iter(stated), None)
 
 
 def _settings(folder: str) -> tuple[tuple[str, Any], ...]:
-    """Returns the settings that the name of a file's own folder states."""
+    """Returns the settings in the name of a file's own folder."""
     named = _FOLDER.fullmatch(folder)
     if not named or named["model"] not in MODELS:
-        raise ConfigError(f"its folder {shown(folder)} names none of the models {', '.join(MODELS)}; give --arm")
+        raise ConfigError(f"its folder {shown(folder)} names no model ({', '.join(MODELS)}); give --arm")
     settings: dict[str, Any] = dict(MODELS[named["model"]])
     if named["norm"]:
         if not _NUMBER.fullmatch(named["rate"]):
-            raise ConfigError(f"its folder has learning rate {shown(named['rate'])}, which is no number; give --arm")
+            raise ConfigError(f"its folder has learning rate {shown(named['rate'])}, which is not a number; give --arm")
         settings |= {"tcn": NORMS[named["norm"]], "learning_rate": float(named["rate"])}
     return tuple(settings.items())
 
 
 @cache
 def label_of(task: str, withheld: int, encoder: str, settings: tuple[tuple[str, Any], ...]) -> str:
-    """Returns the label of a network of ours with the same settings: what differs from the paper's is named in it.
+    """Returns our label for a network with these settings; it names all differences from the paper's.
 
     Raises:
         ConfigError: there is no such network.
     """
     config, arm = PAPER.with_(task=task, withheld=withheld), dict[str, Any]()
     stated = {**dict(settings), "encoder": encoder}
-    for name in ("model", "confidence", "encoder", "tcn", "learning_rate"):  # each decides what is usual for the next
+    for name in ("model", "confidence", "encoder", "tcn", "learning_rate"):  # each determines the default of the next
         if name in stated and config.with_(**arm).resolve().flat()[name] != stated[name]:
             arm[name] = stated[name]
     config.with_(**arm).resolve()
@@ -150,13 +150,13 @@ def values_of(path: Path) -> dict[str, Any]:
     except ConfigError as error:
         raise ConfigError(str(error).removeprefix(f"source={os.fspath(path)!r} ")) from None
     if len(lines) != 2 or len(lines[0]) != len(lines[1]) or any(lines[0].count(name) != 1 for name in ("loss", "acc")):
-        raise ConfigError("must be two lines, column names such as `loss acc` and a value for each")
+        raise ConfigError("must have two lines: column names such as `loss acc`, and a value for each")
     written = dict(zip(*lines, strict=True))
     for name in ("loss", "acc"):
         if not _NUMBER.fullmatch(written[name]):
-            raise ConfigError(f"{name}={shown(written[name])} is no number")
+            raise ConfigError(f"{name}={shown(written[name])} is not a number")
     loss, accuracy = float(written["loss"]), float(written["acc"])
     if not 0 <= accuracy <= 100:
-        raise ConfigError(f"acc={written['acc']} is not from 0 to 100")
+        raise ConfigError(f"acc={written['acc']} is not between 0 and 100")
     lost = None if math.isfinite(loss) else f"loss={written['loss']} in the file: the network has diverged"
     return {"test_accuracy": accuracy / 100, "test_loss": None if lost else loss, "failure": lost}

@@ -1,15 +1,15 @@
-"""Result store: Parquet files that are written once, checkpoints and leases, under one folder or bucket.
+"""Result store: write-once Parquet files, checkpoints and leases in one folder or bucket.
 
     RESULTS/<table>/<name>.parquet       one immutable file per trial (or plan) and table
-    RESULTS/<table>/merged/              many of those in one, after a compaction: study/store/layout.py
+    RESULTS/<table>/merged/              many of these in one file, after a compaction: study/store/layout.py
     RESULTS/checkpoints/<pack>.safetensors
-    RESULTS/leases/<run>.json            who trains what at the moment: study/store/lease.py
-    RESULTS/set_aside/                   files that were not whole or not of their name: study/store/reader.py
+    RESULTS/leases/<run>.json            trials that runs are training now: study/store/lease.py
+    RESULTS/set_aside/                   torn files, and files without the rows of their name: study/store/reader.py
 
-A trial counts as done once its row in ``trials`` exists, which is written last. Names are deterministic, so a trial
-that is run twice overwrites itself. Files of a folder are written aside, synced to the disk and renamed, objects of a
-bucket appear whole, so a reader never meets half a file and a power cut takes back nothing that a command has reported.
-Any number of processes may write different trials at the same time.
+A trial is done once its row in ``trials`` exists, which is written last. Names are deterministic, so a trial that is
+run twice overwrites itself. In a folder, files are written under a temporary name, synced to disk and renamed; in a
+bucket, objects appear whole. So a reader never sees half a file, and a power cut undoes nothing that a command has
+reported. Any number of processes may write different trials at the same time.
 """
 
 import json
@@ -40,13 +40,13 @@ ROW_GROUP = 16 * 2**20  # bytes; a reader of the large keys table decodes one gr
 
 
 class Store(Reader):
-    """A result store, to read and to write."""
+    """A result store, for reading and writing."""
 
     lease: str | None = None
-    """Name of the lease under which this process writes; once that is gone, every write is refused."""
+    """Name of the lease under which this process writes; once it is gone, every write is rejected."""
 
     def prepare(self) -> None:
-        """Creates the folders and proves that they can be written; raises `StoreError` if not."""
+        """Creates the folders and checks that they can be written; raises `StoreError` if not."""
         try:
             for folder in (*TABLES, "checkpoints", "leases"):
                 self._make_folder(f"{self.root}/{folder}")
@@ -59,28 +59,28 @@ class Store(Reader):
             ) from None
 
     def write(self, table: str, name: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
-        """Writes one file of a table whole or not at all; columns left out are null.
+        """Writes one file of a table atomically; missing columns are null.
 
         Raises:
-            StoreError: the place cannot be written, or a value is one that no row may have.
+            StoreError: the place cannot be written, or a value is invalid.
         """
         made = _table(table, rows)
         if fault := entry_fault(table, made):
-            raise StoreError(f"table {table} takes no such row: {fault}")
+            raise StoreError(f"invalid row for table {table}: {fault}")
         self._put(f"{table}/{name}.parquet", parquet(made))
 
     def write_merged(self, table: str, names: Collection[str], rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
-        """Writes the rows of many names as one file, which stands for all merged files of these names there are.
+        """Writes the rows of many names as one file, which replaces all existing merged files of these names.
 
         Args:
-            names: in ``rows.trial_id``, or without any row.
+            names: names in ``rows.trial_id``, or names without rows.
         """
         generation = 1 + max((file.generation for file in self.files(table).merged), default=0)
         content = parquet(_table(table, rows).sort_by(KEY), names)
         self._put(f"{table}/{MERGED}/{generation:08d}-{uuid.uuid4().hex[:8]}.parquet", content)
 
     def drop_files(self, table: str, infos: Collection[pafs.FileInfo]) -> None:
-        """Deletes files of a table unless they have been written again since they were listed."""
+        """Deletes files of a table, unless they have been rewritten since they were listed."""
         there = self.listing(table).versions
         paths = [info.path for info in infos if version(info) in there]
         with ThreadPoolExecutor(REQUESTS) as pool:
@@ -96,7 +96,7 @@ class Store(Reader):
         return self._get(path) if self._is_file(path) else None
 
     def checkpoint_position(self, pack_id: str) -> Position | None:
-        """Reads how far a checkpoint is, without its tensors; None if it is gone or is none."""
+        """Reads the position of a checkpoint without its tensors; None if it is gone or invalid."""
         path = f"checkpoints/{pack_id}.safetensors"
         try:
             if not self._is_file(path):
@@ -107,7 +107,7 @@ class Store(Reader):
             return None
 
     def drop_checkpoint(self, pack_id: str) -> None:
-        """Deletes the checkpoint of a pack that has ended, if there is one."""
+        """Deletes the checkpoint of a finished pack, if it exists."""
         if pack_id in self.checkpoints():
             self._remove(f"{self.root}/checkpoints/{pack_id}.safetensors")
 
@@ -120,7 +120,7 @@ class Store(Reader):
         self._put(f"leases/{name}.json", text.encode())
 
     def leases(self) -> dict[str, datetime]:
-        """Returns when each lease was last written, by the clock of the store."""
+        """Returns the time of each lease's last write, by the store's clock."""
         return {info.base_name.removesuffix(".json"): info.mtime for info in self._infos("leases", ".json")}
 
     def read_lease(self, name: str) -> str | None:
@@ -129,7 +129,7 @@ class Store(Reader):
         return None if text is None else text.decode(errors="replace")
 
     def has_lease(self, name: str) -> bool:
-        """Returns whether a lease is there."""
+        """Returns whether a lease exists."""
         return self._is_file(f"leases/{name}.json")
 
     def require_lease(self) -> None:
@@ -137,17 +137,17 @@ class Store(Reader):
         if self.lease is not None and not self.has_lease(self.lease):
             raise LeaseError(
                 f"leases/{self.lease}.json of {self.uri}, the lease of this run, is gone: another run has taken over "
-                "its trials while this one stood still, or somebody has deleted the file; this run writes nothing "
-                "more, and the same command goes on with what is left once the other run has ended"
+                "its trials while this one was suspended, or somebody has deleted the file; this run writes nothing "
+                "more; after the other run has ended, run the same command again to train the rest"
             )
 
     def drop_lease(self, name: str) -> None:
-        """Deletes a lease, if it is there."""
+        """Deletes a lease, if it exists."""
         if name in self.leases():
             self._remove(f"{self.root}/leases/{name}.json")
 
     def _is_file(self, path: str) -> bool:
-        """Returns whether a file is there, and not a folder or a pipe, which must not be opened."""
+        """Returns whether the path is a file, not a folder or a pipe, which must not be opened."""
         target = f"{self.root}/{path}"
         try:
             return self.fs.get_file_info(target).type == pafs.FileType.File
@@ -159,7 +159,7 @@ class Store(Reader):
         try:
             with self.fs.open_input_stream(source) as stream:
                 return stream.read()
-        except OSError as error:  # S3 has none of its own for a file that goes while it is read
+        except OSError as error:  # S3 has no own exception for a file deleted while it is read
             if self.fs.get_file_info(source).type == pafs.FileType.NotFound:
                 return None
             raise StoreError(f"{source} cannot be read: {first_line(error)}") from None
@@ -184,7 +184,7 @@ class Store(Reader):
         target = f"{self.root}/{path}"
         try:
             if self.local:
-                if os.path.isdir(self.root):  # a store that has been deleted is not made again
+                if os.path.isdir(self.root):  # does not recreate a deleted store
                     self._make_folder(target.rpartition("/")[0])
                 write_file(target, memoryview(data))
             else:
@@ -194,7 +194,7 @@ class Store(Reader):
             raise StoreError(f"{target} cannot be written: {first_line(error)}") from None
 
     def _make_folder(self, folder: str) -> None:
-        """Makes a folder that is still there after a power cut; it may be missing because it was empty when copied."""
+        """Makes a folder that survives a power cut; it may be missing because copying dropped empty folders."""
         if not self.local:
             self.fs.create_dir(folder, recursive=True)
         elif not os.path.isdir(folder):
@@ -205,7 +205,7 @@ class Store(Reader):
 
 
 def parquet(rows: pa.Table, names: Collection[str] | None = None) -> pa.Buffer:
-    """Returns a Parquet file of the store; ``names``, of the rows of a merged one, go into its footer."""
+    """Returns a Parquet file of the store; ``names``, for a merged file, go into its footer."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
         writer.write_table(rows, row_group_size=max(1, ROW_GROUP * len(rows) // max(1, rows.nbytes)))

@@ -67,7 +67,7 @@ def test_seeds_of_a_search_are_none_of_a_study() -> None:
         ({"seed": Parameter(low=0, high=9)}, "parameters.seed=.* cannot be set here"),
         (
             {"leak_into": Parameter(choices=["key"], when={"leak": [0.1]})},
-            "parameters.leak_into.when={'leak': .* must be of parameters declared before",
+            "parameters.leak_into.when={'leak': .* must name parameters declared before",
         ),
         ({}, "parameters has 0 settings; a search varies from 1"),
         ({5: LEAK}, "5 must be the name of a setting"),

@@ -61,7 +61,7 @@ def test_with_takes_every_column_of_flat(field: str) -> None:
         ({"withhold": 95}, "withhold=95: .* did you mean withheld?"),
         ({"learning_rat": 1}, "did you mean learning_rate?"),
         ({"epoch": 1}, "did you mean epochs?"),
-        ({"xyzzy": 1}, "'xyzzy'; there are batch_size, confidence, .* withheld"),
+        ({"xyzzy": 1}, "'xyzzy'; it has batch_size, confidence, .* withheld"),
         ({"train": 1}, "train=1: model esbn has no setting 'train'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

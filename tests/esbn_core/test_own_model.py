@@ -59,7 +59,7 @@ def test_own_model_of_a_changed_file_is_a_new_trial(tmp_path: Path, monkeypatch:
         ("class Own: pass", "must be a frozen dataclass"),
         (CONFIG.replace("frozen=True", "frozen=False"), "must be a frozen dataclass"),
         (CONFIG.replace("core = None", ""), "class attribute core"),
-        (CONFIG.replace("width", "seed"), "'seed', which every trial has; call it otherwise"),
+        (CONFIG.replace("width", "seed"), "'seed', which every trial has; rename it"),
         (CONFIG.replace(" = 8", ""), "'width' without a default; give it one"),
     ],
 )

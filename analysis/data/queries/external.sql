@@ -1,4 +1,4 @@
--- Results of other code (esbn import) beside ours, each origin apart: networks, mean, standard error.
+-- Results of other code (esbn import) beside ours, by origin: networks, mean, standard error.
 SELECT task, withheld, arm, origin, count(*) AS n, avg(test_accuracy) AS mean,
        stddev_samp(test_accuracy) / sqrt(count(*)) AS sem
 FROM (SELECT task, withheld, arm, 'ours' AS origin, test_accuracy

@@ -61,7 +61,7 @@ def test_query_says_in_one_line_where_the_syntax_is_wrong(results: str) -> None:
 
 
 def test_query_says_which_tables_have_rows_when_one_has_none(results: str) -> None:
-    with pytest.raises(AnalysisError, match="no rows of table keys yet; there are: curves, plans, trials"):
+    with pytest.raises(AnalysisError, match="no rows of table keys yet; available: curves, plans, trials"):
         query(results, "select * from keys")
 
 
@@ -71,7 +71,7 @@ def test_query_suggests_a_table(results: str) -> None:
 
 
 def test_query_refuses_an_empty_statement(results: str) -> None:
-    with pytest.raises(AnalysisError, match="asks for no rows"):
+    with pytest.raises(AnalysisError, match="returns no rows"):
         query(results, "")
 
 

@@ -153,14 +153,14 @@ def test_samples_that_vary_in_no_common_parameter_are_passed_over(results: str) 
     found = importances(search._replace(suggestions=some.assign(accuracy=[0.1 * i for i in range(6)])))
     assert set(found.dropna()["parameter"]) <= {"tcn", "leak"}
     some["values"] = [{"tcn": "none"}] * 6
-    with pytest.raises(AnalysisError, match="no parameter varies over all suggestions"):
+    with pytest.raises(AnalysisError, match="no parameter is active and varies in all suggestions"):
         importances(search._replace(suggestions=some))
 
 
 def test_suggestions_are_compared_at_one_rung_when_asked(results: str) -> None:
     search = load_search(results, "mine")
     assert len(measured(search, 90)) == list(search.suggestions["status"]).count("completed")
-    with pytest.raises(AnalysisError, match="0 suggestions were validated at update=7; there are rungs at 10, 30, 90"):
+    with pytest.raises(AnalysisError, match="0 suggestions were validated at update=7; the rungs are at 10, 30, 90"):
         measured(search, 7)
 
 
@@ -193,7 +193,7 @@ def test_export_opens_in_optuna_with_every_suggestion(results: str, tmp_path: Pa
     assert {trial.number for trial in study.trials if "failure" in trial.user_attrs} == {
         row["suggestion"] for row in rows if row["status"] == "failed"
     }
-    with pytest.raises(AnalysisError, match="is there already"):
+    with pytest.raises(AnalysisError, match="exists already"):
         export_optuna(results, "mine", path)
 
 

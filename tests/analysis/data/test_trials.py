@@ -51,17 +51,17 @@ def test_load_passes_over_files_that_are_still_being_written(tmp_path: Path) -> 
 
 
 def test_load_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match=r"nowhere.*is not a folder that is there"):
+    with pytest.raises(AnalysisError, match=r"nowhere.*is not a folder"):
         load(str(tmp_path / "nowhere"))
 
 
 def test_load_refuses_an_unknown_scheme() -> None:
-    with pytest.raises(StoreError, match="results='gopher://x' is not a folder or a URI"):
+    with pytest.raises(StoreError, match="results='gopher://x' is not a folder or URI"):
         load("gopher://x")
 
 
 def test_load_names_the_table_without_rows(tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="no rows of table curves yet"):
+    with pytest.raises(AnalysisError, match="no rows in table curves yet"):
         load(write_study(tmp_path, "s", RUNS), "curves")
 
 
@@ -132,13 +132,13 @@ def test_load_study_leaves_out_rehearsals_when_older_files_do_not_know_them(tmp_
 
 
 def test_load_study_says_that_a_study_is_only_rehearsed(tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="study='s' is only rehearsed so far; run it without --limit-updates"):
+    with pytest.raises(AnalysisError, match="study='s' has only been rehearsed; run it without --limit-updates"):
         load_study(write_study(tmp_path, "s", REHEARSED), "s")
 
 
 def test_load_study_refuses_a_trial_planned_twice_in_a_file(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [RUNS[0], RUNS[0]])
-    with pytest.raises(AnalysisError, match=r"holds a trial twice \(.*s.parquet, trial_id=rmts-95-tcn_none-0\)"):
+    with pytest.raises(AnalysisError, match=r"has a trial twice \(.*s.parquet, trial_id=rmts-95-tcn_none-0\)"):
         load_study(results, "s")
 
 

@@ -110,7 +110,7 @@ def results(tmp_path: Path) -> str:
     return folder
 
 
-LACKING = "No keys of identity_rules, m = 95, baseline: its keys are still to be recorded; run the study again."
+LACKING = "No keys of identity_rules, m = 95, baseline: its keys are not recorded yet; run the study again."
 
 
 def test_command_draws_every_task_and_names_what_it_does_not_draw(

@@ -31,7 +31,7 @@ def test_styles_tell_very_many_arms_apart() -> None:
 
 
 def test_styles_refuse_more_arms_than_figures_can_tell_apart() -> None:
-    with pytest.raises(AnalysisError, match="arm=model=lstm,x=[0-9]+ is one more than figures can tell apart"):
+    with pytest.raises(AnalysisError, match="arm=model=lstm,x=[0-9]+: there are too many arms for distinct styles"):
         styles([f"model=lstm,x={i}" for i in range(1000)])
 
 

@@ -128,8 +128,8 @@ def test_every_fault_is_named_under_the_figure_and_on_the_terminal(tmp_path: Pat
         "Same/different, m = 98, ESBN (baseline) (9 of 10 trained, 1 missing)",
         "Same/different, m = 98, NTM (9 of 10 trained, 1 failed)",
         "Same/different, m = 98, Transformer (2 protocols mixed: learning_rate 0.0005 and 5e-05)",
-        "Same/different, m = 98, MNM (seed 2 is there twice; delete the file that is out of date)",
-        "Same/different, m = 98, LSTM (seed 7 is there twice; delete the file that is out of date)",
+        "Same/different, m = 98, MNM (seed 2 occurs twice; delete the outdated file)",
+        "Same/different, m = 98, LSTM (seed 7 occurs twice; delete the outdated file)",
         "Same/different, m = 0, 50, 85, 95, 98, PrediNet, no TCN;",
         "Rehearsals at these tasks and m, left out: 1.",
     ):
@@ -170,7 +170,7 @@ def test_seeds_beyond_the_papers_ten_count(tmp_path: Path) -> None:
 )
 def test_a_store_with_nothing_of_the_paper_is_refused_with_what_would_help(tmp_path: Path, rows: list[Row]) -> None:
     results = write_study(tmp_path, "s", rows) if rows else str(tmp_path / "nowhere")
-    with pytest.raises(AnalysisError, match="holds nothing of Figures 3 to 10 yet; `esbn run quickstart`"):
+    with pytest.raises(AnalysisError, match="has no data for Figures 3 to 10 yet; `esbn run quickstart`"):
         save_paper(results, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -231,6 +231,6 @@ def test_similarity_figure_frames_what_holds_by_construction_and_says_so() -> No
     figure = draw_similarities({"net": np.stack([np.eye(9), np.eye(9) * 0.8])}, {"net": 2})
     (frame,) = [patch for patch in figure.axes[0].patches if patch.get_gid() == "by construction"]
     assert isinstance(frame, Rectangle) and frame.get_bbox().bounds == (0.5, 0.5, 2, 2)
-    assert "Framed: the same keys for training and test by construction" in notes(figure)
+    assert "Framed: keys that are the same for training and test by construction" in notes(figure)
     assert figure.axes[0].get_title() == "net\nn = 2 networks, SEM up to 0.10"
     assert [text.get_text() for text in figure.axes[0].texts[:2]] == ["0.9", "0.0"]

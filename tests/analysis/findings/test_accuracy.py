@@ -149,7 +149,7 @@ def test_table_marks_values_that_were_made_otherwise(released: str) -> None:
 
 def test_table_has_no_mark_where_protocols_agree(tmp_path: Path) -> None:
     output = esbn("table", "s", "--results", write_study(tmp_path, "s", rows("rmts", 95, "baseline", [0.95]))).output
-    assert "paper's values are of its released code" in output
+    assert "paper's values come from its released code" in output
     assert not re.search("[†‡]|unless marked", output)
 
 
@@ -181,8 +181,8 @@ def test_verdict_judges_own_images_and_marks_them(own: str) -> None:
     result = esbn("verdict", "o", "--results", own)
     lines = cells_of(result.output)
     assert any(line.startswith(f"same_different 85 {OWN} 3/3 0 100.0 ± 0.0 ‡100.0 ± 0.0 +0.0 [") for line in lines)
-    assert any(line.startswith("‡: ours are of own images") for line in lines)
-    assert "of 2 variants that the paper has a value for" in result.output
+    assert any(line.startswith("‡: ours were trained on your own images") for line in lines)
+    assert "of 2 variants with a published value" in result.output
 
 
 @pytest.mark.parametrize("format", ["markdown", "latex", "html"])
@@ -249,7 +249,7 @@ def test_compare_asks_for_a_baseline_where_no_arm_is_plain(tmp_path: Path) -> No
     planned = [row for arm in ("model=lstm", "model=ntm") for row in rows("rmts", 95, arm, [0.5])]
     result = esbn("compare", "s", "--results", write_study(tmp_path, "s", planned))
     assert result.exit_code == 1
-    assert result.output.startswith("Error: baseline='baseline' is no arm of s; name one")
+    assert result.output.startswith("Error: baseline='baseline' is not an arm of s; ")
 
 
 def test_report_compares_own_images_without_being_told_how(own: str) -> None:

@@ -28,8 +28,8 @@ RECORDED = "Recorded keys show the same split"
 SEEDS = "Arms are planned on the same seeds"
 SHARED = "Arms share split, images and problems at each seed"
 PLANNED = "Trials were planned before they were trained"
-ENDED = "Training went on to the planned update"
-TESTED = "Test problems were looked at after the last update"
+ENDED = "Training continued to the planned update"
+TESTED = "Test problems were used after the last update"
 CHECKS = [TRAINING, TESTING, REPEATED, RECORDED, SEEDS, SHARED, PLANNED, ENDED, TESTED]
 
 
@@ -152,7 +152,7 @@ def test_audit_leaves_out_what_has_not_completed(tmp_path: Path) -> None:
 
 def test_audit_says_that_nothing_has_been_trained(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", honest(), trained=[trial("same_different", 0, "baseline", 0)])
-    with pytest.raises(AnalysisError, match="study='s' has no completed trial yet"):
+    with pytest.raises(AnalysisError, match="study='s' has no completed trial to audit yet"):
         audited(results)
 
 

@@ -174,7 +174,7 @@ def test_arms_have_no_aggregate_when_no_condition_is_complete(tmp_path: Path) ->
 
 def test_check_arms_suggests_a_baseline(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [*rows("model=ntm", BASE), *rows("model=lstm", BASE)])
-    with pytest.raises(AnalysisError, match=r"baseline='model=nmt' is no arm of s; .*did you mean 'model=ntm'"):
+    with pytest.raises(AnalysisError, match=r"baseline='model=nmt' is not an arm of s; did you mean 'model=ntm'"):
         check_arms(load_study(results, "s"), "s", "model=nmt")
 
 
@@ -200,11 +200,11 @@ def test_command_says_which_arms_matter_and_what_it_leaves_out(results: str) -> 
     result = esbn("s", "--results", results)
     assert result.exit_code == 0
     for words in (
-        "Differs from the baseline at one condition or more: encoder=mlp.",
+        "Significant difference from the baseline at one or more conditions: encoder=mlp.",
         "No significant difference from the baseline: confidence=off.",
-        "Not compared, as no condition has two pairs: tcn=none.",
-        "Without a partner: rmts, m = 95, encoder=mlp: seeds: 8 (failed in the arm).",
-        "Without a partner: rmts, m = 95, tcn=none: seeds: 0-8 (missing in the arm)",
+        "Not compared (no condition has two pairs): tcn=none.",
+        "Unpaired: rmts, m = 95, encoder=mlp: seeds: 8 (failed in the arm).",
+        "Unpaired: rmts, m = 95, tcn=none: seeds: 0-8 (missing in the arm)",
         "over the 3 arms by Bonferroni",
         "10,000 resamples",
         "Not complete, and left out of the IQM: rmts, m = 95 (encoder=mlp; tcn=none).",
@@ -249,5 +249,5 @@ def test_command_prints_every_format(mode: list[str], format: str, start: str, r
 def test_command_names_an_unknown_baseline_in_one_sentence(results: str) -> None:
     result = esbn("s", "--results", results, "--baseline", "encoder=mpl")
     assert result.exit_code == 1
-    assert result.output.startswith("Error: baseline='encoder=mpl' is no arm of s")
+    assert result.output.startswith("Error: baseline='encoder=mpl' is not an arm of s")
     assert len(result.output.strip().splitlines()) == 1

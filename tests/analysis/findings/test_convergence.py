@@ -102,7 +102,7 @@ def test_trials_without_an_answer_are_told_apart_and_named(tmp_path: Path) -> No
     assert [outcome for outcome, _ in outcomes(results)] == ["reached", "no curve", "short", "failed"]
     printed = esbn("converge", "s", "--results", results).output
     assert "1/4" in printed
-    for words in ("without a stored curve", "fewer measurements than the window", "Failed"):
+    for words in ("no stored curve", "curve shorter than the window", "(failed)"):
         (line,) = (line for line in printed.splitlines() if words in line)
         assert "rmts, m = 95, baseline, seed " in line
 
@@ -113,7 +113,7 @@ def test_curves_of_two_resolutions_are_named(tmp_path: Path) -> None:
         "tcn=none": [whole_curve("", learning(5)), curve("", learning(3, 50))],
     }
     printed = esbn("converge", "s", "--results", store(tmp_path, curves)).output
-    (line,) = (line for line in printed.splitlines() if line.startswith("Measured at every 10th"))
+    (line,) = (line for line in printed.splitlines() if line.startswith("Measured only at every 10th"))
     assert "rmts, m = 95, tcn=none." in line and "baseline" not in line
 
 
@@ -165,9 +165,9 @@ def test_figure_draws_steps_and_marks_the_censored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--criterion", "0"], "criterion=0 is no training accuracy; give percent, above 0 and up to 100"),
-        (["--criterion", "100.5"], "criterion=100.5 is no training accuracy"),
-        (["--criterion", "nan"], "criterion=nan is no training accuracy"),
+        (["--criterion", "0"], "criterion=0 is not a training accuracy; give percent, above 0 and up to 100"),
+        (["--criterion", "100.5"], "criterion=100.5 is not a training accuracy"),
+        (["--criterion", "nan"], "criterion=nan is not a training accuracy"),
         (["--window", "0"], "window=0 must be at least 1"),
     ],
     ids=str,

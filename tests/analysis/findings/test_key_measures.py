@@ -96,5 +96,7 @@ def test_report_as_csv_has_every_network(results: str) -> None:
 
 def test_by_step_says_what_makes_keys_where_there_are_none(tmp_path: Path) -> None:
     folder = write_study(tmp_path, "s", [trial("rmts", 95, "baseline", 0, 0.9)])
-    with pytest.raises(AnalysisError, match="asks for no keys; add `keys: true` to a grid of it and run it again"):
+    with pytest.raises(
+        AnalysisError, match="does not record keys; add `keys: true` to one of its grids and run it again"
+    ):
         by_step(folder, load_study(folder, "s"))

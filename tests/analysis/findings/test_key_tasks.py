@@ -224,9 +224,9 @@ def test_by_step_measures_every_task(results: str) -> None:
 def test_networks_without_keys_are_named_with_the_reason(results: str) -> None:
     assert without_keys(results, load_study(results, "s")) == [
         "No keys of rmts, m = 95, baseline (seed 1): the trial is failed.",
-        "No keys of rmts, m = 95, confidence=off (seed 0): its keys are still to be recorded; run the study again.",
+        "No keys of rmts, m = 95, confidence=off (seed 0): its keys are not recorded yet; run the study again.",
         "No keys of rmts, m = 95, confidence=off (seed 1): the trial is missing.",
-        "No keys of rmts, m = 50, baseline: no grid of a study with `keys: true` holds it.",
+        "No keys of rmts, m = 50, baseline: no study has it in a grid with `keys: true`.",
         "No keys of rmts, m = 50, model=lstm: only model=esbn writes keys.",
     ]
 
@@ -241,8 +241,8 @@ def test_command_prints_every_task_and_names_what_has_no_keys(results: str) -> N
 @pytest.mark.parametrize(
     ("model", "keys", "message"),
     [
-        ("lstm", False, "study='s' has no keys: only model=esbn writes any, not lstm"),
-        ("esbn", False, "study='s' asks for no keys; add `keys: true` to a grid of it"),
+        ("lstm", False, "study='s' has no keys: only model=esbn writes keys, not lstm"),
+        ("esbn", False, "study='s' does not record keys; add `keys: true` to one of its grids"),
         ("esbn", True, "study='s' has no trial with stored keys yet; run it"),
     ],
 )

@@ -155,7 +155,7 @@ def test_planning_says_when_no_number_of_seeds_would_decide() -> None:
     (row,) = verdict(cell(spread(10, 0.725, 0.04), 0.71, 0.10)).to_dict("records")
     assert row["agreeing"] == 4
     assert pd.isna(row["more_seeds"])
-    assert row["obstacle"] == "too close to both"
+    assert row["obstacle"] == "too close to call"
 
 
 @pytest.mark.parametrize(

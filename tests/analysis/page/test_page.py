@@ -134,13 +134,13 @@ def test_page_is_the_same_every_time(results: str, text: str) -> None:
 
 def test_page_refuses_a_study_without_results(tmp_path: Path) -> None:
     store = write_study(tmp_path / "store", "s", [trial("rmts", 0, "baseline", 0)], trained=[])
-    with pytest.raises(AnalysisError, match="study='s' has no completed trial yet, so there is nothing to report"):
+    with pytest.raises(AnalysisError, match="study='s' has no completed trial to report yet"):
         write(store, "s", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_page_refuses_a_baseline_that_is_no_arm(results: str) -> None:
-    with pytest.raises(AnalysisError, match="baseline='encoder=mlq' is no arm of s.*did you mean 'encoder=mlp'"):
+    with pytest.raises(AnalysisError, match="baseline='encoder=mlq' is not an arm of s.*did you mean 'encoder=mlp'"):
         html(results, "s", "s", "encoder=mlq")
 
 
@@ -148,7 +148,7 @@ def test_page_of_one_trial_says_why_there_is_no_verdict_and_no_comparison(tmp_pa
     store = write_study(tmp_path, "s", [trial("own_task", 3, "baseline", 0, 0.5)])
     text = html(store, "s", "s", "baseline")
     assert "The paper has none of these values." in section(text, "verdicts")
-    assert "has no arm but" in section(text, "comparison")
+    assert "has only the arm" in section(text, "comparison")
     assert "0 of" not in section(text, "audit")
     assert "FAILED" in section(text, "audit")
     assert 'id="keys"' not in text

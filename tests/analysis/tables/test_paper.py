@@ -67,7 +67,7 @@ def test_cells_with_two_trials_of_one_seed_are_not_averaged(tmp_path: Path) -> N
     results = write_study(tmp_path, "s", RUNS)
     Store(results).write("trials", "stale", [RUNS[0] | {"trial_id": "stale"}])
     assert not trained(results)
-    assert "rmts, m = 95, baseline (seed 0 is there twice; delete the file" in report(results, "text")
+    assert "rmts, m = 95, baseline (seed 0 occurs twice; delete the outdated file" in report(results, "text")
 
 
 def test_cells_of_mixed_protocols_are_not_averaged(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_cells_pass_over_a_torn_file(tmp_path: Path) -> None:
 
 def test_cells_refuse_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
-    with pytest.raises(AnalysisError, match="is not a folder that is there"):
+    with pytest.raises(AnalysisError, match="is not a folder"):
         paper_cells(str(tmp_path / "results"))
 
 
@@ -139,13 +139,13 @@ def test_report_leaves_blank_what_the_paper_does_not_have(tmp_path: Path) -> Non
 def test_report_states_n_and_the_error(tmp_path: Path) -> None:
     text = report(write_study(tmp_path, "s", RUNS), "text")
     assert "standard error of the mean over seeds" in text and "ddof 1" in text and "Paper: n = 10" in text
-    assert "holds no trials" not in text
+    assert "has no trials" not in text
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "."])
 def test_report_says_that_there_are_no_trials_yet(tmp_path: Path, folder: str) -> None:
     results = str(tmp_path / folder)
-    assert f"results={results!r} holds no trials of these tables yet" in report(results, "text")
+    assert f"results={results!r} has no trials of these tables yet" in report(results, "text")
 
 
 def test_report_as_markdown_has_the_same_number_of_cells_in_every_row(tmp_path: Path) -> None:

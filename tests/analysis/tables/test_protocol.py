@@ -160,4 +160,4 @@ def test_command_prints_eight_tables_with_ours_above_the_papers() -> None:
 def test_command_refuses_a_study_beside_protocol(more: list[str]) -> None:
     result = CliRunner().invoke(main, ["table", *more, "--protocol"])
     assert result.exit_code == 2
-    assert "--protocol is of no study" in result.output
+    assert "--protocol needs no study" in result.output

@@ -38,11 +38,11 @@ def esbn_raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Resul
         (FileNotFoundError(errno.ENOENT, "No such file", "a/b"), "'a/b' cannot be used: No such file"),
         (PermissionError(errno.EACCES, "Permission denied", b"a\xff"), r"'a\udcff' cannot be used: Permission denied"),
         (OSError(errno.EXDEV, "Cross-device link", "a", None, "b"), "'a' and 'b' cannot be used: Cross-device link"),
-        (OSError(errno.ENOSPC, "No space left on device"), "the system refuses: No space left on device"),
-        (OSError(errno.EMFILE, "Too many open files", 7), "the system refuses: Too many open files"),
-        (OSError("Arrow says\x1b[31m no"), r"the system refuses: Arrow says\x1b[31m no"),
-        (ConnectionError(), "the system refuses: ConnectionError"),
-        (TimeoutError("timed out"), "the system refuses: timed out"),
+        (OSError(errno.ENOSPC, "No space left on device"), "system error: No space left on device"),
+        (OSError(errno.EMFILE, "Too many open files", 7), "system error: Too many open files"),
+        (OSError("Arrow says\x1b[31m no"), r"system error: Arrow says\x1b[31m no"),
+        (ConnectionError(), "system error: ConnectionError"),
+        (TimeoutError("timed out"), "system error: timed out"),
     ],
     ids=str,
 )
@@ -71,7 +71,7 @@ def test_fault_of_ours_asks_for_a_report_with_version_and_command(
     assert lines[0] == "Traceback (most recent call last):"
     assert lines[-1].startswith(type(error).__name__)
     assert request == (
-        "This is a fault of esbn-study itself; please report it with the lines above and these: "
+        "This is a bug in esbn-study; please report it with the lines above and these details: "
         f"esbn-study {version('esbn-study')}, Python {platform.python_version()}, "
         r"""esbn broken 'two words' 'it'"'"'s' '\x1b[31m'"""
     )

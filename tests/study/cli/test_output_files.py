@@ -107,7 +107,7 @@ def test_nothing_but_a_file_is_replaced(results: str, tmp_path: Path, name: str,
     result = esbn(name, results, tmp_path)
     assert result.exit_code in (1, 2)  # 2: as `--help` says
     assert isinstance(result.exception, SystemExit)
-    assert any(word in result.output for word in [*words.split("|"), "is there already"])
+    assert any(word in result.output for word in [*words.split("|"), "exists already"])
     after = (tmp_path / name).stat()
     assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
     assert [path.name for path in tmp_path.iterdir()] == [name]

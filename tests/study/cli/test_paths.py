@@ -120,7 +120,7 @@ def test_name_that_is_no_text_ends_in_a_sentence_or_is_taken(filled: Path) -> No
     assert (filled / f"{odd}.db").is_file()
     result = CliRunner().invoke(main, ["table", "s", "--results", odd])
     assert result.exit_code == 1
-    assert re.fullmatch(r"Error: results='n\\udcff' is not a folder or a URI to open: .*\n", result.output)
+    assert re.fullmatch(r"Error: results='n\\udcff' is not a folder or URI: .*\n", result.output)
     esbn("export", f"{odd}.zip", "--figures", odd)
     esbn("import", f"{odd}.zip", "--results", "again")
 
@@ -131,7 +131,7 @@ def test_figure_whose_name_no_bundle_may_have_is_refused(filled: Path, name: byt
     (filled / "figures" / os.fsdecode(name)).touch()
     result = CliRunner().invoke(main, ["export", "all.zip", "--figures", "figures"])
     assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
-    assert "has characters that no bundle has in a name; rename the file" in result.output
+    assert "has characters that are not allowed in a bundle; rename the file" in result.output
     assert {path.name for path in filled.iterdir()} == {"results", "figures"}
 
 

@@ -394,7 +394,7 @@ def test_check_finds_what_is_missing_until_it_is_there(
     assert found["image"].text.startswith("ami-")
     assert "secret" not in str(found)
     assert "32 vCPUs" in found["quota, spot GPUs"].text
-    assert "0.10 with the head alone, at most 7.34 with 8" in found["price"].text  # 4 x 1.006 + 4 x 0.8048 + 0.096
+    assert "0.10 for the head alone, at most 7.34 with 8" in found["price"].text  # 4 x 1.006 + 4 x 0.8048 + 0.096
 
 
 @pytest.mark.parametrize(
@@ -452,7 +452,7 @@ def test_check_compares_the_quota_with_all_machines_at_once(granted: int, state:
 def test_check_exits_with_1_and_tells_a_disk_from_a_bucket(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["cluster", "check", str(CLUSTER), "--results", str(tmp_path / "here")])
     assert result.exit_code == 1
-    assert f"{tmp_path / 'here'} is a disk of this machine" in result.output
+    assert f"{tmp_path / 'here'} is on this machine" in result.output
     assert not (tmp_path / "here").exists()
 
 

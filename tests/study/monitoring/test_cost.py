@@ -166,7 +166,7 @@ def test_user_without_a_home_gets_an_estimate(monkeypatch: pytest.MonkeyPatch) -
     assert found.kept_in is None
     printed = io.StringIO()
     Console(file=printed, width=160).print(cost.summary(found, Path("none.yaml")))
-    assert "not kept: there is no place" in printed.getvalue()
+    assert "not kept: no writable cache folder" in printed.getvalue()
 
 
 @pytest.mark.slow

@@ -121,7 +121,7 @@ def test_pack_is_not_trained_again_when_a_lost_worker_has_ended_it(tiny: Run, mo
 
 def test_run_refuses_more_than_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0})
-    with pytest.raises(ConfigError, match="^threads=3 is more than the 2 CPUs of this machine$"):
+    with pytest.raises(ConfigError, match="^threads=3 is more than this machine's 2 CPUs$"):
         find_slots(Resources(threads=3), n_packs=4)
     assert find_slots(Resources(threads=2), n_packs=4) == Slots(threads=2, gpus=0.0, n=1)
 

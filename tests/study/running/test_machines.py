@@ -55,7 +55,7 @@ def test_run_refuses_a_private_disk_and_trains_on_a_shared_one(tmp_path: Path, c
         outputs.append((done.returncode, done.stdout + done.stderr))
     code, refused = outputs[0]
     assert code == 1
-    assert "is not the folder that this run was started with; --results must be storage" in refused
+    assert "is not the folder that this run started with; --results must be storage" in refused
     assert "Traceback" not in refused
     assert Store(str(private / "results")).names("trials") == set()
     code, trained = outputs[1]

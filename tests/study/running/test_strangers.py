@@ -207,7 +207,7 @@ def test_token_is_made_private_from_the_start_and_only_where_asked(
 def test_token_without_a_place_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "file" / "token"))
-    with pytest.raises(ConfigError, match="set RAY_AUTH_TOKEN_PATH to a file in a folder of yours"):
+    with pytest.raises(ConfigError, match="set RAY_AUTH_TOKEN_PATH to a file in a folder that you own"):
         protect_token(create=True)
 
 
@@ -227,7 +227,7 @@ def test_home_that_goes_away_does_not_change_the_token(monkeypatch: pytest.Monke
     """Ray has read it, and would be refused by its own processes."""
     monkeypatch.setattr(private, "_kept", True)
     monkeypatch.setattr(os, "environ", {"HOME": "/dev/null"})
-    with pytest.raises(ConfigError, match="Ray's token cannot be kept"):
+    with pytest.raises(ConfigError, match="Ray's token cannot be protected"):
         protect_token(create=True)
 
 

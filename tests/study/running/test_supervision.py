@@ -94,7 +94,7 @@ def test_run_that_is_stopped_says_so_once_and_leaves_nothing(
         time.sleep(0.3)
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 128 + sent[0], output
-    assert output.splitlines()[-1] == "Stopped. The same command goes on from what is in the store."
+    assert output.splitlines()[-1] == "Stopped. Run the same command again to continue from the results in the store."
     assert output.count("Stopped") == 1 and "Traceback" not in output and "***" not in output
     wait_until_gone(ours)
     assert list(scratch.glob("esbn-*")) == [] and run.store.leases() == {}
@@ -107,7 +107,10 @@ def test_run_that_is_terminated_while_ray_starts_says_so_and_leaves_nothing(run:
     ours = processes(driver)
     driver.terminate()
     output, _ = driver.communicate(timeout=60)
-    assert (driver.returncode, output) == (143, "Stopped. The same command goes on from what is in the store.\n")
+    assert (driver.returncode, output) == (
+        143,
+        "Stopped. Run the same command again to continue from the results in the store.\n",
+    )
     wait_until_gone(ours)
     assert list(scratch.glob("esbn-*")) == [] and run.store.leases() == {}
 
@@ -153,7 +156,7 @@ def hang_up(run: Run) -> tuple[int, str]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGHUP)
     output, _ = driver.communicate(timeout=200)
-    assert f"Hung up; the run goes on. `kill {driver.pid}` stops it." in output and TRAINED in output
+    assert f"Terminal closed; the run continues. `kill {driver.pid}` stops it." in output and TRAINED in output
     return driver.returncode, output
 
 
@@ -175,8 +178,8 @@ def test_run_goes_on_when_nobody_reads_what_it_prints(lose: Callable[[Run], tupl
     assert_trained(run)
 
 
-STARTED_AGAIN = "Ray Tune stopped (its processes have died or cannot be reached); it is started again"
-STOPPED = "Error: Ray stopped (its processes have died or cannot be reached); results are stored, and the same command"
+STARTED_AGAIN = "Ray Tune stopped (its processes have died or cannot be reached); restarting it"
+STOPPED = "Error: Ray stopped (its processes have died or cannot be reached); results are stored; run the same command"
 
 
 @pytest.mark.usefixtures("impatient")
@@ -242,7 +245,7 @@ def test_run_that_cannot_start_ray_again_ends_in_one_sentence(run: Run, monkeypa
     if STOPPED in output:  # the driver was waiting inside Ray; its lease is dead, since it is
         return
     assert re.search(
-        r"^Error: Ray Tune stopped \(.+\) and cannot go on: Ray's token cannot .*; results are stored, and the same",
+        r"^Error: Ray Tune stopped \(.+\) and cannot continue: Ray's token cannot .*; results are stored; run the same",
         output,
         re.MULTILINE,
     ), output
@@ -299,7 +302,7 @@ def test_run_whose_workers_never_start_says_what_ray_says(run: Run, scratch: Pat
     driver.send_signal(signal.SIGINT)
     driver.communicate(timeout=60)
     assert driver.returncode == 130
-    assert lines[1].startswith("No worker has started for 8 s; Ray's log says: ") and "/nowhere/python" in lines[1]
+    assert lines[1].startswith("No worker has started after 8 s; Ray's log says: ") and "/nowhere/python" in lines[1]
 
 
 @pytest.mark.parametrize(
@@ -318,6 +321,6 @@ def test_worker_that_dies_as_it_starts_is_no_failure_of_its_trial(
     output, _ = driver.communicate(timeout=200)
     assert driver.returncode == 1, output
     last = output.splitlines()[-1]
-    assert last.startswith("Error: the machine let no worker train: it lost 6 workers in a row, the last by: ")
+    assert last.startswith("Error: no worker could train on this machine: it lost 6 workers in a row, the last by: ")
     assert reason in last and "Traceback" not in output and "raylet" not in output
     assert run.rows() == {} and run.store.leases() == {}, "so the same command trains all of it"

@@ -79,7 +79,7 @@ def test_purchase_takes_the_next_look_of_what_needs_the_fewest_seeds_first() -> 
     asked = [question("a", 5), question("b", 1), question("c", 2)]
     want, why = purchase(study, asked, budget=7)
     assert want == {("rmts", 95, "b"): 6, ("rmts", 95, "c"): 6}
-    assert why == {asked[0]: "3 trials would be over the budget"}
+    assert why == {asked[0]: "its 3 trials exceed the budget"}
 
 
 def test_purchase_leaves_what_is_decided_or_out_of_reach() -> None:
@@ -88,9 +88,9 @@ def test_purchase_leaves_what_is_decided_or_out_of_reach() -> None:
     want, why = purchase(study, asked, budget=100)
     assert want == {}
     assert why == {
-        asked[1]: "about 10 seeds, and the last look is at 9",
+        asked[1]: "needs about 10 seeds; the last planned look is at 9, so it will stay undecided",
         asked[2]: "n < 2",
-        asked[3]: "all looks are taken",
+        asked[3]: "all looks taken",
     }
 
 
@@ -128,7 +128,7 @@ def test_report_says_what_was_open_what_it_cost_and_what_it_decided() -> None:
     base = 0.9 + 0.01 * rng.standard_normal(6)
     study = frame({"baseline": list(base), "a": list(base - 0.03 + 0.02 * rng.standard_normal(6))}, per_look=2)
     text = report(study, of_comparisons("s", "baseline"), 10)
-    assert "Bought 8 trials of a budget of 10. Of 1 questions, 1 were open at the first look" in text
+    assert "8 extra trials of a budget of 10. Of 1 questions, 1 were undecided at the first look" in text
     assert "2 → 6, 2 → 6  3/3" in text
     assert "Looks: 3 are planned" in text
 
@@ -161,7 +161,7 @@ def test_looks_begin_with_the_seeds_planned_so_far_and_stay_as_they_are(tmp_path
     again = planned(store, "tcn")
     assert [v.seeds for v in again] == [24, *[12] * (len(again) - 1)]
     assert {(v.looks.number, v.looks.seeds) for v in again if v.looks} == {(4, 12)}
-    with pytest.raises(ConfigError, match="looks=3 cannot be changed: tcn has 4 looks planned"):
+    with pytest.raises(ConfigError, match="looks=3 cannot be changed: tcn already has 4 planned looks"):
         planned(store, "tcn", 3)
 
 
@@ -199,9 +199,9 @@ def esbn(*arguments: str) -> Result:
     ("arguments", "message"),
     [
         (["tcn", "--budget", "9", "--for", "compare", "--baseline", "tcn=non"], "did you mean 'tcn=none'"),
-        (["separation", "--budget", "9", "--margin", "0"], "margin=0.0 is no distance"),
-        (["tcn", "--budget", "9", "--for", "compare", "--margin", "2"], "--margin and --alpha belong to verdicts"),
-        (["tcn", "--budget", "9", "--baseline", "tcn=none"], "--baseline belongs to comparisons"),
+        (["separation", "--budget", "9", "--margin", "0"], "margin=0.0 is not a distance"),
+        (["tcn", "--budget", "9", "--for", "compare", "--margin", "2"], "--margin and --alpha are for verdicts"),
+        (["tcn", "--budget", "9", "--baseline", "tcn=none"], "--baseline is for comparisons"),
         (["tcn"], "Missing option '--budget'"),
     ],
 )
@@ -240,7 +240,7 @@ def test_topup_killed_between_looks_goes_on_and_buys_nothing_twice(tmp_path: Pat
     assert code == 0, output
     assert "Bought 8 trials of a budget of 9" in output
     assert "4 → 8, 4 → 8  2/2" in output
-    assert "the trials decided 1 of these" in output
+    assert "the extra trials decided 1 of these" in output
     trained = run.rows()
     assert sorted(str(row["seed"]) for row in trained.values()) == sorted("0123456701234567")
     assert len(run.store.names("plans")) == 2

@@ -132,7 +132,7 @@ def test_order_is_not_known_before_all_trials_are_completed(results: str) -> Non
     Store(results).write("trials", "rmts-95-b_1-0", [trial("rmts", 95, "b=1", 0)])
     text = report(tuned_arms(results, "s"), "text")
     assert "Incomplete: rmts, m = 95, b=1." in text
-    assert "not known before all trials are completed" in text
+    assert "unknown until all trials are completed" in text
 
 
 def test_order_that_stays_is_not_changed(results: str) -> None:
@@ -170,8 +170,8 @@ def esbn(*arguments: str) -> Result:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "tcn", "--suggestions", "3"], "--suggestions belongs to --tuned"),
-        (["run", "tcn", "--tuned", "--limit-updates", "3"], "--tuned is for whole runs"),
+        (["run", "tcn", "--suggestions", "3"], "--suggestions needs --tuned"),
+        (["run", "tcn", "--tuned", "--limit-updates", "3"], "--tuned cannot be combined with"),
         (["run", "tcn", "--tuned", "learning_rat"], "did you mean learning_rate?"),
         (["run", "tcn", "--tuned", "learning_rate_and_tcn"], "tcn is fixed by the arm"),
         (["table", "--tuned"], "--tuned needs a STUDY"),
@@ -188,7 +188,7 @@ def test_table_of_a_study_that_was_not_tuned_says_how_to(tmp_path: Path) -> None
     results = write_study(tmp_path / "results", "s", [trial("rmts", 95, "a=1", 0, 0.8)])
     done = esbn("table", "s", "--tuned", "--results", results)
     assert done.exit_code == 1
-    assert "study='s' is not tuned" in done.output and "`esbn run s --tuned`" in done.output
+    assert "study='s' has not been tuned" in done.output and "`esbn run s --tuned`" in done.output
 
 
 TINY = """

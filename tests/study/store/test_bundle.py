@@ -204,8 +204,8 @@ NUMBER = part(TABLES["curves"].empty_table(), None)
         ("checkpoints/x.pkl", b"", "does not belong"),
         ("trials/9.parquet", b"PAR1", "trials/9.parquet of the bundle is not a file of the store"),
         ("trials/9.parquet", FOREIGN, "has no column task"),
-        ("trials/9.parquet", STRANGER, "names that are none of trials"),
-        ("trials/9.parquet", UNLISTED, "not those that its footer lists"),
+        ("trials/9.parquet", STRANGER, "names that are not trial ids"),
+        ("trials/9.parquet", UNLISTED, "do not match the names in its footer"),
         ("curves/9.parquet", NUMBER, "curves/9.parquet of the bundle is not a file of the store"),
     ],
 )
@@ -252,9 +252,9 @@ def setting(name: str, value: object) -> Callable[[dict[str, Any]], None]:
             (lambda row, config=config: row.update(config=config), "config is not the settings of a trial")
             for config in (None, "", "{", "[]", "null", "[" * 100_000)
         ),
-        (setting("learning_rate", 1.0), "its config is that of trial"),
-        (lambda row: row.update(trial_id=row["trial_id"][:-1] + "\n"), "has names that are none of trials"),
-        (lambda row: row.update(trial_id=row["trial_id"][::-1]), "its config is that of trial"),
+        (setting("learning_rate", 1.0), "its config belongs to trial"),
+        (lambda row: row.update(trial_id=row["trial_id"][:-1] + "\n"), "has names that are not trial ids"),
+        (lambda row: row.update(trial_id=row["trial_id"][::-1]), "its config belongs to trial"),
         (lambda row: row.update(arm="\x1b[2Jbaseline"), r"arm=.* has control characters"),
         (lambda row: row.update(failure="\x1b[2J"), r"failure=.* has control characters"),
         (lambda row: row.update(seed=row["seed"] + 1), "seed="),
@@ -292,7 +292,7 @@ def test_import_refuses_a_plan_that_renames_an_arm_of_a_declared_study(tmp_path:
         ("arm", "other", "with arm='other', but here it has 'baseline'"),
         ("seed", 9, "with seed=9, but here it has 0"),
         ("withheld", 0, "with withheld=0, but here it has 95"),
-        ("looks", 5, "has 5 looks for study first, and the plan here has not"),
+        ("looks", 5, "has 5 looks for study first, unlike the plan here"),
     ],
 )
 def test_import_refuses_a_plan_that_contradicts_what_is_here(
@@ -346,7 +346,7 @@ def test_archive_that_is_not_what_its_manifest_says_is_refused(bundle: Path, tmp
         else:
             files["curves/9.parquet"] = files[name]
 
-    why = "is damaged" if change == "damaged" else "not those that its manifest lists"
+    why = "is damaged" if change == "damaged" else "differ from those in its manifest"
     with pytest.raises(BundleError, match=why):
         import_bundle(Store(str(tmp_path / "elsewhere")), rewrite(bundle, damage, signed=False))
 
@@ -365,7 +365,7 @@ def test_export_refuses_to_leave_out_what_a_later_version_wrote(store: Store, tm
     rows = file.read()
     later = rows.append_column("mood", pa.array(["good"] * len(rows)))
     pq.write_table(later.replace_schema_metadata(file.metadata.metadata), path)
-    with pytest.raises(StoreError, match=rf"table {table} .* has what a later version of esbn-study wrote .mood."):
+    with pytest.raises(StoreError, match=rf"table {table} .* has data of a later version of esbn-study .mood."):
         export_bundle(store, tmp_path / "x.zip", [], None)
     assert not (tmp_path / "x.zip").exists()
 

@@ -206,14 +206,14 @@ def test_compaction_refuses_to_drop_what_a_later_version_wrote(store: Store) -> 
     path = f"{store.root}/trials/b.parquet"
     rows = pq.read_table(path, filesystem=store.fs)
     pq.write_table(rows.append_column("mood", pa.array(["good"])), path, filesystem=store.fs)
-    with pytest.raises(StoreError, match="table trials .* has what a later version of esbn-study wrote .mood."):
+    with pytest.raises(StoreError, match="table trials .* has data of a later version of esbn-study .mood."):
         compact(store, silent)
     assert "mood" in pq.read_schema(path, filesystem=store.fs).names
     assert accuracies(store) == dict.fromkeys(IDS, 0.5)
 
 
 def test_compaction_of_a_place_without_trials_is_refused_and_makes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="has no trials; name the place"):
+    with pytest.raises(StoreError, match="has no trials; name the store"):
         compact(Store(str(tmp_path / "nowhere")), silent)
     assert not (tmp_path / "nowhere").exists()
 

@@ -83,26 +83,26 @@ def test_import_twice_adds_nothing_and_another_result_is_refused(store: Store, t
 
 
 LEFT_OUT = {
-    "dist3/m95/ESBN/run2.txt": ("", "must be two lines"),
-    "dist3/m95/ESBN/run3.txt": ("loss acc\n0.1", "must be two lines"),
-    "dist3/m95/ESBN/run4.txt": ("loss acc\n0.1 100.1", "acc=100.1 is not from 0 to 100"),
-    "dist3/m95/ESBN/run5.txt": ("loss acc\n0.1 nan", "acc=nan is not from 0 to 100"),
-    "dist3/m95/ESBN/run6.txt": ("loss\tacc\n0,1\t50", "loss='0,1' is no number"),
-    "dist3/m95/ESBN/run7.txt": ("loss acc\n1 2\n3 4", "must be two lines"),
+    "dist3/m95/ESBN/run2.txt": ("", "must have two lines"),
+    "dist3/m95/ESBN/run3.txt": ("loss acc\n0.1", "must have two lines"),
+    "dist3/m95/ESBN/run4.txt": ("loss acc\n0.1 100.1", "acc=100.1 is not between 0 and 100"),
+    "dist3/m95/ESBN/run5.txt": ("loss acc\n0.1 nan", "acc=nan is not between 0 and 100"),
+    "dist3/m95/ESBN/run6.txt": ("loss\tacc\n0,1\t50", "loss='0,1' is not a number"),
+    "dist3/m95/ESBN/run7.txt": ("loss acc\n1 2\n3 4", "must have two lines"),
     "dist3/m95/ESBN/run$r.txt": (TEXT, r"its name must be run<r>.txt"),
     "dist3/m95/ESBN/run1 (1).txt": (TEXT, r"its name must be run<r>.txt"),
     "dist3/m95/ESBN/run1234567890.txt": (TEXT, r"its name must be run<r>.txt"),
     "dist4/m95/ESBN/run2.txt": (TEXT, "no folder says task; give --task"),
     "dist3/mx/ESBN/run2.txt": (TEXT, "no folder says withheld; give --withheld"),
     "dist3/batchconv32/ESBN/run2.txt": (TEXT, "no folder says withheld; give --withheld"),
-    "dist3/m95/m50/ESBN/run2.txt": (TEXT, "its folders state two numbers m, 50 and 95"),
-    "dist3/m95/GPT/run2.txt": (TEXT, "names none of the models ESBN"),
+    "dist3/m95/m50/ESBN/run2.txt": (TEXT, "its folders give two numbers m, 50 and 95"),
+    "dist3/m95/GPT/run2.txt": (TEXT, "names no model (ESBN"),
     "dist3/m99/ESBN/run2.txt": (TEXT, "withheld=99"),
     "dist3/m4294967296/ESBN/run2.txt": (TEXT, "no folder says withheld"),
-    "dist3/m95/ESBN_contextnorm_lr5e--5/run2.txt": (TEXT, "learning rate '5e--5', which is no number"),
+    "dist3/m95/ESBN_contextnorm_lr5e--5/run2.txt": (TEXT, "learning rate '5e--5', which is not a number"),
     "dist3/m95/ESBN_contextnorm_lr1.0/run2.txt": (TEXT, "learning_rate=1.0 must be"),
     "dist3/m95/ESBN_contextnorm_lrnan/run2.txt": (TEXT, "learning_rate=nan must be"),
-    "dist3/m95/ESBN_contextnorm_lr/run2.txt": (TEXT, "names none of the models"),
+    "dist3/m95/ESBN_contextnorm_lr/run2.txt": (TEXT, "names no model"),
     "dist3/m95/ESBN_tasksegmented_contextnorm_lr0.0005/run2.txt": (TEXT, "segmented"),
     "dist3\n/dist3/m95/ESBN/run9.txt": (TEXT, "has control characters"),
 }
@@ -194,7 +194,7 @@ def test_two_files_never_become_one_row(store: Store, tmp_path: Path, pair: tupl
     if "run01" in pair[1] and text == TEXT:
         assert (new, left_out) == (
             2,
-            ["dist3/m95/ESBN/run01.txt: a copy of dist3/m95/ESBN/run1.txt, which counts once"],
+            ["dist3/m95/ESBN/run01.txt: a copy of dist3/m95/ESBN/run1.txt; counted once"],
         )
     else:
         assert new == 1
@@ -235,12 +235,12 @@ def test_what_no_folder_says_can_be_given(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"task": "rmts"}, "task=rmts is not what the folders of .*run1.txt say, distribution_of_three"),
-        ({"withheld": 50}, "withheld=50 is not what the folders of .*run1.txt say, 95; leave --withheld out"),
+        ({"task": "rmts"}, "task=rmts contradicts the folders of .*run1.txt, which say distribution_of_three"),
+        ({"withheld": 50}, "withheld=50 contradicts the folders of .*run1.txt, which say 95; leave --withheld out"),
         ({"arm": "tcn=none"}, "arm=tcn=none has tcn=none, but the folder of .*run1.txt says sequence"),
         ({"arm": "model=lstm"}, "arm=model=lstm has model=lstm, but the folder of .*run1.txt says esbn"),
         ({"arm": "learning_rate=0.1"}, "has learning_rate=0.1, but the folder of .*run1.txt says 0.0005"),
-        ({"arm": "encoder=mlp", "encoder": "mlp"}, "both say the encoder; write it into --arm only"),
+        ({"arm": "encoder=mlp", "encoder": "mlp"}, "both set the encoder; give it only in --arm"),
         ({"arm": "mlp"}, "arm='mlp' must be baseline, or settings such as"),
         ({"arm": ""}, "arm='' must be baseline"),
         ({"task": "dist4"}, "task='dist4' is unknown; choose one of same_different"),
@@ -299,8 +299,8 @@ def test_command_lists_what_it_left_out_within_bounds(tmp_path: Path) -> None:
     folder = results_of(tmp_path, files)
     result = esbn_import(folder, "--results", tmp_path / "results")
     assert result.exit_code == 0
-    assert "external: 2 new, 0 there already, 28 left out" in result.output
-    assert result.output.count("must be two lines") == 20
+    assert "external: 2 new, 0 already stored, 28 left out" in result.output
+    assert result.output.count("must have two lines") == 20
     assert "and 8 more" in result.output
 
 
@@ -308,7 +308,7 @@ def test_command_fails_if_nothing_can_be_imported(tmp_path: Path) -> None:
     folder = results_of(tmp_path, {"dist3/m95/ESBN/run1.txt": ""})
     result = esbn_import(folder, "--results", tmp_path / "results")
     assert result.exit_code == 1
-    assert "dist3/m95/ESBN/run1.txt: must be two lines" in result.output
+    assert "dist3/m95/ESBN/run1.txt: must have two lines" in result.output
     assert "Error: no result in " in result.output
 
 
@@ -316,7 +316,7 @@ def test_command_fails_if_nothing_can_be_imported(tmp_path: Path) -> None:
 def test_command_refuses_options_of_folders_with_a_bundle(tmp_path: Path, option: tuple[str, str]) -> None:
     result = esbn_import(tmp_path / "a.zip", *option, "--results", tmp_path / "results")
     assert result.exit_code == 2
-    assert "belong to a folder of results" in result.output
+    assert "are for a folder of results" in result.output
 
 
 READERS: dict[str, Callable[[str], str | pd.DataFrame]] = {
@@ -360,4 +360,4 @@ def test_results_of_other_code_stand_beside_ours(tmp_path: Path) -> None:
     ours, theirs, authors = lines[first : first + 3]
     assert "50.0" in ours and "paper" in theirs
     assert authors.split()[0] == "authors" and "91.0 ± 1.0 (2)" in authors.replace("  ", " ")
-    assert "authors: results of other code, imported; in none of our means." in report
+    assert "authors: imported results of other code; not in our means." in report

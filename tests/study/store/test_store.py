@@ -66,7 +66,7 @@ def test_write_stores_schema_and_version_in_the_file(store: Store) -> None:
 def test_write_refuses_a_value_that_no_row_may_have_in_a_sentence(
     disk: Store, table: str, row: dict[str, Any], why: str
 ) -> None:
-    with pytest.raises(StoreError, match=f"table {table} takes no such row: {why}"):
+    with pytest.raises(StoreError, match=f"invalid row for table {table}: {why}"):
         disk.write(table, "one", [{"trial_id": "one", **row}])
     assert files(disk) == set()
 
