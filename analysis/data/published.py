@@ -36,7 +36,7 @@ class Deviation(NamedTuple):
 
 
 DEVIATIONS = (
-    Deviation("rmts", 85, "", "sampling=as_released", "1 in 12 training problems with a same source pair"),
+    Deviation("rmts", 85, "", "sampling=as_released", "1 in 12 training problems with a same source"),
     Deviation("distribution_of_three", 85, "n_train=100000", "n_train=16380", "16,380 training problems"),
 )
 """All deviations that can shift a mean. Elsewhere the code balances kinds of problem on average; ours are exact.

@@ -136,7 +136,7 @@ def test_fanova_agrees_with_the_variance_that_the_parameters_explain(fanova: pd.
 def test_report_states_n_and_what_the_interval_is(results: str, ped_anova: pd.DataFrame) -> None:
     text = report(load_search(results, "mine"), ped_anova, "fanova", None, "text")
     assert "20 pruned" in text or "19 pruned" in text
-    assert "means over 2 seeds" in text and "50 bootstrap samples" in text
+    assert "mean over 2 seeds" in text and "50 bootstrap samples" in text
 
 
 def test_equal_accuracies_are_not_explained(results: str) -> None:

@@ -179,7 +179,7 @@ def test_check_arms_suggests_a_baseline(tmp_path: Path) -> None:
 
 
 def test_check_arms_says_when_there_is_nothing_to_compare(tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="no arm but 'baseline'"):
+    with pytest.raises(AnalysisError, match="has only the arm 'baseline'; a comparison needs two"):
         check_arms(load_study(write_study(tmp_path, "s", rows("baseline", BASE)), "s"), "s", "baseline")
 
 
@@ -207,7 +207,7 @@ def test_command_says_which_arms_matter_and_what_it_leaves_out(results: str) -> 
         "Unpaired: rmts, m = 95, tcn=none: seeds: 0-8 (missing in the arm)",
         "over the 3 arms by Bonferroni",
         "10,000 resamples",
-        "Not complete, and left out of the IQM: rmts, m = 95 (encoder=mlp; tcn=none).",
+        "Incomplete and left out of the IQM: rmts, m = 95 (encoder=mlp; tcn=none).",
     ):
         assert words in result.output
 

@@ -200,7 +200,7 @@ def test_report_states_its_rules(tmp_path: Path) -> None:
         "10/11 (≥ 64 %)",
         "over the 1 variants",
         "at most 0.1",
-        "0.05 points at least",
+        "at least 0.05 points",
         "0.1/1",
     ):
         assert rule in text

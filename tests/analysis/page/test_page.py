@@ -147,7 +147,7 @@ def test_page_refuses_a_baseline_that_is_no_arm(results: str) -> None:
 def test_page_of_one_trial_says_why_there_is_no_verdict_and_no_comparison(tmp_path: Path) -> None:
     store = write_study(tmp_path, "s", [trial("own_task", 3, "baseline", 0, 0.5)])
     text = html(store, "s", "s", "baseline")
-    assert "The paper has none of these values." in section(text, "verdicts")
+    assert "The paper has no value for these variants." in section(text, "verdicts")
     assert "has only the arm" in section(text, "comparison")
     assert "0 of" not in section(text, "audit")
     assert "FAILED" in section(text, "audit")

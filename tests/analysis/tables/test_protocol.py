@@ -153,7 +153,7 @@ def test_command_prints_eight_tables_with_ours_above_the_papers() -> None:
     assert lines[i + 1] == "paper 18,810 4,900 420 40 4"
     assert "rn ours 150 150 150 800" in lines
     assert "esbn ours 5e-5 5e-5 5e-5 5e-5" in lines
-    assert "All 82 numbers are the paper's." in lines
+    assert "All 82 numbers agree with the paper's." in lines
 
 
 @pytest.mark.parametrize("more", [["encoders"], ["encoders", "--tuned"]])

@@ -96,7 +96,7 @@ LEFT_OUT = {
     "dist3/mx/ESBN/run2.txt": (TEXT, "no folder says withheld; give --withheld"),
     "dist3/batchconv32/ESBN/run2.txt": (TEXT, "no folder says withheld; give --withheld"),
     "dist3/m95/m50/ESBN/run2.txt": (TEXT, "its folders give two numbers m, 50 and 95"),
-    "dist3/m95/GPT/run2.txt": (TEXT, "names no model (ESBN"),
+    "dist3/m95/GPT/run2.txt": (TEXT, "names no model .ESBN"),
     "dist3/m99/ESBN/run2.txt": (TEXT, "withheld=99"),
     "dist3/m4294967296/ESBN/run2.txt": (TEXT, "no folder says withheld"),
     "dist3/m95/ESBN_contextnorm_lr5e--5/run2.txt": (TEXT, "learning rate '5e--5', which is not a number"),

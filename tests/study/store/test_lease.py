@@ -108,7 +108,7 @@ FAR = Lease("far", "far away", 1, "0", "2026-01-01T00:00:00+00:00", True, ("a",)
 
 def test_run_elsewhere_blocks_until_its_lease_is_old(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write_lease("0", FAR.text())
-    with pytest.raises(LeaseError, match=r"pid 1 on far, .* forgotten after 60 s"), lease(store, ["a"]):
+    with pytest.raises(LeaseError, match=r"pid 1 on far, .* lease ends after 60 s"), lease(store, ["a"]):
         pass
     monkeypatch.setattr(leases, "LEASE_SECONDS", -5.0)  # as if more had passed
     with lease(store, ["a"]) as name:
@@ -272,7 +272,7 @@ def test_run_of_another_machine_that_stood_still_is_taken_over_and_stops(disk: S
         ((pid, _),) = descendants(other.pid)
         os.kill(pid, signal.SIGSTOP)
         (path,) = Path(disk.root, "leases").iterdir()
-        with pytest.raises(LeaseError, match="forgotten after 60 s"), lease(disk, ["a"]):
+        with pytest.raises(LeaseError, match="lease ends after 60 s"), lease(disk, ["a"]):
             pass
         date(path, -61)
         with lease(disk, ["a"]) as name:
