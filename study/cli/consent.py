@@ -2,12 +2,15 @@
 
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
-from esbn_core.config import ResolvedTrial
 from study.cli.console import console
 from study.cli.working import working
+
+if TYPE_CHECKING:
+    from esbn_core.config import ResolvedTrial
 
 LONG = 3600.0
 """Seconds of training that a person is warned of."""
@@ -15,7 +18,7 @@ LONG = 3600.0
 YES = click.option("--yes", "-y", is_flag=True, help="Do not ask before training that takes more than an hour.")
 
 
-def consent(work: str, configs: Iterable[ResolvedTrial], yes: bool, address: str | None) -> None:
+def consent(work: str, configs: "Iterable[ResolvedTrial]", yes: bool, address: str | None) -> None:
     """Says how long training takes, if that is more than an hour; at a terminal, asks whether to begin.
 
     A job has nobody to ask, so it goes on.

@@ -6,14 +6,11 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from ablations import SPACES
-from ablations.search_space import MOST_SUGGESTIONS
-from esbn_core.config import arm_label
+from esbn_core.vocabulary import MOST_SUGGESTIONS
 from study.cli.consent import YES, consent
 from study.cli.console import console
 from study.cli.options import FIGURES, PLACE, REPORT_FORMAT, RESOURCES, RESULTS, UserPath, search_name
 from study.cli.output import answer
-from study.planning.declarations import find_space
 from study.running.resources import Resources
 
 
@@ -92,6 +89,7 @@ def search(
         raise click.UsageError("name a search or a file that declares one; --list shows all searches")
     if export:
         return _export(space, results, export)
+    from study.planning.declarations import find_space
     from study.searching import driver
     from study.searching.progress import outcome
     from study.searching.suggestions import trials_left
@@ -117,6 +115,9 @@ def _export(space: str, results: str, export: Path) -> None:
 
 
 def _list_spaces() -> None:
+    from ablations import SPACES
+    from esbn_core.config import arm_label
+
     for declared in SPACES.values():
         console.print(Text.assemble((declared.name, "bold"), "  ", declared.question))
         varied = "; ".join(f"{name}: {parameter}" for name, parameter in declared.parameters.items())

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from rich.text import Text
 
-from ablations import REGISTRY
-from ablations.search_space import MOST_SUGGESTIONS
-from esbn_core.vocabulary import Cell, plain_arm
+from esbn_core.vocabulary import MOST_SUGGESTIONS, Cell, plain_arm
 from study.cli.consent import YES, consent
 from study.cli.console import console
 from study.cli.options import (
@@ -28,20 +26,21 @@ from study.cli.options import (
 )
 from study.cli.output import answer
 from study.cli.working import working
-from study.planning.declarations import find_space, find_study
-from study.planning.plan import PlannedTrial, Selection, variants
 from study.running.resources import Resources
 
 if TYPE_CHECKING:
     from ablations import SearchSpace
     from analysis.findings.topup import Questions
     from study.planning.completion import Completion
+    from study.planning.plan import PlannedTrial, Selection
     from study.planning.study_plan import StudyPlan
 
 
 @click.command("list")
 def list_studies() -> None:
     """List the studies, each with its question, source in the paper, trials, updates and duration."""
+    from ablations import REGISTRY
+    from study.planning.plan import variants
     from study.planning.speeds import reference_machine, reference_seconds, rough
 
     for study in REGISTRY.values():
@@ -59,13 +58,14 @@ def list_studies() -> None:
 @SELECTION
 @click.option("--cost", is_flag=True, help="Estimate time and price of the missing trials, from measured speed.")
 @path_option("--cluster", default="cluster.yaml", help="Cluster file with the machines to price, for --cost.")
-def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Path) -> None:
+def plan(study: str, results: str, selection: "Selection", cost: bool, cluster: Path) -> None:
     """Show what `esbn run STUDY` would train: variants, stored and missing trials, updates. Stores nothing.
 
     --cost times about 30 updates of each model and task on this machine, unless it has done so before.
     """
     from study.monitoring.plan_table import plan_table
     from study.planning.completion import completion
+    from study.planning.declarations import find_study
     from study.planning.study_plan import plan_study
     from study.store.store import Store
 
@@ -104,7 +104,7 @@ def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Pa
 def run(
     study: str,
     results: str,
-    selection: Selection,
+    selection: "Selection",
     limit: int | None,
     space: str | None,
     suggestions: int | None,
@@ -130,6 +130,7 @@ def run(
     """
     from study.monitoring.plan_table import plan_table
     from study.planning.completion import completion
+    from study.planning.declarations import find_space, find_study
     from study.planning.study_plan import plan_study
     from study.store.store import Store
 
@@ -196,10 +197,10 @@ class _Asked(NamedTuple):
 
         if self.command == "verdict":
             if self.baseline is not None:
-                raise click.UsageError("--baseline belongs to comparisons; add --for compare")
+                raise click.UsageError("--baseline is for comparisons; add --for compare")
             return of_cells(of_verdicts(self.margin, self.alpha), cells)
         if (self.margin, self.alpha) != (3.0, 0.05):
-            raise click.UsageError("--margin and --alpha belong to verdicts; leave them out with --for compare")
+            raise click.UsageError("--margin and --alpha are for verdicts; leave them out with --for compare")
         baseline = self.baseline or plain_arm({cell.arm for cell in cells})
         return of_cells(of_comparisons(study, baseline), cells)
 
@@ -216,7 +217,6 @@ class _Asked(NamedTuple):
 @click.option(
     "--looks", type=click.IntRange(2, 100), help="Planned looks at each variant, fixed for the study. Default: 3."
 )
-@click.option("--looks", type=click.IntRange(2, 100), help="Looks at each variant, set once for the study. Default: 3.")
 @gathered(
     "asked",
     _Asked,
@@ -254,12 +254,10 @@ def topup(
     An undecided question gets its next look if, by its means and SDs so far, some look would decide it; questions that
     need the fewest seeds come first.
 
-    Repeated tests inflate the error rate, so each p is multiplied by the number of planned looks (Bonferroni) before
-    the correction for other variants. The error rate of all looks together is at most alpha, wherever you stop. The
-    looks are stored with the plan; verdict, compare and report correct for them. Plan them with --budget 0 before you
-    read a verdict: otherwise your error rate can double.
-
-    If it is stopped, the same command goes on and buys nothing twice.
+    Repeated tests inflate the error rate, so each p is multiplied by the number of planned looks (Bonferroni). The
+    error rate of all looks together is at most alpha, wherever you stop. The looks are stored with the plan; verdict,
+    compare and report correct for them. Plan them with --budget 0 before you read a verdict: otherwise your error rate
+    can double. If it is stopped, the same command continues and trains nothing twice.
 
     \b
     esbn topup encoders --budget 0                     plan 3 looks and train the first
@@ -272,7 +270,9 @@ def topup(
     from analysis.findings.topup import bought, purchase
     from analysis.tables.topup import report
     from study.planning.completion import completion
+    from study.planning.declarations import find_study
     from study.planning.interim_looks import planned_rows, with_looks
+    from study.planning.plan import variants
     from study.running.top_up import top_up
     from study.store.store import Store
 
@@ -311,7 +311,7 @@ def status(results: str, timing: bool) -> None:
 
 
 def _consent_to_looks(
-    study: str, trials: Sequence[PlannedTrial], first: Sequence[PlannedTrial], more: int, yes: bool, on: Resources
+    study: str, trials: "Sequence[PlannedTrial]", first: "Sequence[PlannedTrial]", more: int, yes: bool, on: Resources
 ) -> None:
     longest = max(trials, key=lambda trial: trial.cost).config  # which variants get the extra seeds is not known yet
     work = f"{len(first):,} networks of {study} to train, then at most {more:,} for later looks"

@@ -22,9 +22,9 @@ class Pack:
         return hashlib.sha256(" ".join(t.trial_id for t in self.trials).encode()).hexdigest()[:16]
 
     @property
-    def cost(self) -> int:
+    def cost(self) -> float:
         """Training time in the units of `PlannedTrial.cost`."""
-        return sum(t.cost for t in self.trials)
+        return sum((t.cost for t in self.trials), 0.0)
 
     def __str__(self) -> str:
         seeds = ", ".join(str(t.config.seed) for t in self.trials)

@@ -3,6 +3,8 @@
 That happens when a model of the user's own is changed, which makes other trials of the same arm.
 """
 
+from datetime import datetime
+
 import pyarrow as pa
 
 from study.store.names import KEY
@@ -21,9 +23,9 @@ def current(rows: pa.Table) -> pa.Table:
     if _is_unique(rows, (*VARIANT, "seed"), KEY) and _is_unique(rows, ("study", KEY), "arm"):
         return rows
     about = rows.select(NEEDED).to_pylist()
-    newest: dict[tuple[object, ...], object] = {}
+    newest: dict[tuple[object, ...], datetime] = {}
     trials: dict[tuple[object, ...], set[str]] = {}
-    arms: dict[tuple[object, ...], tuple[object, str]] = {}
+    arms: dict[tuple[object, ...], tuple[datetime, str]] = {}
     for row in about:
         variant = tuple(row[name] for name in VARIANT)
         newest[variant] = max(row["planned_at"], newest.get(variant, row["planned_at"]))

@@ -187,7 +187,7 @@ def test_train_refuses_a_checkpoint_that_is_not_whole(
 
 
 def test_train_refuses_a_checkpoint_of_other_networks(checkpoints: list[bytes]) -> None:
-    with pytest.raises(checkpoint.CheckpointError, match="of trials"):
+    with pytest.raises(checkpoint.CheckpointError, match="belongs to trials"):
         train(pack_of(2, task="distribution_of_three", withheld=95, epochs=3, **SMALL), IMAGES, resume=checkpoints[0])
 
 

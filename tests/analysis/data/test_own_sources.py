@@ -3,20 +3,20 @@
 import json
 from pathlib import Path
 
-from analysis_store import trial, write_study
+from analysis_store import Row, trial, write_study
 
 import analysis
 
 OWN = "model=mine:Mine"
 
 
-def own(seed: int, accuracy: float, source: str) -> dict[str, object]:
+def own(seed: int, accuracy: float, source: str) -> Row:
     config = json.dumps({"model": "mine:Mine", "source": source})
     row = trial("rmts", 95, OWN, seed, accuracy, model="mine:Mine", config=config)
     return row | {"trial_id": f"{source}-{seed}"}
 
 
-def results_of(folder: Path, *rows: dict[str, object]) -> str:
+def results_of(folder: Path, *rows: Row) -> str:
     baseline = [trial("rmts", 95, "baseline", seed, 1.0, model="esbn", config="{}") for seed in (0, 1)]
     return write_study(folder, "s", [*baseline, *rows])
 
@@ -32,4 +32,4 @@ def test_saved_question_does_not_pool_two_versions_of_a_model(tmp_path: Path) ->
     means = {row["arm"]: row["mean"] for row in rows}
     assert means == {"baseline": 1.0, f"{OWN}@abcdef": 0.25, f"{OWN}@012345": 0.75}
     frame = analysis.load(results, "trials", ["arm", "test_accuracy"])
-    assert frame.groupby("arm")["test_accuracy"].mean().to_dict() == means
+    assert {str(arm): of_arm.mean() for arm, of_arm in frame.groupby("arm")["test_accuracy"]} == means

@@ -157,7 +157,7 @@ def test_load_study_takes_the_newest_plan_of_a_variant(tmp_path: Path) -> None:
 
 def test_load_study_refuses_two_trials_in_one_place_of_one_plan(tmp_path: Path) -> None:
     results = write_study(tmp_path, "s", [RUNS[0], RUNS[0] | {"trial_id": "longer-training"}])
-    with pytest.raises(AnalysisError, match=r"two trials in one place.*arm=tcn=none, seed=0"):
+    with pytest.raises(AnalysisError, match=r"two trials for one seed.*arm=tcn=none, seed=0"):
         load_study(results, "s")
 
 
