@@ -4,6 +4,7 @@ That happens when a model of the user's own is changed, which makes other trials
 """
 
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -22,7 +23,7 @@ def current(rows: pa.Table) -> pa.Table:
     """
     if _is_unique(rows, (*VARIANT, "seed"), KEY) and _is_unique(rows, ("study", KEY), "arm"):
         return rows
-    about = rows.select(NEEDED).to_pylist()
+    about: list[dict[str, Any]] = rows.select(NEEDED).to_pylist()
     newest: dict[tuple[object, ...], datetime] = {}
     trials: dict[tuple[object, ...], set[str]] = {}
     arms: dict[tuple[object, ...], tuple[datetime, str]] = {}
