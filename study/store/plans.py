@@ -29,7 +29,8 @@ def current(rows: pa.Table) -> pa.Table:
     arms: dict[tuple[object, ...], tuple[datetime, str]] = {}
     for row in about:
         variant = tuple(row[name] for name in VARIANT)
-        newest[variant] = max(row["planned_at"], newest.get(variant, row["planned_at"]))
+        planned_at: datetime = row["planned_at"]
+        newest[variant] = max(planned_at, newest.get(variant, planned_at))
         trials.setdefault((*variant, row["seed"]), set()).add(row[KEY])
         arm = row["planned_at"], row["arm"]
         arms[row["study"], row[KEY]] = max(arm, arms.get((row["study"], row[KEY]), arm))
