@@ -103,7 +103,9 @@ class Run:
 
     def _ask(self, sql: str) -> list[dict[str, Any]]:
         """The answer of `esbn query` on the laptop."""
-        return json.loads(self._laptop.run(f'esbn query "{sql}" --results {self.results} --format json').stdout)
+        return json.loads(
+            self._laptop.run(f'esbn query "{sql}" --results {self.results} --format json 2>/dev/null').stdout
+        )
 
 
 def started(row: dict[str, Any]) -> datetime:
