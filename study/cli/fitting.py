@@ -9,7 +9,8 @@ _RULE = re.compile(r"─+(?:  ─+)*")
 def fitted(text: str, width: int) -> str:
     """Returns text whose tables are no wider than a terminal: columns that do not fit are printed below the others.
 
-    The columns up to "arm", or else the first one, stand in front of each part. Lines of text under tables are wrapped.
+    Each part begins with the columns up to "arm", or else the first one. Where these take half the terminal, they are
+    printed once, and each part begins with the numbers of the rows. Text under tables is wrapped.
 
     Args:
         text: as `analysis.tables.printed.aligned` makes tables; other text stays as it is.
@@ -33,18 +34,26 @@ def _parts(table: list[str], width: int) -> list[str]:
     spans = [match.span() for match in re.finditer("─+", table[1])]
     if spans[-1][1] <= width:
         return table
-    names = [table[0][start:end].strip() for start, end in spans]
+    columns = [[row[start:end].ljust(end - start) for row in table] for start, end in spans]
+    names = [column[0].strip() for column in columns]
     n_keys = names.index("arm") + 1 if "arm" in names else 1
-    keys, rest = spans[:n_keys], spans[n_keys:]
+    keys, rest = columns[:n_keys], columns[n_keys:]
     parts: list[str] = []
+    if _width(keys) > width // 2:
+        digits = len(str(len(table) - 2))
+        numbers = ["#".rjust(digits), "─" * digits, *(str(i + 1).rjust(digits) for i in range(len(table) - 2))]
+        parts, keys = [*_rows([numbers, *keys]), ""], [numbers]
     while rest:
         shown = [rest.pop(0)]
-        while rest and _width(keys + shown + rest[:1]) <= width:
+        while rest and _width([*keys, *shown, rest[0]]) <= width:
             shown.append(rest.pop(0))
-        parts += [""] * bool(parts)
-        parts += ["  ".join(row[start:end].ljust(end - start) for start, end in keys + shown).rstrip() for row in table]
+        parts += _rows([*keys, *shown]) + [""] * bool(rest)
     return parts
 
 
-def _width(spans: list[tuple[int, int]]) -> int:
-    return sum(end - start + 2 for start, end in spans) - 2
+def _width(columns: list[list[str]]) -> int:
+    return sum(len(column[0]) + 2 for column in columns) - 2
+
+
+def _rows(columns: list[list[str]]) -> list[str]:
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
