@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from esbn_core.vocabulary import MOST_SEEDS
 from study.running.resources import Resources
@@ -44,7 +45,16 @@ RESULTS = click.option(
     show_default=True,
     help="Folder or URI of the result store (s3://...: see docs/clusters.md).",
 )
-STUDY = click.argument("study", metavar="STUDY", type=PLACE)
+
+
+def _study_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from ablations import REGISTRY
+
+    names = [CompletionItem(name, help=study.question) for name, study in REGISTRY.items()]
+    return [item for item in names if item.value.startswith(incomplete)] + [CompletionItem(incomplete, type="file")]
+
+
+STUDY = click.argument("study", metavar="STUDY", type=PLACE, shell_complete=_study_names)
 REPORT_FORMAT = click.option(
     "--format",
     "kind",

@@ -7,6 +7,7 @@ import click
 
 from esbn_core.errors import UserError
 from study.cli.console import console
+from study.cli.fitting import fitted
 from study.cli.working import working
 
 
@@ -20,6 +21,8 @@ def answer(text: str) -> None:
     working.end()
     if sys.stdout is None:
         raise UserError("the answer cannot be printed: standard output is closed")
+    if sys.stdout.isatty():
+        text = fitted(text, console.width)
     try:
         click.echo(text, nl=False)
     except OSError as error:

@@ -292,8 +292,9 @@ def figures(study: str, results: str, output: Path | None, style: str) -> None:
     from analysis.figures.study import save_all
 
     def tell(line: str) -> None:
-        click.echo(printable(line), err=True)
+        working.note(printable(line))
 
+    working.tell("drawing figures")
     name = study_name(study)
     folder = output or Path("figures", name)
     if study == "paper":

@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import suppress
 
+import click
 from rich.console import Console
 from rich.text import Text
 
@@ -34,6 +35,12 @@ class Working:
     def tell(self, text: str) -> None:
         """Says what is being done now."""
         self._text = text
+
+    def note(self, text: str) -> None:
+        """Prints a line on the error output, and goes on."""
+        self.end()
+        click.echo(text, err=True)
+        self.begin(self._text)
 
     def end(self) -> None:
         """Clears the line, so that the command can print."""

@@ -1,5 +1,8 @@
 """The command line: what it prints, and one sentence for each mistake."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -231,3 +234,11 @@ def test_gpus_of_a_pack_have_the_old_name_too(command: str, option: str) -> None
     name, *arguments = command.split()
     context = main.commands[name].make_context(name, [*arguments, option, "0.25"])
     assert context.params["gpus_per_pack"] == 0.25
+
+
+@pytest.mark.parametrize(("words", "completion"), [("esbn ta", "plain,table"), ("esbn run qu", "plain,quickstart")])
+def test_shell_completes_commands_and_studies(words: str, completion: str) -> None:
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_ESBN_COMPLETE": "bash_complete"}
+    program = str(Path(sys.executable).with_name("esbn"))
+    done = subprocess.run([program], env={**os.environ, **asked}, capture_output=True, text=True, check=True)
+    assert completion in done.stdout.splitlines()
