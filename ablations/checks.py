@@ -6,9 +6,6 @@ from typing import Any
 
 from esbn_core.errors import ConfigError, is_number, shown
 
-MOST_SEEDS = 1_000
-"""Networks of a variant, or of a suggestion."""
-
 RESERVED = {"task", "withheld", "validation", "seed", "images", "n_objects", "rehearsal"}
 """Settings that no arm can have; a condition, a search or a run sets them."""
 

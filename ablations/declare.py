@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablations.checks import (
-    MOST_SEEDS,
     require_from_1_to,
     require_list,
     require_mapping,
@@ -17,6 +16,7 @@ from ablations.checks import (
 from esbn_core.config import PAPER
 from esbn_core.counts import SPECS
 from esbn_core.errors import ConfigError, require_at_least, require_choice, require_flag, shown, within
+from esbn_core.vocabulary import MOST_SEEDS
 
 MOST_VARIANTS = 5_000
 """Of a study; 14 times those of the paper."""

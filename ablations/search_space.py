@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 from ablations.checks import (
-    MOST_SEEDS,
     require_from_1_to,
     require_list,
     require_mapping,
@@ -30,6 +29,7 @@ from esbn_core.errors import (
     shown,
     within,
 )
+from esbn_core.vocabulary import MOST_SEEDS, MOST_SUGGESTIONS
 
 FIRST_SEED = 1_000
 """Seeds of a search start here, so that those of a study are fresh when it trains what the search has found."""
@@ -41,7 +41,7 @@ RUNGS = 2
 """Rungs before the last update of a suggestion that is trained as long as the paper's setting."""
 
 
-MOST_CHOICES, MOST_PARAMETERS, MOST_SUGGESTIONS = 100, 100, 10_000
+MOST_CHOICES, MOST_PARAMETERS = 100, 100
 
 
 @dataclass(frozen=True, kw_only=True)

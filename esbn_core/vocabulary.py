@@ -32,6 +32,9 @@ CONDITIONS = {
 CURVE_START, CURVE_STEP = 200, 10
 """A stored training curve has a point before each of the first 200 updates, and then before every 10th."""
 
+MOST_SEEDS, MOST_SUGGESTIONS = 1_000, 10_000
+"""Networks of a variant or of a suggestion, and suggestions of a search, at most."""
+
 TUNED = "-tuned"
 """Ends the name of the tuned form of a study."""
 

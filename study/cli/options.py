@@ -4,14 +4,15 @@ import functools
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ablations.checks import MOST_SEEDS
-from study.planning.declarations import find_space, find_study, is_file
-from study.planning.plan import Selection
+from esbn_core.vocabulary import MOST_SEEDS
 from study.running.resources import Resources
+
+if TYPE_CHECKING:
+    from study.planning.plan import Selection
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -109,9 +110,15 @@ class _PackSize(click.ParamType):
         self.fail(f"{value!r} must be a whole number of at least 1, or auto", param, ctx)
 
 
+def _selection(**options: Any) -> "Selection":
+    from study.planning.plan import Selection  # with all declared studies
+
+    return Selection(**options)
+
+
 SELECTION = gathered(
     "selection",
-    Selection,
+    _selection,
     ("tasks", "withheld", "arms", "seeds", "images", "limit_updates"),
     click.option("--task", "tasks", multiple=True, help="Only this task. Can be repeated, as can the next two."),
     click.option("--withheld", type=int, multiple=True, help="Only this number of withheld objects m."),
@@ -167,9 +174,13 @@ RETRY_FAILED = click.option("--retry-failed", is_flag=True, help="Train failed t
 
 def study_name(study: str) -> str:
     """Returns the name that results carry: that of a declared study, or of the one in a file."""
+    from study.planning.declarations import find_study, is_file
+
     return find_study(study).name if is_file(study) else study
 
 
 def search_name(space: str) -> str:
     """Returns the name that the rows of a search carry."""
+    from study.planning.declarations import find_space, is_file
+
     return find_space(space).name if is_file(space) else space

@@ -6,13 +6,10 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from ablations import SPACES
-from ablations.search_space import MOST_SUGGESTIONS
-from esbn_core.config import arm_label
+from esbn_core.vocabulary import MOST_SUGGESTIONS
 from study.cli.console import console
 from study.cli.options import FIGURES, PLACE, REPORT_FORMAT, RESOURCES, RESULTS, UserPath, search_name
 from study.cli.output import answer
-from study.planning.declarations import find_space
 from study.running.resources import Resources
 
 
@@ -94,6 +91,7 @@ def search(
 
         export_optuna(results, search_name(space), export)
         return answer(f"{export}\n")
+    from study.planning.declarations import find_space
     from study.searching import driver
     from study.searching.progress import outcome
     from study.store.store import Store
@@ -109,6 +107,9 @@ def search(
 
 
 def _list_spaces() -> None:
+    from ablations import SPACES
+    from esbn_core.config import arm_label
+
     for declared in SPACES.values():
         console.print(Text.assemble((declared.name, "bold"), "  ", declared.question))
         varied = "; ".join(f"{name}: {parameter}" for name, parameter in declared.parameters.items())

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from ablations import REGISTRY
-from ablations.search_space import MOST_SUGGESTIONS
-from esbn_core.vocabulary import Cell, plain_arm
+from esbn_core.vocabulary import MOST_SUGGESTIONS, Cell, plain_arm
 from study.cli.console import console
 from study.cli.options import (
     ALPHA,
@@ -24,17 +22,19 @@ from study.cli.options import (
     path_option,
 )
 from study.cli.output import answer
-from study.planning.declarations import find_space, find_study
-from study.planning.plan import Selection, variants
 from study.running.resources import Resources
 
 if TYPE_CHECKING:
     from study.planning.completion import Completion
+    from study.planning.plan import Selection
 
 
 @click.command("list")
 def list_studies() -> None:
     """List the studies: what each asks, its source in the paper, its trials and updates."""
+    from ablations import REGISTRY
+    from study.planning.plan import variants
+
     for study in REGISTRY.values():
         of_study = variants(study)
         trials, updates = sum(v.seeds for v in of_study), sum(v.seeds * v.config.train.updates for v in of_study)
@@ -48,13 +48,14 @@ def list_studies() -> None:
 @SELECTION
 @click.option("--cost", is_flag=True, help="Estimate time and price of what is missing, from measured speed.")
 @path_option("--cluster", default="cluster.yaml", help="Whose machines to price, with --cost.")
-def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Path) -> None:
+def plan(study: str, results: str, selection: "Selection", cost: bool, cluster: Path) -> None:
     """Show what `esbn run STUDY` would train: variants, trials there and missing, updates. Stores nothing.
 
     --cost measures some 30 updates of each model and task on this machine, unless it has done so before.
     """
     from study.monitoring.plan_table import plan_table
     from study.planning.completion import completion
+    from study.planning.declarations import find_study
     from study.planning.study_plan import plan_study
     from study.store.store import Store
 
@@ -92,7 +93,7 @@ def plan(study: str, results: str, selection: Selection, cost: bool, cluster: Pa
 def run(
     study: str,
     results: str,
-    selection: Selection,
+    selection: "Selection",
     limit: int | None,
     space: str | None,
     suggestions: int | None,
@@ -114,6 +115,7 @@ def run(
     esbn run encoders --task rmts --withheld 95 --seeds 3
     esbn run tcn --task same_different --withheld 95 --tuned
     """
+    from study.planning.declarations import find_space, find_study
     from study.planning.study_plan import plan_study
     from study.store.store import Store
 
@@ -179,17 +181,15 @@ def topup(
 ) -> None:
     """Train STUDY, then extra seeds where a verdict or a comparison is undecided, and say what they decided.
 
-    The first look is at the seeds that are planned; each other look adds as many to a variant, or to an arm and its
-    baseline. A question that is undecided at one look gets the next if, by its means and SDs so far, some look would
-    decide it; those that need the fewest seeds come first.
+    The first look is at the planned seeds. Each later look adds as many to a variant, or to an arm and its baseline.
+    An undecided question gets its next look if, by its means and SDs so far, some look would decide it; questions that
+    need the fewest seeds come first.
 
-    Repeated tests inflate the error rate. So each p is multiplied by the number of planned looks (Bonferroni) before
-    it is corrected for the other variants: the error rate of all looks together is at most alpha, wherever you stop.
-    The looks are stored with the plan, so verdict, compare and report do the same from then on. Plan them with
-    --budget 0 before you read a verdict: if you read one first, and top up what it left undecided, your error rate can
-    double.
-
-    Stopped or killed, the same command goes on and buys nothing twice: what was bought is in the stored plan.
+    Repeated tests inflate the error rate, so each p is multiplied by the number of planned looks (Bonferroni) before
+    the correction for other variants. The error rate of all looks together is then at most alpha, wherever you stop
+    ("differs" where the t test holds: docs/verdicts.md). The looks are stored with the plan; verdict, compare and report
+    correct for them. Plan them with --budget 0 before you read a verdict: otherwise your error rate can double. After a
+    stop, the same command continues and buys nothing twice.
 
     \b
     esbn topup encoders --budget 0                     plan 3 looks and train the first
@@ -203,7 +203,9 @@ def topup(
     from analysis.data.trials import load_study
     from analysis.findings.topup import of_cells, of_comparisons, of_verdicts, purchase
     from analysis.tables.topup import report
+    from study.planning.declarations import find_study
     from study.planning.interim_looks import planned_rows, with_looks
+    from study.planning.plan import variants
     from study.running.top_up import top_up
     from study.store.store import Store
 

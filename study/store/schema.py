@@ -114,7 +114,7 @@ TABLES = {
         ("pixels", pa.list_(pa.uint8()), "32 x 32 grey values row by row; 0 black, 255 white"),
     ),
     "plans": _schema(
-        "what each study asks for, so that missing can be told from never planned",
+        "planned trials of each study, which tell missing trials from those never planned",
         ("study", _TEXT, "name of the study"),
         ("question", _TEXT, "what the study asks"),
         ("source", _TEXT, "table or figure of the paper"),

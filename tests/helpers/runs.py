@@ -67,6 +67,6 @@ def descendants(pid: int) -> Iterator[tuple[int, list[str]]]:
 
 def _arguments(pid: int) -> list[str]:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")  # a path may have spaces
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")  # a path may have spaces
     except OSError:  # it has just ended
         return [""]
