@@ -128,9 +128,10 @@ def verdict(study: str, results: str, margin: float, alpha: float, strict: bool,
     """Compare STUDY with each published value: agrees, differs or undecided.
 
     agrees: most networks lie within --margin of the published mean. differs: the means are further apart than that.
-    The probability of any wrong verdict of either kind is at most --alpha. The table names the seeds that would decide
-    the rest: `esbn topup` trains them at a level that holds; adding seeds until a verdict changes does not. Exits with
-    1 if anything differs that was trained like the published networks.
+    The probability of any wrong "agrees" is at most --alpha, and so is that of any wrong "differs" where the t test
+    holds (docs/verdicts.md). The table names the seeds that would decide the rest; `esbn topup` trains them. Adding
+    seeds until a verdict changes inflates the false-positive rate. Exits with 1 if anything differs that was trained
+    like the published networks.
 
     \b
     esbn verdict encoders                    within 3 points of the paper, at level 0.05?

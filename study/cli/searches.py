@@ -61,7 +61,6 @@ def search(
 
     \b
     esbn search --list
-    esbn search learning_rate_and_tcn
     esbn search learning_rate_and_tcn --suggestions 40      20 more, once there are 20
     esbn importance learning_rate_and_tcn                   which settings mattered
     esbn search learning_rate_and_tcn --export-optuna search.db && optuna-dashboard sqlite:///search.db

@@ -187,14 +187,13 @@ def topup(
 
     Repeated tests inflate the error rate, so each p is multiplied by the number of planned looks (Bonferroni) before
     the correction for other variants. The error rate of all looks together is then at most alpha, wherever you stop
-    ("differs" where the t test holds: docs/verdicts.md). The looks are stored with the plan; verdict, compare and report
-    correct for them. Plan them with --budget 0 before you read a verdict: otherwise your error rate can double. After a
-    stop, the same command continues and buys nothing twice.
+    ("differs": where the t test holds, see docs/verdicts.md). The looks are stored with the plan; verdict, compare and
+    report correct for them. Plan them with --budget 0 before you read a verdict: otherwise your error rate can double.
+    After a stop, the same command continues and buys nothing twice.
 
     \b
     esbn topup encoders --budget 0                     plan 3 looks and train the first
     esbn topup encoders --budget 60 --dry-run          what would be bought next
-    esbn topup encoders --budget 60
     esbn topup tcn --for compare --budget 40 --looks 4
     """
     _refuse_options_of_another(command, margin, alpha, baseline)
