@@ -128,10 +128,11 @@ def table(study: str | None, results: str, as_tuned: bool, protocol: bool, kind:
 def verdict(study: str, results: str, margin: float, alpha: float, strict: bool, kind: str) -> None:
     """Compare STUDY with each published value: agrees, differs or undecided.
 
-    agrees: most networks lie within --margin of the published mean. differs: the means are further apart than that. For
-    each of the two, the probability of any wrong verdict is at most --alpha. The table says how many seeds would decide
-    the rest. Add them with `esbn topup`, which keeps the error rate; adding seeds until a verdict changes inflates it.
-    Exits with 1 if a variant differs that was trained like the published networks.
+    agrees: most networks lie within --margin of the published mean. differs: the means are further apart than that.
+    The probability of any wrong "agrees" is at most --alpha, and so is that of any wrong "differs" where the t test
+    holds (docs/verdicts.md). The table says how many seeds would decide the rest. Add them with `esbn topup`, which
+    keeps the error rate; adding seeds until a verdict changes inflates it. Exits with 1 if a variant differs that was
+    trained like the published networks.
 
     \b
     esbn verdict encoders                    within 3 points of the paper, at level 0.05?

@@ -255,9 +255,10 @@ def topup(
     need the fewest seeds come first.
 
     Repeated tests inflate the error rate, so each p is multiplied by the number of planned looks (Bonferroni). The
-    error rate of all looks together is at most alpha, wherever you stop. The looks are stored with the plan; verdict,
-    compare and report correct for them. Plan them with --budget 0 before you read a verdict: otherwise your error rate
-    can double. If it is stopped, the same command continues and trains nothing twice.
+    error rate of all looks together is then at most alpha, wherever you stop ("differs": where the t test holds, see
+    docs/verdicts.md). The looks are stored with the plan; verdict, compare and report correct for them. Plan them with
+    --budget 0 before you read a verdict: otherwise your error rate can double. After a stop, the same command continues
+    and trains nothing twice.
 
     \b
     esbn topup encoders --budget 0                     plan 3 looks and train the first

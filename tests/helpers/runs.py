@@ -58,8 +58,8 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.05)
 
 
-def descendants(pid: int) -> Iterator[tuple[int, str]]:
-    """Pids and programs of a process's children, theirs, and so on; a program is a path or a name of Ray's own."""
+def descendants(pid: int) -> Iterator[tuple[int, list[str]]]:
+    """Pids and arguments of a process's children, theirs, and so on; the first argument is the program."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     children: dict[int, list[int]] = {}
     for child, parent in (line.split() for line in listed.splitlines()):
@@ -68,11 +68,11 @@ def descendants(pid: int) -> Iterator[tuple[int, str]]:
     while below:
         for child in children.get(below.pop(), []):
             below.append(child)
-            yield child, _program(child)
+            yield child, _arguments(child)
 
 
-def _program(pid: int) -> str:
+def _arguments(pid: int) -> list[str]:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode()  # a path may have spaces
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")  # a path may have spaces
     except OSError:  # it has just ended
-        return ""
+        return [""]

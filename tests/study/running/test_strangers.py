@@ -58,7 +58,7 @@ class Live(NamedTuple):
 
     @property
     def processes(self) -> dict[int, str]:
-        return {self.driver.pid: "driver", **dict(descendants(self.driver.pid))}
+        return {self.driver.pid: "driver", **{pid: " ".join(words) for pid, words in descendants(self.driver.pid)}}
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,7 @@ def training(run: Run) -> bool:
 
 
 def processes(driver: subprocess.Popen[str], what: str = "") -> list[int]:
-    return [pid for pid, program in descendants(driver.pid) if what in program]
+    return [pid for pid, arguments in descendants(driver.pid) if what in arguments[0]]
 
 
 def wait_until_gone(pids: list[int], seconds: float = 30) -> None:

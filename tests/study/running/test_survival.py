@@ -99,7 +99,7 @@ class Watch:
 def running(driver: subprocess.Popen[str], what: str) -> list[int]:
     """Pids of the driver's processes of one kind; waits for the first one, and gives none if the run has ended."""
     while driver.poll() is None:
-        if found := [pid for pid, program in descendants(driver.pid) if what in program]:
+        if found := [pid for pid, arguments in descendants(driver.pid) if what in arguments[0]]:
             return found
         time.sleep(0.05)
     return []

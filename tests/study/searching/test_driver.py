@@ -100,7 +100,7 @@ def small(tmp_path: Path) -> Searching:
 
 
 def processes(driver: subprocess.Popen[str], what: str) -> list[int]:
-    return [pid for pid, program in descendants(driver.pid) if what in program]
+    return [pid for pid, arguments in descendants(driver.pid) if what in arguments[0]]
 
 
 def workers(driver: subprocess.Popen[str]) -> list[int]:
