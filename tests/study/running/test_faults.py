@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from runs import without_news
 from s3 import SECRET, bucket_uri
 
 from study.store.store import Store
@@ -68,7 +69,7 @@ grids:
 def esbn(folder: Path, *arguments: str) -> tuple[int, str]:
     command = [str(Path(sys.executable).with_name("esbn")), *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-    return done.returncode, done.stdout + done.stderr
+    return done.returncode, done.stdout + without_news(done.stderr)
 
 
 def test_dead_workers_do_not_count_as_errors_and_both_have_a_bound(tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_topup_killed_between_looks_goes_on_and_buys_nothing_twice(tmp_path: Pat
 
     code, output = run.finish(*command)
     assert code == 0, output
-    assert "Bought 8 trials of a budget of 9" in output
+    assert "8 extra trials of a budget of 9" in output
     assert "4 → 8, 4 → 8  2/2" in output
     assert "the extra trials decided 1 of these" in output
     trained = run.rows()
