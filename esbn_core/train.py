@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from inspect import unwrap
 
 import numpy as np
 import torch
@@ -163,10 +164,10 @@ class Networks:
         sets = [build(config.task, config.seed) for config in pack]
         return cls(pack, sets, modules, parameters, buffers, measure(modules[0], pack[0].train.precision), device)
 
-    def optimiser(self, learning_rate: float) -> torch.optim.Adam:
+    def optimiser(self, learning_rate: float) -> "Adam":
         """Makes Adam over all parameters (paper section 4.1)."""
         graphed = self.device == "cuda"
-        return torch.optim.Adam(self.parameters.values(), lr=learning_rate, fused=True, capturable=graphed)
+        return Adam(self.parameters.values(), lr=learning_rate, fused=True, capturable=graphed)
 
     def training_problems(self, images_N1HW: np.ndarray) -> PackProblems:
         """Returns the training sets with the images of their objects."""
@@ -188,6 +189,16 @@ class Networks:
             for name, parameter in module.named_parameters():
                 parameter.data.copy_(self.parameters[name][k].detach())
         return self.modules
+
+
+class Adam(torch.optim.Adam):
+    """Adam without the wrappers that import PyTorch's compiler, which takes seconds; nothing is compiled here."""
+
+    add_param_group = unwrap(torch.optim.Adam.add_param_group)
+    zero_grad = unwrap(torch.optim.Adam.zero_grad)
+    step = torch.no_grad()(unwrap(torch.optim.Adam.step))
+    state_dict = unwrap(torch.optim.Adam.state_dict)
+    load_state_dict = unwrap(torch.optim.Adam.load_state_dict)
 
 
 def _batches(pack: Sequence[ResolvedTrial], n_train: int, update: int, device: str) -> Iterator[Tensor]:

@@ -27,11 +27,12 @@ from study.running.resources import usable_cpus
 from study.running.run_context import MEMORY_SETTINGS
 from study.running.signals import handlers_kept, ignore_stops
 
-QUIET = {
+SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # no banner of Tune's own
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store has it all
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the run at once; checkpoints are there already
+    "RAY_prestart_worker_first_driver": "0",  # such workers lack the hook, so none is ever used
 }
 HOOK = "esbn_core.imports.protect"  # runs first in each worker
 LOCAL_PATIENCE, CLUSTER_PATIENCE = 2.0, 40.0  # seconds without an answer; after 60, Ray ends the process by itself
@@ -55,7 +56,7 @@ def connect(address: str | None) -> None:
     Raises:
         ConfigError: there is no such cluster, or Ray cannot start here.
     """
-    for name, value in {**QUIET, **MEMORY_SETTINGS}.items():
+    for name, value in {**SETTINGS, **MEMORY_SETTINGS}.items():
         os.environ.setdefault(name, value)
     protect_token(create=address is None and not _authentication_is_off())
     settings = _settings_of_cluster(address) if address else _settings_of_own()

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -349,6 +351,29 @@ def test_bf16_starts_near_float32_and_keeps_weights_in_float32(model: str) -> No
         losses.append(trial.curve[0][1])
     assert losses[0] != losses[1] or model == "esbn"  # the ESBN's logits are all but 0 at the start
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+TRAIN_EVERY_MODEL = """
+import sys
+from esbn_core.config import MODEL_CONFIGS, PAPER
+from esbn_core.objects import glyphs
+from esbn_core.train import train
+
+arms = [{"model": name} for name in MODEL_CONFIGS] + [{"precision": "bf16"}, {"tcn": "none"}, {"leak": 0.1}]
+for arm in arms:
+    saved = []
+    variant = [PAPER.with_(task="rmts", withheld=95, updates=1, n_test=20, **arm).resolve()]
+    train(variant, glyphs().scale(), save=saved.append, save_seconds=0)
+    train(variant, glyphs().scale(), resume=saved[-1])
+print({"torch", "torch._dynamo", "sympy"} & {*sys.modules})
+"""
+
+
+@pytest.mark.slow
+def test_training_does_not_load_the_compiler_of_pytorch() -> None:
+    """Each worker would spend seconds on it before its first update."""
+    done = subprocess.run([sys.executable, "-c", TRAIN_EVERY_MODEL], capture_output=True, text=True, check=True)
+    assert done.stdout == "{'torch'}\n"
 
 
 @pytest.mark.slow
