@@ -77,6 +77,18 @@ and the tasks of Figure 7 besides rmts, are our assumptions."""
 
 _KEYS = Cell("distribution_of_three", 95, BASELINE)  # Figure 9
 
+RUNS = {
+    "figure3": ["architectures"],
+    "figure4": ["architectures --withheld 0"],
+    "figure5": ["architectures --task same_different --withheld 0"],
+    "figure6": ["encoders", "transformer_encoders"],
+    "figure7": ["confidence --withheld 0"],
+    "figure8": ["confidence --task rmts --withheld 0"],
+    "figure9": ["keys"],
+    "figure10": ["quickstart"],
+}
+"""The smallest parts of studies that train all of a figure, as arguments of `esbn run`."""
+
 
 def save_paper(
     results: Place, out: str | Path, medium: str = "paper", tell: Callable[[str], None] = lambda line: None
@@ -108,12 +120,11 @@ def save_paper(
         for figure in FIGURES:
             paths += _save(figure, results, frame, rehearsed, Path(out), tell)
         here = frame.loc[_among(frame, VARIANT, [_KEYS])]
-        for name, saved, wants in (
-            ("figure9", save_keys(results, here, Path(out), "figure9"), "`esbn run keys`"),
-            ("figure10", save_objects(results, frame, Path(out), "figure10"), "any run"),
-        ):
+        keys = save_keys(results, here, Path(out), "figure9")
+        objects = save_objects(results, frame, Path(out), "figure10")
+        for name, saved in (("figure9", keys), ("figure10", objects)):
             if not saved:
-                tell(f"{name}: not drawn, because the store has no data for it; {wants} trains it")
+                tell(_not_drawn(name))
             paths += saved
     return paths
 
@@ -131,12 +142,17 @@ def _save(
     for line in [*list_gaps(here, variant_accuracies(here), styles(figure.arms)), *rehearsals]:
         tell(f"{figure.name}: {line}")
     if "completed" not in set(here["status"]):
-        tell(f"{figure.name}: not drawn; `esbn run paper` trains it")
+        tell(_not_drawn(figure.name))
         return []
     notes = [*figure.notes, *rehearsals]
     if curves is None:
         return save(draw_accuracy(here, figure.arms, notes, figure.kind == "bars"), out, figure.name)
     return save(draw_curves(here, curves, figure.arms, notes), out, figure.name)
+
+
+def _not_drawn(name: str) -> str:
+    runs = " and ".join(f"`esbn run {run}`" for run in RUNS[name])
+    return f"{name}: not drawn; {runs} would train what it shows; with `--seeds 1`, one network for each point"
 
 
 def _among(frame: pd.DataFrame, columns: list[str], values: list) -> np.ndarray:

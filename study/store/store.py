@@ -46,9 +46,13 @@ class Store(Reader):
     """Name of the lease under which this process writes; once it is gone, every write is rejected."""
 
     def prepare(self) -> None:
-        """Creates the folders and checks that they can be written; raises `StoreError` if not."""
+        """Creates the folders, which a bucket does not have, and checks that files can be written.
+
+        Raises:
+            StoreError: they cannot.
+        """
         try:
-            for folder in (*TABLES, "checkpoints", "leases"):
+            for folder in (*TABLES, "checkpoints", "leases") if self.local else ():
                 self._make_folder(f"{self.root}/{folder}")
             probe = f".probe-{uuid.uuid4().hex}"
             self._put(probe, b"")
@@ -195,9 +199,7 @@ class Store(Reader):
 
     def _make_folder(self, folder: str) -> None:
         """Makes a folder that survives a power cut; it may be missing because copying dropped empty folders."""
-        if not self.local:
-            self.fs.create_dir(folder, recursive=True)
-        elif not os.path.isdir(folder):
+        if not os.path.isdir(folder):
             self._make_folder(os.path.dirname(folder))
             with suppress(FileExistsError):
                 os.mkdir(folder)

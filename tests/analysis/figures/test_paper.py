@@ -19,11 +19,16 @@ from analysis.data.published import published
 from analysis.figures.accuracy import draw_accuracy
 from analysis.figures.curves import draw_curves
 from analysis.figures.keys import draw_similarities
-from analysis.figures.paper import FIGURES, save_paper
+from analysis.figures.paper import FIGURES, RUNS, PaperFigure, save_paper
 from analysis.figures.sheet import drawing_for
 from analysis.findings.key_geometry import trace
 from analysis.findings.key_measures import similarity
+from esbn_core.vocabulary import Cell
 from study.cli.main import main
+from study.cli.studies import run as run_command
+from study.planning.declarations import find_study
+from study.planning.plan import Selection
+from study.planning.study_plan import plan_study
 from study.store.schema import TABLES
 from study.store.store import Store
 
@@ -136,6 +141,22 @@ def test_every_fault_is_named_under_the_figure_and_on_the_terminal(tmp_path: Pat
         assert fault in run.stderr
         assert fault in under
     assert "None trained" in run.stderr and "figure5: not drawn" in run.stderr
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
+def test_runs_that_are_named_for_a_figure_train_all_of_it_and_each_is_needed(figure: PaperFigure) -> None:
+    trained = [cells_of_run(arguments) for arguments in RUNS[figure.name]]
+    assert {*figure.cells()} <= set().union(*trained)
+    for cells in trained:
+        others = [other for other in trained if other is not cells]
+        assert {*figure.cells()} - set().union(*others), "the others are enough"
+
+
+def cells_of_run(arguments: str) -> set[Cell]:
+    """What `esbn run` with these arguments trains."""
+    given = run_command.make_context("run", arguments.split()).params
+    selection = Selection(tasks=given["tasks"], withheld=given["withheld"])
+    return {trial.cell for trial in plan_study(find_study(given["study"]), selection).trials}
 
 
 def _again(results: str) -> Figure:
