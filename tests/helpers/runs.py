@@ -46,8 +46,8 @@ class Run:
 
 
 def without_news(stderr: str) -> str:
-    """Removes the lines that say which command is at work, which only a command that takes a while prints."""
-    return re.sub(r"(?m)^esbn [\w-]+ \.\.\.\n", "", stderr)
+    """Removes the lines that say what a command is doing, which only one that takes a while prints."""
+    return re.sub(r"(?m)^.+ \.\.\.\n", "", stderr)
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
