@@ -16,7 +16,7 @@ def disk(tmp_path: Path) -> Store:
     return store
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest) -> Store:
     """On a disk, and once more on S3 under a name with a space."""
     if request.param == "disk":

@@ -7,6 +7,8 @@ import pytest
 
 from analysis.statistics.simulation import ALPHA, COMPARISONS, VERDICTS, Networks, comparison_rates, verdict_rates
 
+pytestmark = pytest.mark.slow
+
 RUNS, FEW = 1_000, 150
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ESBN = str(Path(sys.executable).with_name("esbn"))
 COMMANDS = [
     ["topup", "encoders", "--budget", "60"],

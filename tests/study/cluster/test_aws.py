@@ -41,6 +41,8 @@ from study.cluster.aws_check import Finding, _Aws, check
 from study.cluster.aws_roles import make
 from study.cluster.config_file import read_aws
 
+pytestmark = pytest.mark.slow
+
 CLUSTER = ROOT / "cluster.yaml"
 WORKERS = {"gpu.l4.on_demand", "gpu.l4.spot", "gpu.a10g.spot"}
 Cluster = dict[str, Any]
@@ -210,7 +212,6 @@ FAULTS: dict[str, tuple[str, Callable[[Cluster], Any]]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize(("promise", "fault"), FAULTS.values(), ids=FAULTS)
 def test_cluster_is_caught_when_it_breaks_a_promise(

@@ -55,7 +55,7 @@ def accuracies(store: Store) -> dict[str, float | None]:
     return found
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     """Names a new place at every call."""
     if request.param == "disk":
