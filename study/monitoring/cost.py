@@ -24,7 +24,7 @@ from esbn_core.objects import Objects
 from esbn_core.speed import Speed, measure_speed
 from study.cluster.config_file import read_machine_types
 from study.planning.plan import PlannedTrial
-from study.planning.speeds import training_objects
+from study.planning.speeds import rough, training_objects
 from study.running.resources import PACK_ON_GPU, usable_cpus
 from study.running.worker_process import fresh_process
 
@@ -78,7 +78,7 @@ def summary(cost: CostEstimate, cluster: Path) -> Group:
         f"kept in\n{cost.kept_in}, delete it to measure again" if cost.kept_in else "not kept: no writable cache folder"
     )
     words = (
-        f"Estimate: {_duration(cost.seconds)} with one process; {_duration(cost.seconds / cost.slots)} here, with "
+        f"Estimate: {rough(cost.seconds)} with one process; {rough(cost.seconds / cost.slots)} here, with "
         f"{cost.slots} at once.\nMeasured on {cost.hardware}, {how}, {cost.measured_at}; {kept}."
     )
     if not os.path.exists(cluster):
@@ -94,10 +94,6 @@ def summary(cost: CostEstimate, cluster: Path) -> Group:
         f"\nUSD: if {n_workers} such machines each ran one process as fast as measured here, at the on-demand list\n"
         "price of us-east-1 (study/cluster/prices.csv; spot is cheaper). Run this on a machine of the cluster to know.",
     )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:,.0f} hours"
 
 
 def packs_at_once() -> int:
