@@ -152,7 +152,7 @@ def _save(
 
 def _not_drawn(name: str) -> str:
     runs = " and ".join(f"`esbn run {run}`" for run in RUNS[name])
-    return f"{name}: not drawn; {runs} would train what it shows; with `--seeds 1`, one network for each point"
+    return f"{name}: not drawn; {runs} trains what it shows, with `--seeds 1` only one network for each point"
 
 
 def _among(frame: pd.DataFrame, columns: list[str], values: list) -> np.ndarray:

@@ -39,7 +39,7 @@ def consent(work: str, configs: "Iterable[ResolvedTrial]", yes: bool, address: s
     where = f"on this machine, {predicted.slots} packs at a time"
     if address:
         where = f"on one machine like this one, {predicted.slots} packs at a time; a cluster is faster"
-    console.print(f"{work}: about {rough(predicted.seconds)} {where}. `esbn plan STUDY --cost` estimates it closely.")
+    console.print(f"{work}: about {rough(predicted.seconds)} {where}; this may be off by a factor of 2.")
     if not yes and sys.stdin is not None and sys.stdin.isatty() and console.is_terminal:
         click.confirm("Begin?", abort=True)
     working.begin(work)

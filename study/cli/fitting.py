@@ -22,7 +22,7 @@ def fitted(text: str, width: int) -> str:
     fitting: list[str] = []
     while lines:
         if len(lines) > 1 and _RULE.fullmatch(lines[1]):
-            end = lines.index("") if "" in lines else len(lines)
+            end = lines.index("", 2) if "" in lines[2:] else len(lines)
             fitting += _parts(lines[:end], width)
             lines = lines[end:]
         else:

@@ -42,7 +42,8 @@ class _Group(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Finds a command, and says that it is at work."""
         found = super().resolve_command(ctx, args)
-        working.begin(f"esbn {found[0]}")
+        if not ctx.resilient_parsing:  # as the shell does, to complete a command
+            working.begin(f"esbn {found[0]}")
         return found
 
     def invoke(self, ctx: click.Context) -> Any:

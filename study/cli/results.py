@@ -73,7 +73,8 @@ def query(
     working.tell(f"reading {results}")
     rows = ask(results, asked)
     if not output:
-        for piece in render(rows, kind):
+        pieces = render(rows, kind)
+        for piece in ("".join(pieces),) if console.is_terminal else pieces:  # a table is fitted as a whole
             answer(piece)
         return
     try:

@@ -168,14 +168,18 @@ def _run_tuned(
     from analysis.tables.tuned import report
     from study.planning.completion import completion
     from study.searching.suggestions import trials_left
-    from study.searching.tuned import planned_variants, run_tuned, spaces
+    from study.searching.tuned import planned_variants, run_tuned, spaces, tuned_trials
     from study.store.store import Store
 
     study, store = planned.study.name, Store(results)
     own_spaces = spaces(planned_variants(planned, seeds), study, space)
     searched = [config for own in own_spaces for config in trials_left(own, store)]
-    tested = completion(planned.trials, store).missing
-    todo = searched + [trial.config for trial in (*tested, *(planned.trials if searched else ()))]
+    missing = completion(planned.trials, store).todo(retry_failed)
+    if searched:  # which settings the tuned arms will have is not known yet
+        todo = [*searched, *(trial.config for trial in (*missing, *planned.trials))]
+    else:
+        missing = [*missing, *completion(tuned_trials(planned, seeds, space, store), store).todo(retry_failed)]
+        todo = list({trial.trial_id: trial.config for trial in missing}.values())  # an untuned arm can be the best
     consent(f"at most {len(todo):,} networks of {study} to train, with its searches", todo, yes, resources.address)
     both = run_tuned(planned, seeds, space, store, resources, retry_failed=retry_failed, console=console)
     answer(report(tuned_arms(results, study), "text"))
@@ -289,6 +293,7 @@ def topup(
 
     first = completion(trials, store).todo(retry_failed)
     more = max(0, budget - bought(frame)) if first or purchase(frame, now_asked, budget)[0] else 0
+    more = min(more, sum(v.looks.number * v.looks.seeds - v.seeds for v in planned if v.looks))
     _consent_to_looks(declared.name, trials, first, more, yes, resources)
 
     def buy() -> dict[Cell, int]:

@@ -4,7 +4,6 @@ import sys
 
 import click
 
-from study.cli.consent import YES
 from study.cli.console import console
 from study.cli.options import PLACE, RESULTS, study_name
 
@@ -51,7 +50,7 @@ def diff(one: str, other: str, results: str) -> None:
 @click.argument("name", metavar="STUDY|TRIAL", type=PLACE)
 @RESULTS
 @click.option("--trials", is_flag=True, help="With a study: also the trials that no other study plans.")
-@YES
+@click.option("--yes", "-y", is_flag=True, help="Remove without asking.")
 def forget(name: str, results: str, trials: bool, yes: bool) -> None:
     """Remove the plan of a study, or all rows of one trial, after showing what would go.
 
@@ -63,24 +62,27 @@ def forget(name: str, results: str, trials: bool, yes: bool) -> None:
     esbn forget my_study --trials
     esbn forget 3f9a2c
     """
-    from study.monitoring.trials import find_trial
+    from study.monitoring.trials import find_stored
     from study.store.forget import forget_plans, forget_trials, only_of, plan_files
     from study.store.store import Store
 
     store = Store(results)
     study = study_name(name)
     plans = plan_files(store, study)
-    if not plans:
-        row = find_trial(store, name)
-        gone = {row["trial_id"]}
-        console.print(f"{row['trial_id']}: {row['task']} m={row['withheld']} {row['arm']} seed {row['seed']}")
-    else:
+    if plans:
         gone = only_of(store, study) if trials else set()
-        console.print(f"{study}: {len(plans)} plan files and {len(gone):,} trials")
+        console.print(f"{study}: its plan and {len(gone):,} trials")
+    elif trials:
+        raise click.UsageError(f"--trials needs a study with a plan in {store.uri}; {name!r} is none")
+    else:
+        trial_id, about = find_stored(store, name)
+        gone = {trial_id}
+        console.print(f"{trial_id}: {about}")
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
-            raise click.UsageError("nobody can be asked; add --yes to remove this")
+            raise click.UsageError("there is no terminal to confirm on; add --yes to remove this without asking")
         click.confirm(f"Remove this from {store.uri}?", abort=True)
     if gone:
         forget_trials(store, gone)
     forget_plans(store, plans)
+    console.print("Removed.")

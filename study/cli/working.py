@@ -1,5 +1,6 @@
 """What a command is doing while it prints nothing, told on the error output."""
 
+import math
 import sys
 import threading
 import time
@@ -23,11 +24,16 @@ class Working:
         self._text = ""
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
+        self._written, self._said = -math.inf, ""  # the last line, where there is no terminal
 
     def begin(self, text: str) -> None:
         """Begins to say what is being done."""
         self.end()
-        self._text, self._over = text, threading.Event()
+        self._text, self._written, self._said = text, -math.inf, ""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._over = threading.Event()
         if sys.stderr is not None:
             self._thread = threading.Thread(target=self._show, args=(self._over,), daemon=True)
             self._thread.start()
@@ -40,7 +46,7 @@ class Working:
         """Prints a line on the error output, and goes on."""
         self.end()
         click.echo(text, err=True)
-        self.begin(self._text)
+        self._go_on()
 
     def end(self) -> None:
         """Clears the line, so that the command can print."""
@@ -64,12 +70,11 @@ class Working:
                 status.update(Text(f"{self._text}{f' ({seconds:.0f} s)' if seconds > 3 else ''}"))
 
     def _write_lines(self, console: Console, over: threading.Event) -> None:
-        written, said = time.monotonic() - 2 * _REMIND_SECONDS, ""
         while True:
-            since = time.monotonic() - written
-            if since > _REMIND_SECONDS or (self._text != said and since > _SECONDS_BETWEEN):
+            since = time.monotonic() - self._written
+            if since > _REMIND_SECONDS or (self._text != self._said and since > _SECONDS_BETWEEN):
                 console.print(Text(f"{self._text} ..."))
-                written, said = time.monotonic(), self._text
+                self._written, self._said = time.monotonic(), self._text
             if over.wait(0.2):
                 return
 

@@ -20,16 +20,18 @@ class Forecast:
 
     Attributes:
         process_seconds: of one process.
+        longest_seconds: of the longest trial, which no second process makes shorter.
         slots: packs that run at once on this machine.
     """
 
     process_seconds: float
+    longest_seconds: float
     slots: int
 
     @property
     def seconds(self) -> float:
         """Of this machine, if nothing else runs on it."""
-        return self.process_seconds / self.slots
+        return max(self.process_seconds / self.slots, self.longest_seconds)
 
 
 def forecast(configs: Iterable[ResolvedTrial], tell: Callable[[str], None], least: float = 0.0) -> Forecast | None:
@@ -42,12 +44,13 @@ def forecast(configs: Iterable[ResolvedTrial], tell: Callable[[str], None], leas
     Returns:
         None if the trials surely take less than `least`; nothing is measured then.
     """
-    reference = sum(map(reference_seconds, configs))
-    if reference * _SLOWEST < least:
+    seconds = list(map(reference_seconds, configs))
+    if sum(seconds) * _SLOWEST < least:
         return None
     from study.monitoring.cost import Speeds, packs_at_once, plain_kind  # with PyTorch, which takes seconds to import
 
     with Speeds(glyphs(), tell) as speeds:
         speed = speeds.of(plain_kind(_SAMPLE), training_objects(_SAMPLE), "once, to forecast the time")
     here = _SAMPLE.train.updates * speed.update_seconds + _SAMPLE.task.n_test * speed.test_seconds
-    return Forecast(reference * here / reference_seconds(_SAMPLE), packs_at_once())
+    slower = here / reference_seconds(_SAMPLE)
+    return Forecast(sum(seconds) * slower, max(seconds) * slower, min(packs_at_once(), len(seconds)))

@@ -13,6 +13,7 @@ from esbn_core.config import PAPER, TaskConfig
 from esbn_core.errors import ConfigError
 from esbn_core.printable import printable
 from esbn_core.tasks.build import build
+from study.store.forget import stored
 from study.store.names import KEY
 from study.store.store import Store
 
@@ -37,13 +38,43 @@ def find_trials(store: Store, name: str) -> list[dict[str, Any]]:
         raise ConfigError(f"trial={name!r} begins {len(ids)} ids: {', '.join(sorted(ids)[:5])}; give more of it")
     if ids:
         return store.read("trials", names=ids).to_pylist()
-    rows = store.read("trials", rows=pc.field("arm") == name).to_pylist()
-    if found := [row for row in rows if not row["rehearsal"]]:
-        return found
+    if rows := _of_arm(store, name):
+        return rows
     raise ConfigError(
-        f"trial={name!r} is neither an id, nor the start of one, nor an arm with results in {store.uri}; "
-        '`esbn query "select trial_id, task, withheld, arm, seed from trials"` lists them'
+        f"trial={name!r} is neither an id, nor the first {_LEAST} or more characters of one, nor an arm with results "
+        f'in {store.uri}; `esbn query "select trial_id, task, withheld, arm, seed from trials"` lists them'
     )
+
+
+def _of_arm(store: Store, name: str) -> list[dict[str, Any]]:
+    """Returns the trials of an arm; ARM@HASH is one of an own model whose source starts with the hash.
+
+    Raises:
+        ConfigError: the model of the arm has changed, and no hash says which source is meant.
+    """
+    arm, _, source = name.partition("@")
+    rows = store.read("trials", rows=(pc.field("arm") == arm) & ~pc.field("rehearsal")).to_pylist()
+    rows = [row for row in rows if _source(row).startswith(source)]
+    versions = sorted({f"{arm}@{_source(row)[:6]}" for row in rows})
+    if len(versions) > 1:
+        raise ConfigError(f"trial={name!r} has trials of {len(versions)} sources; give one: {', '.join(versions)}")
+    return rows
+
+
+def _source(row: dict[str, Any]) -> str:
+    return str(_settings(row).get("source", ""))
+
+
+def find_stored(store: Store, name: str) -> tuple[str, str]:
+    """Returns the id of the one trial that a name means, and what it is; errors are those of `find_trials`.
+
+    A trial whose removal was stopped is found, too.
+    """
+    ids = [trial_id for trial_id in stored(store) if len(name) >= _LEAST and trial_id.startswith(name)]
+    if len(ids) == 1 and ids[0] not in store.names("trials"):
+        return ids[0], "rows of a trial without a result"
+    row = find_trial(store, name)
+    return row[KEY], f"{row['task']} m={row['withheld']} {row['arm']} seed {row['seed']}"
 
 
 def find_trial(store: Store, name: str) -> dict[str, Any]:
@@ -59,7 +90,8 @@ def find_trial(store: Store, name: str) -> dict[str, Any]:
 
 def trial_page(store: Store, row: dict[str, Any]) -> Group:
     """Shows a trial: its result, the split, the training curve, problems of its test, and all settings."""
-    studies = store.read("plans", ["study"], rows=pc.field(KEY) == row[KEY])["study"].unique().to_pylist()
+    plans = store.read("plans", ["study", KEY])
+    studies = plans.filter(pc.field(KEY) == row[KEY])["study"].unique().to_pylist()
     title = f"{row[KEY]}  {row['task']} m={row['withheld']} {row['arm']} seed {row['seed']}"
     names = {
         one["object"]: one["name"]
@@ -92,8 +124,11 @@ def difference(store: Store, one: Sequence[dict[str, Any]], other: Sequence[dict
         if a != b:
             table.add_row(name, _shown(a), _shown(b))
     table.add_section()
-    for task, withheld in dict.fromkeys((a["task"], a["withheld"]) for a, _ in pairs):
-        here = [pair for pair in pairs if (pair[0]["task"], pair[0]["withheld"]) == (task, withheld)]
+    if _place(left)[:2] != _place(right)[:2]:
+        table.add_row("test accuracy", _mean([left]), _mean([right]))
+        return Group(table)
+    for task, withheld in dict.fromkeys(_place(a)[:2] for a, _ in pairs):
+        here = [pair for pair in pairs if _place(pair[0])[:2] == (task, withheld)]
         table.add_row(f"test accuracy, {task} m={withheld}", *(_mean([pair[i] for pair in here]) for i in (0, 1)))
     return Group(table, "", f"{len(pairs)} pairs of trials of the same task, m and seed" if len(pairs) > 1 else "")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from esbn_core.config import TrialConfig
 from study.planning.plan import PlannedTrial
+from study.store.names import suggestion_name
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,3 @@ class Suggestion:
     def name(self) -> str:
         """Names its files in the store."""
         return suggestion_name(self.search, self.number)
-
-
-def suggestion_name(search: str, number: int) -> str:
-    """Names the files of a suggestion in the store."""
-    return f"{search}-{number:04d}"
-
-
-def search_of(name: str) -> str:
-    """Returns the search that a suggestion of this name belongs to."""
-    return name.rpartition("-")[0]

@@ -42,6 +42,7 @@ class Display(AbstractContextManager["Display"]):
     def __init__(self, console: Console):
         self._console = console
         self._reports: dict[int, dict[str, Any]] = {}
+        self._first: dict[int, int] = {}  # update of the first report, where a stopped pack continued
         self._running: set[int] = set()
         self._began, self._printed = time.monotonic(), time.monotonic()
         self._most_running = 1
@@ -66,6 +67,7 @@ class Display(AbstractContextManager["Display"]):
     def reported(self, i: int, report: dict[str, Any]) -> None:
         """Takes a progress report of pack i."""
         if "update" in report:
+            self._first.setdefault(i, 0 if "test_accuracy" in report else report["update"])
             self._reports[i] = report
         if not self._console.is_terminal and time.monotonic() - self._printed > PLAIN_SECONDS:
             self._printed = time.monotonic()
@@ -130,18 +132,14 @@ class Progress(Display):
         self._packs = packs
         self._ended: set[int] = set()
         self._done, self._failed = 0, 0
-        self._first: dict[int, int] = {}
-
-    def reported(self, i: int, report: dict[str, Any]) -> None:
-        """Takes a progress report of pack i."""
-        if "update" in report:
-            self._first.setdefault(i, 0 if "test_accuracy" in report else report["update"])
-        super().reported(i, report)
+        self._given_up: set[int] = set()
 
     def ended(self, i: int, error: str | None = None) -> None:
         """Prints the result of pack i; `error`: why it was given up."""
         super().ended(i)
         self._ended.add(i)
+        if error:
+            self._given_up.add(i)
         size = len(self._packs[i].trials)
         report = self._reports.get(i, {})
         failures = [error] * size if error else report.get("failed", [None] * size)
@@ -159,7 +157,8 @@ class Progress(Display):
         for i, pack in enumerate(self._packs):
             updates = pack.trials[0].config.train.updates or 1
             at = updates if i in self._ended else self._reports.get(i, {}).get("update", 0)
-            work.append(Work(pack.cost, at / updates, (at - self._first.get(i, 0)) / updates))
+            own = 0 if i in self._given_up else max(0, at - self._first.get(i, 0))
+            work.append(Work(pack.cost, at / updates, own / updates))
         return work
 
     def _counts(self) -> str:

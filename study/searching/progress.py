@@ -17,7 +17,7 @@ class SearchProgress(Display):
         super().__init__(console)
         self._suggestions = suggestions
         self._told = {row["suggestion"] for row in suggestions.rows if row["status"] in ENDED}
-        self._before = set(self._told)
+        self._before = set(range(len(suggestions.rows)))
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
@@ -45,7 +45,8 @@ class SearchProgress(Display):
         work = []
         for i, row in enumerate(self._suggestions.rows):
             made = 1.0 if row["status"] in ENDED else self._reports.get(i, {}).get("update", 0) / (row["updates"] or 1)
-            work.append(Work(1.0, made, 0.0 if i in self._before else made))
+            begun = self._first.get(i, 0) / (row["updates"] or 1) if i in self._before else 0.0
+            work.append(Work(1.0, made, max(0.0, made - begun) if i in self._first else 0.0))
         to_come = self._suggestions.space.suggestions - len(work)
         return work + [Work(1.0, 0.0, 0.0)] * max(0, to_come)
 

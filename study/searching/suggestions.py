@@ -4,7 +4,7 @@ The rows are the only state. A resumed search reads them and builds a new Optuna
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +27,15 @@ def trials_left(space: SearchSpace, store: Store) -> list[ResolvedTrial]:
     ended = sum(row["status"] in ENDED for row in _read_rows(store, space.name))
     settings = space.defaults()
     return [space.config(settings, seed) for seed in space.all_seeds()] * max(0, space.suggestions - ended)
+
+
+def best_stored(space: SearchSpace, store: Store) -> dict[str, Any] | None:
+    """Returns the row of the best suggestion so far, as `Suggestions.best` does at the end of the search."""
+    return _best(sorted(_read_rows(store, space.name), key=lambda row: row["suggestion"]))
+
+
+def _best(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    return max((r for r in rows if r["status"] == "completed"), key=lambda row: row["accuracy"], default=None)
 
 
 class Suggestions:
@@ -137,8 +146,7 @@ class Suggestions:
 
     def best(self) -> dict[str, Any] | None:
         """Returns the row of the completed suggestion with the highest accuracy; on ties, the earliest."""
-        completed = [row for row in self.rows if row["status"] == "completed"]
-        return max(completed, key=lambda row: row["accuracy"], default=None)
+        return _best(self.rows)
 
     def _suggest(self) -> None:
         """Asks Optuna for a suggestion and writes its row, so that it survives this process."""

@@ -17,11 +17,12 @@ from esbn_core.config import PAPER
 from esbn_core.errors import ConfigError
 from esbn_core.vocabulary import TUNED
 from study.planning.completion import Completion
-from study.planning.plan import Variant, variants
+from study.planning.plan import PlannedTrial, Variant, variants
 from study.planning.study_plan import StudyPlan
 from study.running.resources import Resources
 from study.running.run_study import run_study
 from study.searching.driver import search
+from study.searching.suggestions import best_stored
 from study.store.store import Store
 
 _BUDGET = ("parameters", "seeds", "suggestions")  # the same for all arms
@@ -54,6 +55,17 @@ def run_tuned(
     best = [trial for variant in tuned for trial in variant.trials()]
     plans = (plan, StudyPlan(tuned_study(plan.study), best, plan.objects))
     return [run_study(each, store, resources, retry_failed=retry_failed, console=console) for each in plans]
+
+
+def tuned_trials(plan: StudyPlan, seeds: int | None, space: SearchSpace, store: Store) -> list[PlannedTrial]:
+    """Returns the trials of the tuned arms, once all searches have ended; errors are those of `tune`."""
+    of_study = planned_variants(plan, seeds)
+    own_spaces = spaces(of_study, plan.study.name, space)
+    return [
+        trial
+        for variant, own in zip(of_study, own_spaces, strict=True)
+        for trial in tuned_variant(variant, own, best_stored(own, store)).trials()
+    ]
 
 
 def planned_variants(plan: StudyPlan, seeds: int | None) -> list[Variant]:

@@ -1,4 +1,4 @@
-"""Plans that count: where a variant was planned again with other trials, the newest plan of it.
+"""Plans that count: where a variant was planned again with other trials, the plans since then.
 
 That happens when a model of the user's own is changed, which makes other trials of the same arm.
 """
@@ -18,29 +18,37 @@ NEEDED = (*VARIANT, "seed", "planned_at", KEY)
 def current(rows: pa.Table) -> pa.Table:
     """Returns the rows of ``plans`` that count.
 
-    Of a variant whose plans name different trials at one seed, only the rows of its newest plan count. Of a trial that
-    its study planned under two arms, only the newest arm counts.
+    The plans of a variant count from the newest back to the first that names another trial at a seed of a newer one. Of
+    a trial that its study planned under two arms, only the newest arm counts.
     """
     if _is_unique(rows, (*VARIANT, "seed"), KEY) and _is_unique(rows, ("study", KEY), "arm"):
         return rows
     about: list[dict[str, Any]] = rows.select(NEEDED).to_pylist()
-    newest: dict[tuple[object, ...], datetime] = {}
-    trials: dict[tuple[object, ...], set[str]] = {}
+    plans: dict[tuple[object, ...], dict[datetime, list[dict[str, Any]]]] = {}
     arms: dict[tuple[object, ...], tuple[datetime, str]] = {}
     for row in about:
-        variant = tuple(row[name] for name in VARIANT)
-        planned_at: datetime = row["planned_at"]
-        newest[variant] = max(planned_at, newest.get(variant, planned_at))
-        trials.setdefault((*variant, row["seed"]), set()).add(row[KEY])
+        plans.setdefault(tuple(row[name] for name in VARIANT), {}).setdefault(row["planned_at"], []).append(row)
         arm = row["planned_at"], row["arm"]
         arms[row["study"], row[KEY]] = max(arm, arms.get((row["study"], row[KEY]), arm))
-    planned_again = {place[:-1] for place, ids in trials.items() if len(ids) > 1}
-    counts = []
-    for row in about:
-        variant = tuple(row[name] for name in VARIANT)
-        is_newest = variant not in planned_again or row["planned_at"] == newest[variant]
-        counts.append(is_newest and row["arm"] == arms[row["study"], row[KEY]][1])
+    since = {variant: _oldest_that_counts(of_variant) for variant, of_variant in plans.items()}
+    counts = [
+        row["planned_at"] >= since[tuple(row[name] for name in VARIANT)]
+        and row["arm"] == arms[row["study"], row[KEY]][1]
+        for row in about
+    ]
     return rows.filter(pa.array(counts, pa.bool_()))
+
+
+def _oldest_that_counts(plans: dict[datetime, list[dict[str, Any]]]) -> datetime:
+    trials: dict[int, set[str]] = {}
+    oldest = max(plans)
+    for planned_at in sorted(plans, reverse=True):
+        if any(row[KEY] not in trials.get(row["seed"], {row[KEY]}) for row in plans[planned_at]):
+            break
+        for row in plans[planned_at]:
+            trials.setdefault(row["seed"], set()).add(row[KEY])
+        oldest = planned_at
+    return oldest
 
 
 def _is_unique(rows: pa.Table, place: tuple[str, ...], column: str) -> bool:

@@ -46,14 +46,13 @@ class Store(Reader):
     """Name of the lease under which this process writes; once it is gone, every write is rejected."""
 
     def prepare(self) -> None:
-        """Creates the folders, which a bucket does not have, and checks that files can be written.
-
-        Raises:
-            StoreError: they cannot.
-        """
+        """Creates the folders and checks that files can be written; raises `StoreError` if not."""
         try:
-            for folder in (*TABLES, "checkpoints", "leases") if self.local else ():
-                self._make_folder(f"{self.root}/{folder}")
+            if self.local:
+                for folder in (*TABLES, "checkpoints", "leases"):
+                    self._make_folder(f"{self.root}/{folder}")
+            else:  # a bucket has no folders, but this names one that does not exist
+                self.fs.create_dir(self.root, recursive=True)
             probe = f".probe-{uuid.uuid4().hex}"
             self._put(probe, b"")
             self.fs.delete_file(f"{self.root}/{probe}")

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.shell_completion import BashComplete
 from click.testing import CliRunner, Result
 from PIL import Image
 
@@ -242,3 +244,10 @@ def test_shell_completes_commands_and_studies(words: str, completion: str) -> No
     program = str(Path(sys.executable).with_name("esbn"))
     done = subprocess.run([program], env={**os.environ, **asked}, capture_output=True, text=True, check=True)
     assert completion in done.stdout.splitlines()
+
+
+def test_completion_says_nothing_of_its_own(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("study.cli.working.FIRST_SECONDS", 0.0)
+    BashComplete(main, {}, "esbn", "_ESBN_COMPLETE").get_completions(["run", "quickstart"], "--")
+    time.sleep(0.3)
+    assert capfd.readouterr().err == ""

@@ -33,8 +33,17 @@ def test_forecast_scales_the_reference_by_one_measurement(measured: list[int]) -
     predicted = forecast(TRIALS, ignore)
     assert predicted is not None
     assert predicted.process_seconds == pytest.approx(factor * sum(map(reference_seconds, TRIALS)))
-    assert predicted.seconds == predicted.process_seconds / cost.packs_at_once()
+    assert predicted.slots == min(cost.packs_at_once(), len(TRIALS))
+    assert predicted.seconds == predicted.process_seconds / predicted.slots
     assert measured == [5]
+
+
+def test_no_machine_makes_one_trial_shorter(measured: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "packs_at_once", lambda: 64)
+    one, three = forecast(TRIALS[:1], ignore), forecast(TRIALS, ignore)
+    assert one is not None and three is not None
+    assert one.seconds == three.seconds == one.process_seconds
+    assert (one.slots, three.slots) == (1, 3)
 
 
 def test_short_work_is_not_measured(measured: list[int]) -> None:

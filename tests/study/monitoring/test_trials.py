@@ -100,3 +100,31 @@ def test_difference_of_two_trials_names_their_seeds(store: Store) -> None:
     one, other = (find_trials(store, an_id(store, "baseline", seed)) for seed in (0, 1))
     lines = [line.split() for line in shown(difference(store, one, other)).splitlines()]
     assert ["seed", "0", "1"] in lines
+
+
+def test_difference_of_trials_of_two_tasks_names_neither(store: Store) -> None:
+    other = find_trials(store, an_id(store, "baseline", 0))
+    config = PAPER.with_(task="rmts", withheld=95).resolve()
+    store.write("trials", config.trial_id(), [own(config.trial_id(), "rmts", "baseline", config.flat())])
+    one = find_trials(store, config.trial_id())
+    lines = [line.split("  ") for line in shown(difference(store, one, other)).splitlines()]
+    assert "test accuracy" in [line[0].strip() for line in lines]
+
+
+def own(trial_id: str, task: str, arm: str, config: dict[str, object]) -> dict[str, object]:
+    more = {"trial_id": trial_id, "config": json.dumps(config), "rehearsal": False}
+    return trial(task, 95, arm, 0, 0.5, **more)
+
+
+def test_versions_of_an_own_model_are_not_mixed(store: Store) -> None:
+    for source in ("aaaaaa11", "bbbbbb22"):
+        row = own(f"{source}0000", "same_different", "model=mine:Mine", {"source": source, "encoder": source})
+        store.write("trials", str(row["trial_id"]), [row])
+    with pytest.raises(ConfigError, match="2 sources; give one: model=mine:Mine@aaaaaa, model=mine:Mine@bbbbbb"):
+        find_trials(store, "model=mine:Mine")
+    (row,) = find_trials(store, "model=mine:Mine@bbbbbb")
+    assert row["trial_id"] == "bbbbbb220000"
+    text = shown(difference(store, find_trials(store, "baseline"), [row]))
+    assert "50.0 % (n = 1)" in text
+    with pytest.raises(ConfigError, match="nor an arm with results"):
+        find_trials(store, "model=mine:Mine@cccccc")

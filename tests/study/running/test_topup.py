@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -212,6 +213,19 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_stored(
     assert done.exit_code != 0 and "Traceback" not in done.output
     assert message in " ".join(done.output.replace("│", " ").split())
     assert not (tmp_path / "results").exists()
+
+
+def test_no_more_seeds_are_asked_about_than_the_looks_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def refuse(work: str, configs: list[object], yes: bool, address: str | None) -> None:
+        asked.append(len(configs))
+        raise click.Abort
+
+    monkeypatch.setattr("study.cli.studies.consent", refuse)
+    for budget in ("9", "1000000000"):
+        esbn("tcn", "--budget", budget, "--looks", "2", "--results", str(tmp_path / "results"))
+    assert asked == [340 + 9, 340 + 340]
 
 
 def test_dry_run_stores_nothing(tmp_path: Path) -> None:

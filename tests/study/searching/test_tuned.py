@@ -1,9 +1,11 @@
 """Tuned studies: one budget for all arms, settings from searches alone, and default beside tuned."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 from analysis_store import trial, write_study
 from click.testing import CliRunner, Result
@@ -201,6 +203,21 @@ grids:
 """
 
 
+def networks_to_train(run: Run, *command: str) -> int:
+    """How many networks a command asks about before it trains any."""
+    asked: list[int] = []
+
+    def refuse(work: str, configs: Iterable[object], yes: bool, address: str | None) -> None:
+        asked.append(len(list(configs)))
+        raise click.Abort
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(run.folder)
+        patch.setattr("study.cli.studies.consent", refuse)
+        CliRunner().invoke(main, command)
+    return asked[0]
+
+
 @pytest.mark.slow
 def test_tuned_study_tests_after_all_searches_and_goes_on_without_training_anything_twice(tmp_path: Path) -> None:
     run = Run(tmp_path, TINY)
@@ -221,6 +238,7 @@ def test_tuned_study_tests_after_all_searches_and_goes_on_without_training_anyth
 
     lost = run.trials[0].trial_id  # as after a kill between two trials
     (tmp_path / "results" / "trials" / f"{lost}.parquet").unlink()
+    assert networks_to_train(run, *command) == 1, "of the tuned and declared arms, none is to be searched"
     code, output = run.finish(*command)
     assert code == 0, output
     again = run.rows()

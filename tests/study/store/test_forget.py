@@ -7,7 +7,7 @@ import pytest
 
 from study.store.compact import compact
 from study.store.errors import LeaseError
-from study.store.forget import forget_plans, forget_trials, only_of, plan_files
+from study.store.forget import forget_plans, forget_trials, only_of, plan_files, stored
 from study.store.lease import lease
 from study.store.store import Store
 
@@ -85,3 +85,39 @@ def test_plan_of_one_study_is_forgotten_and_no_other(store: Store) -> None:
     forget_plans(store, plan_files(store, "s"))
     assert store.names("plans") == {"s-2-0123"}
     assert set(accuracies(store)) == set(IDS)
+
+
+def test_trial_is_not_forgotten_while_a_run_trains_another_of_its_file(store: Store) -> None:
+    """Forgetting would write that trial's old row again, in a file that is newer than the run's."""
+    compact(store, ignore)
+    with lease(store, ["a"]), pytest.raises(LeaseError):
+        forget_trials(store, ["b"])
+    write(store, "c", 0.7)  # in a file of its own, but the old row is in the merged one
+    with lease(store, ["c"]), pytest.raises(LeaseError):
+        forget_trials(store, ["b"])
+    assert accuracies(store) == {"a": 0.5, "b": 0.5, "c": 0.7, "d": 0.5}
+
+
+def test_forgetting_that_was_stopped_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = {"study": "s", "planned_at": datetime(2024, 1, 1, tzinfo=UTC), "task": "rmts", "withheld": 95, "seed": 0}
+    store.write("plans", "s-0123", [{**plan, "arm": "baseline", "trial_id": "b"}])
+    drop = Store.drop_files
+
+    def stop(self: Store, table: str, infos: list) -> None:
+        if table != "trials":
+            raise KeyboardInterrupt
+        drop(self, table, infos)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, "drop_files", stop)
+        forget_trials(store, ["b"])
+    assert store.names("trials") == {"a", "c", "d"} and "b" in store.names("curves")
+    assert only_of(store, "s") == {"b"} and "b" in stored(store)
+    forget_trials(store, ["b"])
+    assert set(accuracies(store)) == {"a", "c", "d"}
+
+
+def test_plan_file_that_cannot_be_read_is_passed_over(store: Store) -> None:
+    (Path(store.root) / "plans" / "s-0123.parquet").write_bytes(b"torn")
+    assert plan_files(store, "s") == set()
+    forget_plans(store, {"s-0123"})

@@ -1,6 +1,5 @@
 """Plans that count, against a slow way to find them."""
 
-import itertools
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,10 +37,12 @@ def slowly(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     kept = []
     for one in rows:
         others = [other for other in rows if same(one, other, *variant)]
-        again = any(same(a, b, "seed") and a["trial_id"] != b["trial_id"] for a, b in itertools.combinations(others, 2))
-        newest = max(other["planned_at"] for other in others)
+        replaced = False
+        for a in others:
+            newer = {b["trial_id"] for b in others if same(a, b, "seed") and b["planned_at"] > a["planned_at"]}
+            replaced |= a["planned_at"] >= one["planned_at"] and bool(newer) and a["trial_id"] not in newer
         arms = max((o["planned_at"], o["arm"]) for o in rows if same(one, o, "study", "trial_id"))
-        if (not again or one["planned_at"] == newest) and one["arm"] == arms[1]:
+        if not replaced and one["arm"] == arms[1]:
             kept.append(one)
     return kept
 
@@ -55,6 +56,12 @@ def test_newest_plan_of_a_variant_counts_alone_after_its_model_has_changed() -> 
     old, new = [row("a"), row("b", seed=1), row("c", seed=2)], [row("x", day=2), row("y", seed=1, day=2)]
     others = [row("k", arm="baseline"), row("a2", task="same_different")]
     assert counted([*old, *others, *new]) == [*others, *new], "seed 2 of the old model is not pooled with the new one"
+
+
+def test_smaller_plan_of_a_changed_model_leaves_its_earlier_seeds() -> None:
+    old, new = [row("a"), row("b", seed=1)], [row("x", day=2), row("y", seed=1, day=2), row("z", seed=2, day=2)]
+    again = [row("x", day=3)]
+    assert counted([*old, *new, *again]) == [*new, *again]
 
 
 def test_newest_arm_of_a_trial_counts() -> None:
