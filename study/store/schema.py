@@ -115,7 +115,7 @@ TABLES = {
         ("pixels", pa.list_(pa.uint8()), "32 x 32 grey values row by row; 0 black, 255 white"),
     ),
     "plans": _schema(
-        "planned trials of each study; the newest plan, where a variant was planned again with other trials",
+        "planned trials of each study; where a variant was planned again with other trials, the plans since then",
         ("study", _TEXT, "name of the study"),
         ("question", _TEXT, "question of the study"),
         ("source", _TEXT, "table or figure of the paper"),
