@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ablations import SearchSpace
     from analysis.findings.topup import Questions
     from study.planning.completion import Completion
-    from study.planning.plan import PlannedTrial, Selection
+    from study.planning.plan import PlannedTrial, Selection, Variant
     from study.planning.study_plan import StudyPlan
 
 
@@ -293,8 +293,7 @@ def topup(
 
     first = completion(trials, store).todo(retry_failed)
     more = max(0, budget - bought(frame)) if first or purchase(frame, now_asked, budget)[0] else 0
-    more = min(more, sum(v.looks.number * v.looks.seeds - v.seeds for v in planned if v.looks))
-    _consent_to_looks(declared.name, trials, first, more, yes, resources)
+    _consent_to_looks(declared.name, planned, first, more, yes, resources)
 
     def buy() -> dict[Cell, int]:
         return purchase(seen := load_study(results, declared.name), questions(seen), budget)[0]
@@ -317,9 +316,10 @@ def status(results: str, timing: bool) -> None:
 
 
 def _consent_to_looks(
-    study: str, trials: "Sequence[PlannedTrial]", first: "Sequence[PlannedTrial]", more: int, yes: bool, on: Resources
+    study: str, planned: "Sequence[Variant]", first: "Sequence[PlannedTrial]", more: int, yes: bool, on: Resources
 ) -> None:
-    longest = max(trials, key=lambda trial: trial.cost).config  # which variants get the extra seeds is not known yet
+    more = min(more, sum(v.looks.number * v.looks.seeds - v.seeds for v in planned if v.looks))
+    longest = max((v.trials()[0] for v in planned), key=lambda trial: trial.cost).config  # it may get the extra seeds
     work = f"{len(first):,} networks of {study} to train, then at most {more:,} for later looks"
     consent(work, [*(trial.config for trial in first), *more * [longest]], yes, on.address)
 
