@@ -149,7 +149,11 @@ def close_pipe(run: Run) -> tuple[int, str]:
 
 
 def hang_up(run: Run) -> tuple[int, str]:
-    driver = run.start(*COMMAND)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, for one, ignores it
+    try:
+        driver = run.start(*COMMAND)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     wait_for(lambda: training(run), driver)
     for pid in [driver.pid, *processes(driver)]:  # as a terminal does
         with suppress(ProcessLookupError):
