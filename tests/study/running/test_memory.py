@@ -49,7 +49,7 @@ def test_run_waits_for_memory_with_fewer_packs_at_a_time(tmp_path: Path, monkeyp
     run = Run(tmp_path, STUDY)
     driver = run.start("run", "study.yaml", "--pack", "1")
     assert driver.stdout
-    said = [driver.stdout.readline()]
+    said = [next(line for line in driver.stdout if line.startswith("4 trials in 4 packs"))]
     with subprocess.Popen([sys.executable, "-c", TAKE + "time.sleep(300)", str(total // 4)]) as other:
         while "1 at a time" not in said[-1]:
             said.append(driver.stdout.readline())
