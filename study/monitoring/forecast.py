@@ -45,7 +45,7 @@ def forecast(configs: Iterable[ResolvedTrial], tell: Callable[[str], None], leas
         None if the trials surely take less than `least`; nothing is measured then.
     """
     seconds = list(map(reference_seconds, configs))
-    if sum(seconds) * _SLOWEST < least:
+    if sum(seconds) * _SLOWEST <= least:
         return None
     from study.monitoring.cost import Speeds, packs_at_once, plain_kind  # with PyTorch, which takes seconds to import
 

@@ -53,8 +53,8 @@ def _of_arm(store: Store, name: str) -> list[dict[str, Any]]:
         ConfigError: the model of the arm has changed, and no hash says which source is meant.
     """
     arm, _, source = name.partition("@")
-    rows = store.read("trials", rows=(pc.field("arm") == arm) & ~pc.field("rehearsal")).to_pylist()
-    rows = [row for row in rows if _source(row).startswith(source)]
+    rows = store.read("trials", rows=pc.field("arm") == arm).to_pylist()
+    rows = [row for row in rows if not row["rehearsal"] and _source(row).startswith(source)]
     versions = sorted({f"{arm}@{_source(row)[:6]}" for row in rows})
     if len(versions) > 1:
         raise ConfigError(f"trial={name!r} has trials of {len(versions)} sources; give one: {', '.join(versions)}")

@@ -128,3 +128,9 @@ def test_versions_of_an_own_model_are_not_mixed(store: Store) -> None:
     assert "50.0 % (n = 1)" in text
     with pytest.raises(ConfigError, match="nor an arm with results"):
         find_trials(store, "model=mine:Mine@cccccc")
+
+
+def test_arm_has_the_trials_of_an_earlier_version_that_stored_no_rehearsals(store: Store) -> None:
+    row = own("cccc0000", "rmts", "encoder=mlp", {}) | {"rehearsal": None}
+    store.write("trials", "cccc0000", [row])
+    assert [found["trial_id"] for found in find_trials(store, "encoder=mlp")] == ["cccc0000"]
